@@ -1,0 +1,17 @@
+# Compiler, linker and warnings, the same for every target.
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(amct_flags INTERFACE)
+target_compile_options(amct_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+target_include_directories(amct_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
+if(AMCT_SANITIZE)
+  target_compile_options(amct_flags INTERFACE -fsanitize=${AMCT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(amct_flags INTERFACE -fsanitize=${AMCT_SANITIZE})
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 12.1)
+  target_link_options(amct_flags INTERFACE -fuse-ld=mold)
+endif()

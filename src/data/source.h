@@ -1,0 +1,52 @@
+// Calibration and evaluation data: samples that are streamed from files, never held whole.
+//
+// A sample is one index of axis 0. Formats: folders of JPEG and PNG, .npy and .npz (one array, or arrays named by input),
+// raw .bin, idx and TensorProto files. Decoding runs ahead of the network in its own threads (prefetch.h).
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/preprocess.h"
+#include "ir/tensor.h"
+
+namespace amct {
+
+// One input of the network as the data must fit it.
+struct InputSpec {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  std::vector<Dim> dims;  // with the batch axis first
+};
+
+struct DataOptions {
+  std::optional<PreprocessSpec> preprocess;  // images need one; arrays are left alone without it
+  std::vector<Dims> bin_shapes;              // --input-shape, for .bin files: one per input
+  std::vector<DType> bin_types;              // --data-types
+  std::vector<std::string> bin_names;        // names given with the shapes ("" = by order)
+};
+
+class DataSource {
+ public:
+  virtual ~DataSource() = default;
+  virtual size_t size() const = 0;  // number of samples
+  // Writes sample `index` of every input into `destination` (one view per input, without the batch axis, plain layout).
+  // May be called from several threads at once. Throws Error(kInput) naming the file.
+  virtual void read(size_t index, const std::vector<MutableView>& destination) const = 0;
+  // What a sample is called in messages and label files: the file name, or the index.
+  virtual std::string sample_name(size_t index) const = 0;
+};
+
+// Opens a folder or file for a network with these inputs. Throws Error(kInput) when nothing usable is there or when the
+// shape of the data cannot fit, saying which input, which shape was expected, and which options help.
+std::unique_ptr<DataSource> open_data(const std::filesystem::path& path, const std::vector<InputSpec>& inputs,
+                                      const DataOptions& options);
+
+// Class indices for samples. A label file has one "name index" pair a line; an .npy or idx file has one index per sample.
+std::vector<int64_t> read_labels(const std::filesystem::path& path, const DataSource& source);
+
+}  // namespace amct

@@ -1,0 +1,88 @@
+// Program: a graph compiled for concrete input extents; Runner: one worker's memory to run it in.
+//
+// Compilation infers concrete types, evaluates shape computations away, lets compute steps absorb what follows them,
+// chooses a layout for every value, packs weights, and plans one arena from the lifetimes of all intermediates. The
+// result is immutable and shared: each worker makes a Runner, which binds the steps to its own arena, so that running
+// allocates nothing. A program compiled for one thread gives bit-identical results in every worker.
+//
+// exec names no operator: everything it needs is in the rows.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "ir/graph.h"
+#include "ops/lower.h"
+
+namespace amct {
+
+struct CompileOptions {
+  int threads = 1;
+  std::vector<ValueId> keep;     // values that stay readable after a run, besides the graph outputs
+  std::vector<ValueId> observe;  // values handed to the observer as soon as they are computed
+  bool absorb = true;            // let compute steps take in epilogues
+  bool compiled_kernels = true;  // false: every node runs its plain kernel (the reference for tests)
+};
+
+// What the program reads: concrete extents of every graph input, and the values of those integer inputs that shape rules
+// read.
+struct InputBinding {
+  std::unordered_map<ValueId, Dims> dims;
+  std::unordered_map<ValueId, Tensor> values;
+};
+
+class Program {
+ public:
+  // The graph must outlive the program unchanged; pass a shared_ptr. Throws Error naming the node that cannot be compiled.
+  // Nodes behind an opaque node are left out: outputs and kept values that cannot be computed are `unreachable`.
+  static std::shared_ptr<const Program> compile(std::shared_ptr<const Graph> graph, const InputBinding& binding,
+                                                const CompileOptions& options = {});
+  ~Program();
+
+  struct StepInfo {
+    std::vector<std::string> nodes;  // the node and those it absorbed, by name
+    std::string op;
+    std::string implementation;
+    Layout layout = Layout::kPlain;  // of output 0
+    Dims dims;                       // of output 0, logical
+  };
+  std::vector<StepInfo> steps() const;
+  size_t arena_bytes() const;
+  const Graph& graph() const;
+  bool reachable(ValueId id) const;
+  const TensorType& type(ValueId id) const;  // concrete
+
+ private:
+  friend class Runner;
+  struct Impl;
+  explicit Program(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Called with each observed value right after the step that computes it. The view has memory extents: elements are
+// dense, in an order of the executor's choosing.
+using ObserveFn = std::function<void(ValueId, const TensorView&)>;
+
+class Runner {
+ public:
+  explicit Runner(std::shared_ptr<const Program> program);
+  ~Runner();
+
+  // Memory of graph input `index`, to be filled before `run` (plain layout).
+  MutableView input(size_t index);
+  void run(const ObserveFn& observe = {});
+  // Graph output `index`, or any kept value, after `run`; plain layout; valid until the next run.
+  TensorView output(size_t index) const;
+  TensorView value(ValueId id) const;
+  const Program& program() const { return *program_; }
+
+ private:
+  struct Impl;
+  std::shared_ptr<const Program> program_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace amct

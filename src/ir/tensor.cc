@@ -1,0 +1,106 @@
+#include "ir/tensor.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/checked_math.h"
+#include "ir/dispatch.h"
+
+namespace amct {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+size_t bytes_of(DType dtype, const Dims& dims) {
+  const auto count = checked_product(dims);
+  const auto bytes = count ? checked_mul(*count, static_cast<int64_t>(element_bytes(dtype))) : std::nullopt;
+  if (!bytes) {
+    throw Error(ErrorCode::kInput, fmt::format("a tensor of extents {} is beyond any memory", to_string(dims)));
+  }
+  return static_cast<size_t>(*bytes);
+}
+
+}  // namespace
+
+Tensor::Tensor(DType dtype, Dims dims, std::shared_ptr<const std::byte> data)
+    : dtype_(dtype), dims_(std::move(dims)), data_(std::move(data)) {}
+
+Tensor Tensor::allocate(DType dtype, Dims dims) {
+  const size_t bytes = bytes_of(dtype, dims);
+  const size_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  if (data == nullptr) {
+    throw Error(ErrorCode::kResource, fmt::format("not enough memory for a tensor of extents {} ({} bytes)",
+                                                  to_string(dims), bytes));
+  }
+  return Tensor(dtype, std::move(dims), std::shared_ptr<const std::byte>(data, [](const std::byte* p) {
+                  std::free(const_cast<std::byte*>(p));
+                }));
+}
+
+Tensor Tensor::copy_of(DType dtype, Dims dims, std::span<const std::byte> bytes) {
+  Tensor tensor = allocate(dtype, std::move(dims));
+  AMCT_CHECK(tensor.bytes().size() == bytes.size(), "tensor filled with a wrong number of bytes");
+  if (!bytes.empty()) std::memcpy(tensor.mutable_data(), bytes.data(), bytes.size());
+  return tensor;
+}
+
+Tensor Tensor::copy_of(const TensorView& view) {
+  return copy_of(view.dtype, view.dims, {static_cast<const std::byte*>(view.data), view.bytes()});
+}
+
+std::span<const std::byte> Tensor::bytes() const {
+  return {data_.get(), static_cast<size_t>(size()) * element_bytes(dtype_)};
+}
+
+std::byte* Tensor::mutable_data() {
+  AMCT_CHECK(data_.use_count() == 1, "a shared tensor must not change");
+  return const_cast<std::byte*>(data_.get());
+}
+
+Tensor Tensor::reshaped(Dims dims) const {
+  AMCT_CHECK(element_count(dims) == size(), "reshape changes the number of elements");
+  return Tensor(dtype_, std::move(dims), data_);
+}
+
+std::vector<double> Tensor::to_doubles() const {
+  return visit_numeric(dtype_, [&]<typename T>(Tag<T>) {
+    std::vector<double> result;
+    result.reserve(static_cast<size_t>(size()));
+    for (const T& value : values<T>()) result.push_back(static_cast<double>(static_cast<Compute<T>>(value)));
+    return result;
+  });
+}
+
+std::vector<int64_t> Tensor::to_int64s() const {
+  return visit_numeric(dtype_, [&]<typename T>(Tag<T>) {
+    std::vector<int64_t> result;
+    result.reserve(static_cast<size_t>(size()));
+    for (const T& value : values<T>()) result.push_back(static_cast<int64_t>(static_cast<Compute<T>>(value)));
+    return result;
+  });
+}
+
+Tensor Tensor::cast(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Tensor result = allocate(dtype, dims_);
+  visit_numeric(dtype_, [&]<typename From>(Tag<From>) {
+    visit_numeric(dtype, [&]<typename To>(Tag<To>) {
+      const auto from = values<From>();
+      const auto to = result.mutable_values<To>();
+      for (size_t i = 0; i < from.size(); ++i) {
+        to[i] = static_cast<To>(static_cast<Compute<To>>(static_cast<Compute<From>>(from[i])));
+      }
+    });
+  });
+  return result;
+}
+
+bool Tensor::same_bytes(const Tensor& other) const {
+  if (dtype_ != other.dtype_ || dims_ != other.dims_) return false;
+  const auto a = bytes();
+  const auto b = other.bytes();
+  return a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+}  // namespace amct

@@ -1,0 +1,56 @@
+// The quantization rule of an operator: what a quantizer may do with it, as data.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "ir/graph.h"
+
+namespace amct {
+
+// Checks that depend on one node (constant weight, dilation, transposition): empty = quantizable, else the reason why
+// not, as a clause: "its weight is computed, not constant".
+using QuantCheck = std::string (*)(const Graph&, const Node&);
+
+class QuantRule {
+ public:
+  enum class Kind {
+    kCompute,        // multiplies activations with weights in integers; the layers that AMCT quantizes
+    kPassThrough,    // output values are input values: the input's quantizer serves the output
+    kSameScaleAll,   // inputs and output share one quantizer (concat)
+    kFixedRange,     // the output range is known (sigmoid, softmax)
+    kKeepFloat,      // stays float, for the stated reason
+  };
+  struct Compute {
+    int weight_port = -1;         // -1 = no weight (average pooling)
+    int bias_port = -1;
+    int channel_axis = 0;         // of the weight: output channels
+    bool per_channel = false;     // one weight scale per output channel by default (convolutions)
+    bool symmetric_only = false;  // the activation offset must be 0 (3-d convolution is decided by `check` of rank)
+    QuantCheck check = nullptr;
+  };
+
+  static QuantRule compute(Compute compute) { return QuantRule(Kind::kCompute, compute, {}, 0, 0); }
+  static QuantRule pass_through() { return QuantRule(Kind::kPassThrough, {}, {}, 0, 0); }
+  static QuantRule same_scale_all() { return QuantRule(Kind::kSameScaleAll, {}, {}, 0, 0); }
+  static QuantRule fixed_range(double low, double high) { return QuantRule(Kind::kFixedRange, {}, {}, low, high); }
+  static QuantRule keep_float(std::string reason) { return QuantRule(Kind::kKeepFloat, {}, std::move(reason), 0, 0); }
+
+  Kind kind() const { return kind_; }
+  const Compute& compute_rule() const { return compute_; }
+  double low() const { return low_; }
+  double high() const { return high_; }
+  const std::string& reason() const { return reason_; }
+
+ private:
+  QuantRule(Kind kind, Compute compute, std::string reason, double low, double high)
+      : kind_(kind), compute_(compute), reason_(std::move(reason)), low_(low), high_(high) {}
+  Kind kind_;
+  Compute compute_;
+  std::string reason_;
+  double low_;
+  double high_;
+};
+
+}  // namespace amct

@@ -1,0 +1,75 @@
+// The plan: what is to be done to each layer, and, once calibrated, with which numbers. Pure data: printed, edited and
+// re-used as JSON (docs/formats/plan.md), turned into a graph by passes/quantize, written as a record file by recipe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace amct {
+
+// How the range of an activation is chosen from its histogram (spec C.1, C.2 and the usual alternatives).
+struct ClipSearch {
+  enum class Method { kIfmr, kMinMax, kPercentile, kMse, kKl };
+  Method method = Method::kIfmr;
+  double max_percentile = 0.999999;
+  double min_percentile = 0.999999;
+  double search_start = 0.7;
+  double search_end = 1.3;
+  double search_step = 0.01;
+  bool operator==(const ClipSearch&) const = default;
+};
+
+// x ~ scale * (q - offset), q in [-2^(bits-1), 2^(bits-1) - 1].
+struct ScaleOffset {
+  float scale = 1;
+  int32_t offset = 0;
+  bool operator==(const ScaleOffset&) const = default;
+};
+
+struct ActivationPlan {
+  int bits = 8;
+  bool asymmetric = true;
+  ClipSearch search;
+  std::optional<ScaleOffset> factor;  // filled by calibration
+  bool fixed = false;                 // `factor` was given by the user: calibration leaves it
+};
+
+struct WeightPlan {
+  int bits = 8;
+  bool per_channel = false;
+  std::vector<float> scales;  // one, or one per output channel; filled when the plan is calibrated
+};
+
+struct LayerPlan {
+  std::string name;    // layer key
+  std::string op;      // "conv", "gemm", …
+  std::string tensor;  // value that feeds it (its quantized activation)
+  bool quantize = true;
+  std::string reason;  // why not, if not quantized; a clause without a full stop
+  ActivationPlan activation;
+  std::optional<WeightPlan> weight;  // absent for layers without a weight
+};
+
+// Factors of values that some target quantizes besides layer inputs (outputs, both sides of Add and Concat).
+struct TensorPlan {
+  std::string tensor;
+  ActivationPlan activation;
+};
+
+struct Plan {
+  std::string model;                // file it was made for
+  std::vector<LayerPlan> layers;    // quantizable layers and those that are not, in topological order
+  std::vector<TensorPlan> tensors;
+  int64_t samples = 0;              // calibration samples that the factors come from
+  std::string isa;                  // instruction set they were computed with
+  bool calibrate_with_quantized_weights = true;
+  std::vector<std::string> warnings;
+
+  const LayerPlan* find(const std::string& layer) const;
+  LayerPlan* find(const std::string& layer);
+};
+
+}  // namespace amct
