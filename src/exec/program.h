@@ -27,17 +27,23 @@ struct CompileOptions {
   bool compiled_kernels = true;  // false: every node runs its plain kernel (the reference for tests)
 };
 
-// What the program reads: concrete extents of every graph input, and the values of those integer inputs that shape rules
-// read.
+// What the program reads: concrete extents of every graph input, and the values of those integer inputs that shape
+// rules read.
 struct InputBinding {
   std::unordered_map<ValueId, Dims> dims;
   std::unordered_map<ValueId, Tensor> values;
 };
 
+struct CompiledProgram;  // program_impl.h
+
+// Whether a program computes a value, or what stands before it.
+enum class Reach { kComputed, kBehindOpaque, kBehindData };
+
 class Program {
  public:
-  // The graph must outlive the program unchanged; pass a shared_ptr. Throws Error naming the node that cannot be compiled.
-  // Nodes behind an opaque node are left out: outputs and kept values that cannot be computed are `unreachable`.
+  // The program keeps the graph, which must not change any more. Throws Error naming the node that cannot be compiled.
+  // What lies behind an opaque node, or behind a node whose output shape depends on data, is left out: `reach` says
+  // which outputs and kept values that concerns.
   static std::shared_ptr<const Program> compile(std::shared_ptr<const Graph> graph, const InputBinding& binding,
                                                 const CompileOptions& options = {});
   ~Program();
@@ -52,14 +58,14 @@ class Program {
   std::vector<StepInfo> steps() const;
   size_t arena_bytes() const;
   const Graph& graph() const;
-  bool reachable(ValueId id) const;
+  Reach reach(ValueId id) const;
+  bool complete() const;                     // every output, kept and observed value is computed
   const TensorType& type(ValueId id) const;  // concrete
 
  private:
   friend class Runner;
-  struct Impl;
-  explicit Program(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Program(std::unique_ptr<CompiledProgram> compiled);
+  std::unique_ptr<CompiledProgram> compiled_;
 };
 
 // Called with each observed value right after the step that computes it. The view has memory extents: elements are

@@ -1,9 +1,8 @@
 // Session: runs a graph on tensors of any shape. Keeps a bounded cache of programs, one per set of input extents, and
-// falls back to running node by node where output shapes depend on data.
+// runs node by node where output shapes depend on data.
 #pragma once
 
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "exec/program.h"
@@ -16,12 +15,15 @@ class Session {
   explicit Session(Graph graph, CompileOptions options = {});
   ~Session();
 
-  // `inputs` in the order of graph.inputs(); checks type and extents against the declared ones and throws Error(kInput)
-  // that names the input. Returns the graph outputs followed by the kept values.
+  // `inputs` in the order of graph.inputs(); their types and extents are checked against the declared ones, and
+  // Error(kInput) names the input that does not fit. Returns the graph outputs, then the kept values.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs, const ObserveFn& observe = {});
 
-  // The compiled program for these inputs (compiling it if needed): for its steps and memory.
+  // The compiled program for inputs of these extents and values (compiled if needed). Incomplete (Program::complete) if
+  // shapes depend on data or an operator is opaque.
   std::shared_ptr<const Program> program(const std::vector<Tensor>& inputs);
+
+  const Graph& graph() const;
 
  private:
   struct Impl;

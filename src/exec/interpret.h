@@ -1,0 +1,17 @@
+// Runs a graph node by node with the rows' plain kernels, allocating as it goes: for graphs whose shapes depend on
+// data, where no program can be compiled, and as the reference that programs are tested against.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "exec/program.h"
+
+namespace amct {
+
+// Values of `wanted`, in order. `inputs` in the order of graph.inputs(). Throws Error(kUnsupported) when a wanted value
+// lies behind an opaque node. `observe` is called for the values in `observed`.
+std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inputs, const std::vector<ValueId>& wanted,
+                              const std::vector<ValueId>& observed = {}, const ObserveFn& observe = {});
+
+}  // namespace amct

@@ -1,0 +1,106 @@
+// Runner: one worker's arena, with every step bound to its addresses.
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "exec/program.h"
+#include "exec/program_impl.h"
+#include "kernels/threads.h"
+
+namespace amct {
+namespace {
+
+struct BoundStep {
+  std::function<void()> run;
+  std::vector<std::pair<ValueId, TensorView>> observed;
+};
+
+}  // namespace
+
+struct Runner::Impl {
+  std::unique_ptr<std::byte, decltype(&std::free)> arena{nullptr, &std::free};
+  std::vector<MutableView> inputs;
+  std::vector<Tensor> known_inputs;  // inputs that were compiled in: what is written there is not read
+  std::vector<BoundStep> steps;
+  std::vector<std::pair<ValueId, TensorView>> observed_inputs;
+};
+
+Runner::Runner(std::shared_ptr<const Program> program) : program_(std::move(program)), impl_(std::make_unique<Impl>()) {
+  const CompiledProgram& p = *program_->compiled_;
+  const size_t bytes = std::max<size_t>(p.arena_bytes, 64);
+  impl_->arena.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
+  if (impl_->arena == nullptr) {
+    throw Error(ErrorCode::kResource, fmt::format("not enough memory for the activations ({} bytes)", bytes),
+                {.model = p.graph->info.path});
+  }
+  const auto address = [&](int buffer) { return impl_->arena.get() + p.buffers[buffer].offset; };
+  const auto writable = [&](const Place& place) {
+    return MutableView{place.dtype, place.dims, place.buffer >= 0 ? address(place.buffer) : nullptr};
+  };
+  const auto readable = [&](const Place& place) {
+    return TensorView{place.dtype, place.dims, place.buffer >= 0 ? address(place.buffer) : place.constant.view().data};
+  };
+
+  for (const Place& place : p.inputs) {
+    if (place.buffer >= 0) {
+      impl_->inputs.push_back(writable(place));
+    } else {
+      Tensor sink = place.constant ? Tensor::copy_of(place.constant.view()) : Tensor();
+      impl_->inputs.push_back(sink ? sink.mutable_view() : MutableView{});
+      impl_->known_inputs.push_back(std::move(sink));
+    }
+  }
+  for (const auto& [id, place] : p.observed_inputs) impl_->observed_inputs.emplace_back(id, readable(place));
+
+  const ThreadLimit limit(p.options.threads);
+  for (const CompiledStep& step : p.steps) {
+    StepIo io;
+    for (const Place& place : step.inputs) io.inputs.push_back(readable(place));
+    for (const Place& place : step.outputs) io.outputs.push_back(writable(place));
+    if (step.scratch >= 0) io.scratch = address(step.scratch);
+    BoundStep bound{step.step->bind(io), {}};
+    for (const auto& [id, place] : step.observed) bound.observed.emplace_back(id, readable(place));
+    impl_->steps.push_back(std::move(bound));
+  }
+}
+
+Runner::~Runner() = default;
+
+MutableView Runner::input(size_t index) { return impl_->inputs.at(index); }
+
+void Runner::run(const ObserveFn& observe) {
+  const CompiledProgram& p = *program_->compiled_;
+  const ThreadLimit limit(p.options.threads);
+  if (observe) {
+    for (const auto& [id, view] : impl_->observed_inputs) observe(id, view);
+  }
+  for (size_t i = 0; i < impl_->steps.size(); ++i) {
+    const BoundStep& step = impl_->steps[i];
+    try {
+      step.run();
+    } catch (const Error& error) {
+      throw error.with({.model = p.graph->info.path, .node = p.steps[i].node, .op = p.steps[i].info.op});
+    }
+    if (!observe) continue;
+    for (const auto& [id, view] : step.observed) observe(id, view);
+  }
+}
+
+TensorView Runner::value(ValueId id) const {
+  const CompiledProgram& p = *program_->compiled_;
+  const auto at = p.readable.find(id);
+  if (at == p.readable.end()) {
+    const std::string& name = p.graph->value(id).name;
+    throw Error(
+        ErrorCode::kUnsupported, fmt::format("value '{}' cannot be computed", name), {.model = p.graph->info.path},
+        p.needed.reach[id.index] == Reach::kBehindOpaque ? "an operator before it is not supported: see 'amct inspect'"
+                                                         : "its shape depends on the data");
+  }
+  const Place& place = at->second;
+  return {place.dtype, place.dims,
+          place.buffer >= 0 ? impl_->arena.get() + p.buffers[place.buffer].offset : place.constant.view().data};
+}
+
+TensorView Runner::output(size_t index) const { return value(program_->compiled_->graph->outputs().at(index)); }
+
+}  // namespace amct
