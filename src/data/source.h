@@ -34,6 +34,8 @@ class DataSource {
  public:
   virtual ~DataSource() = default;
   virtual size_t size() const = 0;  // number of samples
+  // Extents of one sample of every input, without the batch axis: the network's own where it fixes them.
+  virtual std::vector<Dims> sample_dims() const = 0;
   // Writes sample `index` of every input into `destination` (one view per input, without the batch axis, plain layout).
   // May be called from several threads at once. Throws Error(kInput) naming the file.
   virtual void read(size_t index, const std::vector<MutableView>& destination) const = 0;
