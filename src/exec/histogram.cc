@@ -1,0 +1,132 @@
+#include "exec/histogram.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace amct {
+namespace {
+
+[[noreturn]] void fail_not_finite() {
+  throw Error(ErrorCode::kNumeric, "activation holds NaN or infinity", {},
+              "check the calibration data and its preprocessing");
+}
+
+Distribution finish_exact(const ValueCounts& counts, uint64_t count) {
+  Distribution result;
+  result.count = count;
+  result.exact = true;
+  counts.for_each([&](float value, uint64_t n) {
+    if (!std::isfinite(value)) fail_not_finite();
+    if (value == 0) result.zeros = n;
+    result.segments.push_back({value, value, static_cast<double>(n)});
+  });
+  std::sort(result.segments.begin(), result.segments.end(),
+            [](const Segment& a, const Segment& b) { return a.low < b.low; });
+  if (!result.segments.empty()) {
+    result.min = static_cast<float>(result.segments.front().low);
+    result.max = static_cast<float>(result.segments.back().low);
+  }
+  return result;
+}
+
+// The tail as atoms, ascending.
+std::vector<Segment> atoms_of(const Tail& tail) {
+  std::vector<Segment> atoms;
+  for (const uint32_t bits : tail.sorted()) {
+    const double value = std::bit_cast<float>(bits);
+    if (atoms.empty() || atoms.back().low != value) atoms.push_back({value, value, 0});
+    atoms.back().weight += 1;
+  }
+  atoms.front().weight = static_cast<double>(tail.largest_count());
+  std::reverse(atoms.begin(), atoms.end());
+  return atoms;
+}
+
+// The magnitudes of one sign, ascending. Atoms leave their buckets; what remains of the bucket in which the tail begins
+// ends there, because the tail holds everything larger.
+std::vector<Segment> magnitudes(const LogLinearHistogram& buckets, bool negative) {
+  const Tail& tail = negative ? buckets.negative() : buckets.positive();
+  std::vector<Segment> result;
+  if (tail.largest() == 0) return result;
+  const std::vector<Segment> atoms = atoms_of(tail);
+  const double least = std::bit_cast<float>(buckets.least_magnitude());
+  auto atom = atoms.begin();
+  buckets.for_each(negative, [&](size_t bucket, uint64_t count) {
+    Segment rest;
+    rest.low = std::max<double>(std::bit_cast<float>(LogLinearHistogram::inner_edge(bucket)), least);
+    const double edge = std::bit_cast<float>(LogLinearHistogram::inner_edge(bucket + 1));
+    rest.high = std::min(edge, atoms.front().low);
+    rest.weight = static_cast<double>(count);
+    const auto first = atom;
+    while (atom != atoms.end() && atom->low < edge) rest.weight -= (atom++)->weight;
+    if (rest.weight > 0) result.push_back(rest);
+    result.insert(result.end(), first, atom);
+  });
+  return result;
+}
+
+Distribution finish_buckets(const LogLinearHistogram& buckets, uint64_t count) {
+  if (!buckets.finite()) fail_not_finite();
+  Distribution result;
+  result.count = count;
+  result.zeros = buckets.zeros();
+  const std::vector<Segment> negative = magnitudes(buckets, true);
+  for (auto segment = negative.rbegin(); segment != negative.rend(); ++segment) {
+    result.segments.push_back({-segment->high, -segment->low, segment->weight});
+  }
+  if (result.zeros > 0) result.segments.push_back({0, 0, static_cast<double>(result.zeros)});
+  const std::vector<Segment> positive = magnitudes(buckets, false);
+  result.segments.insert(result.segments.end(), positive.begin(), positive.end());
+  if (!result.segments.empty()) {
+    result.min = static_cast<float>(result.segments.front().low);
+    result.max = static_cast<float>(result.segments.back().high);
+  }
+  return result;
+}
+
+}  // namespace
+
+size_t Histogram::tail_capacity(double percentile, uint64_t expected_count) {
+  const double share = (1 - percentile) * static_cast<double>(expected_count);
+  return static_cast<size_t>(std::clamp(std::ceil(share) + 1, 16.0, static_cast<double>(kMaxTail)));
+}
+
+Histogram::Histogram(size_t tail_capacity) : tail_capacity_(tail_capacity), exact_(std::make_unique<ValueCounts>()) {}
+
+void Histogram::add(std::span<const float> values) {
+  count_ += values.size();
+  if (exact_) {
+    values = values.subspan(exact_->add(values));
+    if (exact_->overfull()) degrade();
+  }
+  if (!values.empty()) buckets_->add(values);
+}
+
+void Histogram::merge(const Histogram& other) {
+  AMCT_CHECK(tail_capacity_ == other.tail_capacity_, "histograms of different tails cannot merge");
+  count_ += other.count_;
+  if (!other.exact_) {
+    if (exact_) degrade();
+    buckets_->merge(*other.buckets_);
+    return;
+  }
+  other.exact_->for_each([&](float value, uint64_t n) { exact_ ? exact_->add(value, n) : buckets_->add(value, n); });
+  if (exact_ && exact_->overfull()) degrade();
+}
+
+void Histogram::degrade() {
+  buckets_ = std::make_unique<LogLinearHistogram>(tail_capacity_);
+  exact_->for_each([&](float value, uint64_t n) { buckets_->add(value, n); });
+  exact_.reset();
+}
+
+Distribution Histogram::finish() const {
+  return exact_ ? finish_exact(*exact_, count_) : finish_buckets(*buckets_, count_);
+}
+
+size_t Histogram::resident_bytes() const { return exact_ ? exact_->resident_bytes() : buckets_->resident_bytes(); }
+
+}  // namespace amct

@@ -1,0 +1,43 @@
+// Histogram: the mergeable statistic of one tensor. It starts as exact counts of values and becomes a log-linear
+// histogram when there are too many distinct ones. The result depends on the multiset of values alone: any order of
+// samples, batch size, number of workers and order of merging gives the same bits.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "exec/distribution.h"
+#include "kernels/simd/histogram.h"
+#include "kernels/simd/value_counts.h"
+
+namespace amct {
+
+class Histogram {
+ public:
+  // How many values to keep exactly at each end, so that percentiles down to `percentile` are exact for up to
+  // `expected_count` values; bounded by kMaxTail, beyond which percentiles are interpolated within a bucket.
+  static constexpr size_t kMaxTail = 4096;
+  static size_t tail_capacity(double percentile, uint64_t expected_count);
+
+  explicit Histogram(size_t tail_capacity = 256);
+
+  void add(std::span<const float> values);
+  // Both must have been made with the same tail capacity.
+  void merge(const Histogram& other);
+
+  // Throws Error(kNumeric) if there was a NaN or an infinity.
+  Distribution finish() const;
+  uint64_t count() const { return count_; }
+  size_t resident_bytes() const;
+
+ private:
+  void degrade();  // from exact counts to the log-linear histogram
+
+  size_t tail_capacity_;
+  uint64_t count_ = 0;
+  std::unique_ptr<ValueCounts> exact_;  // null once degraded
+  std::unique_ptr<LogLinearHistogram> buckets_;
+};
+
+}  // namespace amct

@@ -1,0 +1,122 @@
+#include "kernels/simd/value_counts.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/simd/value_counts.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace amct::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Looks up to `count` values up at their first slot. Writes slot numbers (times four) of those found to `hits`, keys of
+// the others to `misses`; returns the number of hits.
+size_t LookUp(const float* values, size_t count, const uint32_t* keys, int slot_bits, uint32_t* hits,
+              uint32_t* misses) {
+  const hn::ScalableTag<float> df;
+  const hn::ScalableTag<uint32_t> du;
+  const hn::ScalableTag<int32_t> di;
+  const size_t lanes = hn::Lanes(df);
+  size_t hit = 0;
+  HWY_ALIGN float last[hn::MaxLanes(df)] = {};  // the values beyond the last whole vector
+  std::copy(values + count / lanes * lanes, values + count, last);
+  for (size_t i = 0; i < count; i += lanes) {
+    const size_t rest = HWY_MIN(lanes, count - i);
+    const auto x = rest == lanes ? hn::LoadU(df, values + i) : hn::Load(df, last);
+    const auto key = hn::BitCast(du, hn::Add(x, hn::Zero(df)));  // -0 + 0 is +0
+    const auto slot = hn::ShiftRightSame(hn::Mul(key, hn::Set(du, 0x9e3779b1u)), 32 - slot_bits);
+    const auto valid = hn::FirstN(du, rest);
+    const auto known = hn::Eq(hn::GatherIndex(du, keys, hn::BitCast(di, slot)), key);
+    const auto found = hn::And(known, valid);
+    const auto missed = hn::AndNot(known, valid);
+    hn::StoreU(hn::Compress(hn::ShiftLeft<2>(slot), found), du, hits + hit);
+    hn::StoreU(hn::Compress(key, missed), du, misses + (i - hit));
+    hit += hn::CountTrue(du, found);
+  }
+  return hit;
+}
+
+}  // namespace amct::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace amct {
+
+HWY_EXPORT(LookUp);
+
+namespace {
+constexpr size_t kChunk = 1024;
+constexpr size_t kSlack = 64;  // lanes of the widest vector, that a compressed store may write beyond its count
+}  // namespace
+
+void ValueCounts::prepare() {
+  if (!keys_.empty()) return;
+  keys_.assign(kSlots, kEmpty);
+  counters_.assign(kSlots * kLanes, 0);
+}
+
+size_t ValueCounts::add(std::span<const float> values) {
+  prepare();
+  size_t taken = 0;
+  uint32_t hits[kChunk + kSlack];
+  uint32_t misses[kChunk + kSlack];
+  while (taken < values.size() && !overfull()) {
+    const size_t count = std::min(kChunk, values.size() - taken);
+    if (pending_ + count > 0xffffffffu) fold();
+    const size_t found =
+        HWY_DYNAMIC_DISPATCH(LookUp)(values.data() + taken, count, keys_.data(), kSlotBits, hits, misses);
+    uint32_t* __restrict counters = counters_.data();
+    for (size_t i = 0; i < found; ++i) ++counters[hits[i] + (i & (kLanes - 1))];
+    for (size_t i = 0; i < count - found; ++i) ++counters[find_or_insert(misses[i]) * kLanes];
+    pending_ += count;
+    taken += count;
+  }
+  return taken;
+}
+
+void ValueCounts::add(float value, uint64_t count) {
+  if (count == 0) return;
+  prepare();
+  if (totals_.empty()) totals_.assign(kSlots, 0);
+  totals_[find_or_insert(std::bit_cast<uint32_t>(value + 0.0f))] += count;
+}
+
+// There is always a free slot: kSlots exceeds the limit by more than a chunk or another table adds.
+size_t ValueCounts::find_or_insert(uint32_t key) {
+  size_t slot = slot_of(key);
+  while (keys_[slot] != key) {
+    if (keys_[slot] == kEmpty) {
+      keys_[slot] = key;
+      ++distinct_;
+      break;
+    }
+    slot = (slot + 1) & (kSlots - 1);
+  }
+  return slot;
+}
+
+void ValueCounts::fold() {
+  if (totals_.empty()) totals_.assign(kSlots, 0);
+  for (size_t slot = 0; slot < kSlots; ++slot) {
+    const auto lanes = counters_.begin() + static_cast<ptrdiff_t>(slot * kLanes);
+    totals_[slot] = std::accumulate(lanes, lanes + kLanes, totals_[slot]);
+    std::fill_n(lanes, kLanes, 0u);
+  }
+  pending_ = 0;
+}
+
+void ValueCounts::for_each(const std::function<void(float, uint64_t)>& visit) const {
+  for (size_t slot = 0; slot < keys_.size(); ++slot) {
+    if (keys_[slot] == kEmpty) continue;
+    uint64_t count = totals_.empty() ? 0 : totals_[slot];
+    for (size_t lane = 0; lane < kLanes; ++lane) count += counters_[slot * kLanes + lane];
+    visit(std::bit_cast<float>(keys_[slot]), count);
+  }
+}
+
+}  // namespace amct
+#endif

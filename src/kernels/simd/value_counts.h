@@ -1,0 +1,49 @@
+// Exact counts of the values of a tensor that has few of them (images of 256 levels, one-hot codes, already quantized
+// activations). A hash table from bit pattern to count; when it holds too many values, its owner turns it into a
+// histogram. -0 counts as 0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace amct {
+
+class ValueCounts {
+ public:
+  static constexpr size_t kLimit = 2048;  // distinct values: images of 256 levels, eight normalisations
+
+  // Counts values until more than kLimit distinct ones are known; returns how many values it took (a prefix). The table
+  // may then hold somewhat more than kLimit, and takes no more.
+  size_t add(std::span<const float> values);
+  void add(float value, uint64_t count);
+  size_t distinct() const { return distinct_; }
+  bool overfull() const { return distinct_ > kLimit; }
+
+  size_t resident_bytes() const {
+    return (keys_.size() + counters_.size()) * sizeof(uint32_t) + totals_.size() * sizeof(uint64_t);
+  }
+
+  // In unspecified order.
+  void for_each(const std::function<void(float value, uint64_t count)>& visit) const;
+
+ private:
+  static constexpr int kSlotBits = 13;
+  static constexpr size_t kSlots = size_t{1} << kSlotBits;
+  static constexpr size_t kLanes = 4;  // interleaved counters, see LogLinearHistogram
+  static size_t slot_of(uint32_t key) { return (key * 0x9e3779b1u) >> (32 - kSlotBits); }
+  size_t find_or_insert(uint32_t key);
+  void prepare();
+  void fold();
+
+  static constexpr uint32_t kEmpty = 0x80000000u;  // the pattern of -0, which is counted as 0
+  std::vector<uint32_t> keys_;                     // bit patterns
+  std::vector<uint32_t> counters_;                 // [slot][4]
+  std::vector<uint64_t> totals_;
+  uint64_t pending_ = 0;
+  size_t distinct_ = 0;
+};
+
+}  // namespace amct
