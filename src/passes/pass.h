@@ -3,6 +3,8 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "ir/graph.h"
@@ -16,6 +18,8 @@ enum class Effect {
   kLossy,     // changes results on purpose (quantization)
 };
 
+std::string_view name_of(Effect effect);  // "exact", "rounding", "lossy"
+
 struct PassNote {
   std::string node;     // layer key
   std::string message;  // "folded batch norm bn_3", or why the pass left the node alone
@@ -25,31 +29,55 @@ struct PassNote {
 struct PassReport {
   int changes = 0;
   std::vector<PassNote> notes;
+
+  void applied(std::string_view node, std::string message) {
+    ++changes;
+    notes.push_back({std::string(node), std::move(message), true});
+  }
+  void left_alone(std::string_view node, std::string reason) {
+    notes.push_back({std::string(node), std::move(reason), false});
+  }
+};
+
+// What a pass may need besides the graph.
+struct PassContext {
+  std::unordered_set<std::string> skip_layers;  // layer keys of compute layers that nothing may be fused into
 };
 
 struct PassInfo {
   std::string name;     // fuse_bn_into_conv: the name of its file, of its test and on the command line
   std::string summary;  // one sentence
+  std::string place;    // why it stands where it stands in the order of its list
   Effect effect = Effect::kExact;
-  PassReport (*run)(Graph&) = nullptr;
+  PassReport (*run)(Graph&, const PassContext&) = nullptr;
 };
 
-// All passes, in the order the default pipeline runs them (pass_table.cc).
+// All passes, in the order the default pipeline runs them (pass_table.cc). They rely on up-to-date value types.
 const std::vector<PassInfo>& simplify_passes();
 const std::vector<PassInfo>& fusion_passes();
 
+// The table of both lists as Markdown: docs/passes.md.
+std::string passes_markdown();
+
 struct PipelineOptions {
   bool check = false;  // verify the graph and compare numbers on random input after every pass
-  std::vector<std::string> skip;
+  uint64_t check_seed = 1;
+  std::vector<std::string> skip;         // names of passes to leave out; an unknown one is an Error(kConfig)
+  std::vector<std::string> skip_layers;  // layer keys that fusion leaves alone; an unknown one is an Error(kConfig)
 };
 
 struct PipelineReport {
   size_t nodes_before = 0;
   size_t nodes_after = 0;
-  std::vector<std::pair<std::string, PassReport>> passes;  // every run that changed something, in order
+  // Every pass that changed something or says why it did not, in order; runs of one pass are joined: all that it did,
+  // and what its last run left alone.
+  std::vector<std::pair<std::string, PassReport>> passes;
+  std::string unchecked;  // with `check`: why numbers could not be compared; "" if they were
 };
 
-// Runs the passes to a fixed point (a pass list that goes on changing the graph is an internal error).
+// Runs the passes in order, again and again until none changes anything, and updates the types of all values. A pass
+// list that goes on changing the graph is an internal error; so is, under `check`, a pass that breaks the graph or its
+// promise about the numbers (the message names pass and node).
 PipelineReport run_passes(Graph& graph, const std::vector<PassInfo>& passes, const PipelineOptions& options = {});
 
 }  // namespace amct

@@ -1,0 +1,197 @@
+#include "passes/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <random>
+
+#include "ir/dispatch.h"
+#include "ops/run.h"
+
+namespace amct {
+namespace {
+
+constexpr double kRoundingTolerance = 1e-4;
+
+Tensor random_tensor(DType dtype, const Dims& dims, std::mt19937_64& random) {
+  Tensor tensor = Tensor::allocate(dtype, dims);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  visit_numeric(dtype, [&]<typename T>(Tag<T>) {
+    for (T& value : tensor.mutable_values<T>()) {
+      if (is_floating(dtype)) {
+        value = static_cast<T>(static_cast<Compute<T>>(uniform(random)));
+      } else {
+        value = static_cast<T>(random() & 1);
+      }
+    }
+  });
+  return tensor;
+}
+
+bool same_class(double a, double b) {
+  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
+  if (std::isinf(a) || std::isinf(b)) return a == b;
+  return true;
+}
+
+bool kept_promise(const Tensor& before, const Tensor& after, Effect effect) {
+  if (effect == Effect::kLossy || !before) return true;
+  if (effect == Effect::kExact) return before.same_bytes(after);
+  return relative_difference(before, after) <= kRoundingTolerance;
+}
+
+// The node that the pass changed, among those before `start`, that stands closest to it.
+std::string nearest_changed(const Graph& graph, NodeId start, const PassReport& report) {
+  std::unordered_set<std::string> changed;
+  for (const PassNote& note : report.notes) {
+    if (note.applied) changed.insert(note.node);
+  }
+  std::vector<NodeId> queue{start};
+  std::vector<bool> seen(graph.node_slots());
+  for (size_t at = 0; at < queue.size(); ++at) {
+    const Node& node = graph.node(queue[at]);
+    if (changed.contains(node.name)) return node.name;
+    for (const ValueId input : node.inputs) {
+      if (!input.valid() || !graph.value(input).producer.valid()) continue;
+      const NodeId producer = graph.value(input).producer;
+      if (!seen[producer.index]) queue.push_back(producer);
+      seen[producer.index] = true;
+    }
+  }
+  return report.notes.empty() ? graph.node(start).name : report.notes.front().node;
+}
+
+// Where the numbers went wrong: the first value that both graphs have, that differs, and that the pass did not rewrite.
+std::string blame(const Graph& before, const Graph& after, const std::vector<Tensor>& inputs, Effect effect,
+                  const PassReport& report, ValueId output) {
+  std::unordered_set<std::string> changed;
+  for (const PassNote& note : report.notes) changed.insert(note.node);
+  std::vector<Tensor> old_values, new_values;
+  run_plain(before, inputs, &old_values);
+  run_plain(after, inputs, &new_values);
+  NodeId wrong = after.value(output).producer;
+  for (const NodeId id : after.topological_order()) {
+    const ValueId value = after.node(id).output();
+    if (changed.contains(after.node(id).name) || !value.valid() || value.index >= old_values.size()) continue;
+    if (!old_values[value.index] || kept_promise(old_values[value.index], new_values[value.index], effect)) continue;
+    wrong = id;
+    break;
+  }
+  return wrong.valid() ? nearest_changed(after, wrong, report) : std::string();
+}
+
+}  // namespace
+
+std::vector<Tensor> random_inputs(const Graph& graph, uint64_t seed, int64_t open_extent) {
+  std::mt19937_64 random(seed);
+  std::map<std::string, int64_t> extents;
+  int64_t next = open_extent;
+  std::vector<Tensor> inputs;
+  for (const ValueId id : graph.inputs()) {
+    const Value& value = graph.value(id);
+    if (!value.type.shape.ranked()) {
+      throw Error(ErrorCode::kUnsupported, fmt::format("the rank of input '{}' is not known", value.name));
+    }
+    Dims dims;
+    for (const Dim& dim : value.type.shape.dims()) {
+      if (dim.is_fixed()) {
+        dims.push_back(dim.extent());
+        continue;
+      }
+      const auto [at, is_new] = extents.try_emplace(dim.is_named() ? dim.name() : fmt::format("?{}", next), next);
+      if (is_new) next += open_extent > 1 ? 2 : 0;
+      dims.push_back(at->second);
+    }
+    inputs.push_back(random_tensor(value.type.dtype, dims, random));
+  }
+  return inputs;
+}
+
+std::vector<Tensor> run_plain(const Graph& graph, const std::vector<Tensor>& inputs, std::vector<Tensor>* all) {
+  AMCT_CHECK(inputs.size() == graph.inputs().size(), "as many tensors as the graph has inputs");
+  std::vector<Tensor> values(graph.value_slots());
+  std::vector<size_t> waiting(graph.value_slots());
+  for (const ValueId id : graph.values()) {
+    const Value& value = graph.value(id);
+    if (value.kind == ValueKind::kConstant || value.kind == ValueKind::kVariable) values[id.index] = value.data;
+    waiting[id.index] = value.uses.size() + (all != nullptr || graph.is_output(id) ? 1 : 0);
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) values[graph.inputs()[i].index] = inputs[i];
+  for (const NodeId id : graph.topological_order()) {
+    const Node& node = graph.node(id);
+    std::vector<Tensor> operands;
+    bool computable = !node.is_opaque();
+    for (const ValueId input : node.inputs) {
+      operands.push_back(input.valid() ? values[input.index] : Tensor());
+      computable = computable && (!input.valid() || operands.back());
+    }
+    if (computable) {
+      std::vector<Tensor> results = run_node(node, operands);
+      for (size_t port = 0; port < node.outputs.size(); ++port) {
+        const ValueId output = node.outputs[port];
+        if (output.valid() && waiting[output.index] > 0) values[output.index] = std::move(results[port]);
+      }
+    }
+    for (const ValueId input : node.inputs) {
+      if (input.valid() && --waiting[input.index] == 0) values[input.index] = Tensor();
+    }
+  }
+  std::vector<Tensor> outputs;
+  for (const ValueId id : graph.outputs()) outputs.push_back(values[id.index]);
+  if (all != nullptr) *all = std::move(values);
+  return outputs;
+}
+
+double relative_difference(const Tensor& expected, const Tensor& actual) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (expected.dtype() != actual.dtype() || expected.dims() != actual.dims()) return kInfinity;
+  const std::vector<double> a = expected.to_doubles();
+  const std::vector<double> b = actual.to_doubles();
+  double low = kInfinity, high = -kInfinity, largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!same_class(a[i], b[i])) return kInfinity;
+    if (!std::isfinite(a[i])) continue;
+    low = std::min(low, a[i]);
+    high = std::max(high, a[i]);
+    largest = std::max(largest, std::abs(a[i] - b[i]));
+  }
+  if (largest == 0) return 0;
+  return largest / std::max({high - low, std::abs(high) * 1e-3, 1e-30});
+}
+
+NumericCheck::NumericCheck(const Graph& graph, uint64_t seed) : before_(graph) {
+  for (const int64_t open_extent : {2, 1, 8}) {
+    try {
+      inputs_ = random_inputs(graph, seed, open_extent);
+      outputs_ = run_plain(graph, inputs_);
+      const bool any = std::any_of(outputs_.begin(), outputs_.end(), [](const Tensor& t) { return bool(t); });
+      unavailable_ = any ? "" : "every output depends on operators that cannot be run";
+      return;
+    } catch (const Error& error) {
+      unavailable_ = fmt::format("the model does not run on random input: {}", error.what());
+    }
+  }
+}
+
+void NumericCheck::after(const Graph& graph, const PassInfo& pass, const PassReport& report) {
+  if (!unavailable_.empty()) return;
+  std::vector<Tensor> outputs = run_plain(graph, inputs_);
+  AMCT_CHECK(outputs.size() == outputs_.size(), fmt::format("pass {} changed the number of outputs", pass.name));
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (kept_promise(outputs_[i], outputs[i], pass.effect)) continue;
+    const ValueId id = graph.outputs()[i];
+    throw Error(ErrorCode::kInternal,
+                fmt::format("pass {} promises {} results, but output '{}' differs by {:.3g} of its range", pass.name,
+                            name_of(pass.effect), graph.value(id).name,
+                            outputs[i] ? relative_difference(outputs_[i], outputs[i]) : 1.0),
+                {.model = graph.info.path, .node = blame(before_, graph, inputs_, pass.effect, report, id)},
+                fmt::format("report this, and leave the pass out with --skip-pass {}", pass.name));
+  }
+  outputs_ = std::move(outputs);
+  before_ = graph;
+}
+
+}  // namespace amct

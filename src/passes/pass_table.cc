@@ -1,0 +1,87 @@
+// The passes, in order. A row's `place` says why the pass stands where it stands.
+#include <fmt/format.h>
+
+#include "passes/fusion/fuse_bn_before_conv.h"
+#include "passes/fusion/fuse_bn_into_conv.h"
+#include "passes/fusion/fuse_matmul_add_into_gemm.h"
+#include "passes/fusion/fuse_mul_add_into_conv.h"
+#include "passes/fusion/fuse_pad_into_conv.h"
+#include "passes/pass.h"
+#include "passes/simplify/eliminate_common_subexpressions.h"
+#include "passes/simplify/eliminate_dead_code.h"
+#include "passes/simplify/eliminate_identity.h"
+#include "passes/simplify/fold_constants.h"
+#include "passes/simplify/fold_shape_computations.h"
+#include "passes/simplify/fuse_small_op_batch_norm.h"
+#include "passes/simplify/merge_reshapes.h"
+#include "passes/simplify/merge_transposes.h"
+
+namespace amct {
+
+const std::vector<PassInfo>& simplify_passes() {
+  static const std::vector<PassInfo> passes = {
+      {"eliminate_dead_code", "Removes nodes whose results nobody needs, and constants that nobody reads.",
+       "first: what goes need not be looked at", Effect::kExact, eliminate_dead_code},
+      {"fold_shape_computations", "Replaces values that follow from known shapes by constants.",
+       "before folding constants: it feeds them", Effect::kExact, fold_shape_computations},
+      {"fold_constants", "Computes nodes of constants once.", "before everything that looks for constants",
+       Effect::kExact, fold_constants},
+      {"eliminate_identity", "Removes nodes that hand one input through unchanged.",
+       "before the matching of patterns, which they would stand between", Effect::kExact, eliminate_identity},
+      {"merge_transposes", "Joins transposes that follow each other.", "after identities that stood between them",
+       Effect::kExact, merge_transposes},
+      {"merge_reshapes", "Joins reshape, flatten, squeeze and unsqueeze that follow each other.",
+       "after identities that stood between them", Effect::kExact, merge_reshapes},
+      {"eliminate_common_subexpressions", "Computes equal things once.",
+       "after the forms are normal: equal things look equal", Effect::kExact, eliminate_common_subexpressions},
+      {"fuse_small_op_batch_norm", "Joins chains of arithmetic with constants to one batch normalization.",
+       "last: it needs folded constants and single uses", Effect::kRounding, fuse_small_op_batch_norm},
+  };
+  return passes;
+}
+
+const std::vector<PassInfo>& fusion_passes() {
+  static const std::vector<PassInfo> passes = {
+      {"fuse_pad_into_conv", "Folds explicit padding into the convolution or pooling behind it.",
+       "first: a batch norm before the layer must see all of its padding", Effect::kRounding, fuse_pad_into_conv},
+      {"fuse_matmul_add_into_gemm", "Turns a matrix product with a bias into one layer.",
+       "before batch norms and factors are folded: a gemm has a bias to take them", Effect::kRounding,
+       fuse_matmul_add_into_gemm},
+      {"fuse_bn_into_conv", "Folds batch normalization into the layer before it.",
+       "before folding forwards: a layer takes the batch norm that follows it", Effect::kRounding, fuse_bn_into_conv},
+      {"fuse_mul_add_into_conv", "Folds arithmetic with constants into the layer before it.",
+       "beside batch norm; rounds repeat until chains of both are used up", Effect::kRounding, fuse_mul_add_into_conv},
+      {"fuse_bn_before_conv", "Folds batch normalization into the layer behind it.",
+       "last: only batch norms without a layer before them are left", Effect::kRounding, fuse_bn_before_conv},
+  };
+  return passes;
+}
+
+std::string_view name_of(Effect effect) {
+  switch (effect) {
+    case Effect::kExact: return "exact";
+    case Effect::kRounding: return "rounding";
+    case Effect::kLossy: return "lossy";
+  }
+  internal_error("a pass with an unknown promise");
+}
+
+std::string passes_markdown() {
+  std::string text =
+      "# Passes\n\n"
+      "Generated from the rows of `src/passes/pass_table.cc`; `tests/passes/passes_doc_test.cc` keeps it up to date.\n"
+      "Each list runs in this order, again and again until no pass changes anything. *exact*: the network computes "
+      "the\n"
+      "same bits with the plain kernels; *rounding*: the same up to float rounding.\n";
+  const auto table = [&](std::string_view title, const std::vector<PassInfo>& passes) {
+    text += fmt::format("\n## {}\n\n| pass | promise | what it does | why here |\n|---|---|---|---|\n", title);
+    for (const PassInfo& pass : passes) {
+      text += fmt::format("| `{}` | {} | {} | {} |\n", pass.name, name_of(pass.effect), pass.summary, pass.place);
+    }
+  };
+  table("Simplify", simplify_passes());
+  table("Fusion", fusion_passes());
+  return text;
+}
+
+}  // namespace amct
