@@ -25,8 +25,8 @@ std::vector<Tensor> random_inputs(const Graph& graph, uint64_t seed, int64_t ope
 std::vector<Tensor> run_plain(const Graph& graph, const std::vector<Tensor>& inputs,
                               std::vector<Tensor>* all = nullptr);
 
-// Largest difference relative to the range (largest less smallest finite value of `expected`, 1e-30 at least); infinity
-// where type, extents, NaN or infinities differ.
+// Largest difference relative to the range of `expected` (its finite values and 0, and 1e-30 at least); infinity where
+// type, extents, NaN or infinities differ.
 double relative_difference(const Tensor& expected, const Tensor& actual);
 
 class NumericCheck {

@@ -56,6 +56,10 @@ std::optional<Layer> read_layer(const Graph& graph, const Node& node, std::strin
   view.weight = *weight;
   double beta = 1;
   if (is_convolution(node)) {
+    if (node.attrs.get<std::string>("weight_layout", "out_in") != "out_in") {
+      reason = "its weight was computed when the model was read";
+      return std::nullopt;
+    }
     view.groups = node.attrs.get<int64_t>("group", 1);
   } else {
     view.out_axis = weight->rank() - 1;

@@ -1,0 +1,98 @@
+// What pass tests share: run one pass on a copy of a graph under full checks, and look at what it did.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "ops/infer.h"
+#include "ops/op_row.h"
+#include "passes/check.h"
+#include "passes/pass.h"
+
+namespace amct {
+
+inline const PassInfo& pass_named(const std::string& name) {
+  for (const auto* list : {&simplify_passes(), &fusion_passes()}) {
+    for (const PassInfo& pass : *list) {
+      if (pass.name == name) return pass;
+    }
+  }
+  internal_error("no such pass: " + name);
+}
+
+// Uniform numbers in [low, high].
+inline Tensor random_floats(Dims dims, uint32_t seed, float low = -1, float high = 1) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(low, high);
+  std::vector<float> values(static_cast<size_t>(element_count(dims)));
+  for (float& value : values) value = uniform(random);
+  return Tensor::of<float>(std::move(dims), values);
+}
+
+inline Tensor ints(const std::vector<int64_t>& values) {
+  return Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values);
+}
+
+inline ValueId float_input(Graph& graph, const Dims& dims, std::string_view name = "x") {
+  return graph.add_input(name, {DType::kFloat32, Shape::of(dims)});
+}
+
+// Adds a node of a row and returns its first output.
+inline ValueId op(Graph& graph, std::string_view name, std::string_view op_name, std::vector<ValueId> inputs,
+                  Attrs attrs = {}) {
+  return graph.node(add_op(graph, name, op_name, std::move(inputs), std::move(attrs))).output();
+}
+
+inline std::vector<std::string> node_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const NodeId id : graph.topological_order()) names.push_back(graph.node(id).name);
+  return names;
+}
+
+inline std::vector<std::string> op_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const NodeId id : graph.topological_order()) names.push_back(graph.node(id).op);
+  return names;
+}
+
+struct Ran {
+  Graph graph;
+  PipelineReport report;
+  int changes = 0;
+
+  // True if the pass left `node` alone with a reason that contains `words`.
+  bool left_alone(std::string_view node, std::string_view words) const {
+    for (const auto& [name, pass] : report.passes) {
+      for (const PassNote& note : pass.notes) {
+        if (!note.applied && note.node == node && note.message.find(words) != std::string::npos) return true;
+      }
+    }
+    return false;
+  }
+};
+
+// Runs one pass to its fixed point with the numeric check, twice checks that names of outputs stayed, and that a
+// further run finds nothing to do.
+inline Ran run_pass(const Graph& graph, const std::string& name, std::vector<std::string> skip_layers = {}) {
+  SCOPED_TRACE("pass " + name);
+  Ran ran{graph, {}, 0};
+  const std::vector<PassInfo> list = {pass_named(name)};
+  ran.report = run_passes(ran.graph, list, {.check = true, .check_seed = 7, .skip_layers = skip_layers});
+  EXPECT_EQ(ran.report.unchecked, "");
+  for (const auto& [pass, report] : ran.report.passes) ran.changes += report.changes;
+  EXPECT_EQ(ran.graph.inputs().size(), graph.inputs().size());
+  EXPECT_EQ(ran.graph.outputs().size(), graph.outputs().size());
+  for (size_t i = 0; i < graph.outputs().size(); ++i) {
+    EXPECT_EQ(ran.graph.value(ran.graph.outputs()[i]).name, graph.value(graph.outputs()[i]).name);
+  }
+  Graph again = ran.graph;
+  for (const auto& [pass, report] : run_passes(again, list, {.skip_layers = skip_layers}).passes) {
+    EXPECT_EQ(report.changes, 0) << "a second run of " << pass << " still changes the graph";
+  }
+  return ran;
+}
+
+}  // namespace amct
