@@ -1,0 +1,21 @@
+// Between the layouts of activations and the 16-bit channels-last image that the integer kernels read.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/simd/int_conv.h"
+
+namespace amct {
+
+// Writes sample `n` of x, in the type and layout that it has, into `image` (extents `padded`, channels last). Types of
+// 8 bits lose their zero point on the way, and pads become zero; 16-bit values keep it, and pads become the zero point.
+// Returns the zero point that is left in the image.
+int32_t fill_image(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n,
+                   int16_t* image);
+
+// Stores rows (pixels [begin, end), all output channels) of sample `n`, with the bias added modulo the width of Acc.
+template <typename Acc>
+void store_rows(const IntConvShape& shape, const Acc* rows, int64_t n, int64_t begin, int64_t end, const int32_t* bias,
+                Acc* y);
+
+}  // namespace amct

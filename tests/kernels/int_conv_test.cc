@@ -1,0 +1,239 @@
+#include "kernels/simd/int_conv.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace amct {
+namespace {
+
+using Spatial = IntConvShape::Spatial;
+
+struct Random {
+  unsigned seed = std::random_device{}();
+  std::mt19937 engine{seed};
+  template <typename T>
+  std::vector<T> values(int64_t count, int low, int high) {
+    std::uniform_int_distribution<int> pick(low, high);
+    std::vector<T> result(count);
+    for (T& v : result) v = static_cast<T>(pick(engine));
+    return result;
+  }
+};
+
+int64_t flat(const Spatial& at, const Spatial& extents) { return (at[0] * extents[1] + at[1]) * extents[2] + at[2]; }
+Spatial unflat(int64_t i, const Spatial& e) { return {i / (e[1] * e[2]), i / e[2] % e[1], i % e[2]}; }
+
+// Index of (sample, channel, pixel) in an activation.
+int64_t index(const IntConvShape& s, int64_t n, int64_t c, int64_t pixel, int64_t channels, const Spatial& extents) {
+  const int64_t pixels = IntConvShape::product(extents);
+  return s.channels_last ? (n * pixels + pixel) * channels + c : (n * channels + c) * pixels + pixel;
+}
+
+// Visits every (output index, input index, weight group/out/in/position) of the convolution, forward or transposed.
+template <typename F>
+void visit_products(const IntConvShape& s, bool transposed, F&& f) {
+  const Spatial& small = transposed ? s.input : s.output;
+  const Spatial& large = transposed ? s.output : s.input;
+  for (int64_t pixel = 0; pixel < IntConvShape::product(small); ++pixel) {
+    for (int64_t k = 0; k < IntConvShape::product(s.kernel); ++k) {
+      const Spatial at = unflat(pixel, small);
+      const Spatial kernel = unflat(k, s.kernel);
+      Spatial other;
+      bool inside = true;
+      for (size_t i = 0; i < 3; ++i) {
+        other[i] = at[i] * s.strides[i] + kernel[i] * s.dilations[i] - s.pads[i];
+        inside = inside && other[i] >= 0 && other[i] < large[i];
+      }
+      if (inside) f(transposed ? flat(other, large) : pixel, transposed ? pixel : flat(other, large), k);
+    }
+  }
+}
+
+template <typename X, typename W>
+std::vector<int64_t> reference(const IntConvShape& s, bool transposed, const std::vector<X>& x, int32_t zero,
+                               const std::vector<W>& w, const std::vector<int32_t>& w_zero,
+                               const std::vector<int32_t>& bias) {
+  std::vector<int64_t> y(s.batch * s.out_channels * IntConvShape::product(s.output));
+  const int64_t positions = IntConvShape::product(s.kernel);
+  for (int64_t n = 0; n < s.batch; ++n) {
+    for (int64_t o = 0; o < s.out_channels; ++o) {
+      const int64_t group = o / s.out_group();
+      for (int64_t p = 0; p < IntConvShape::product(s.output); ++p) {
+        y[index(s, n, o, p, s.out_channels, s.output)] = bias.empty() ? 0 : bias[o];
+      }
+      for (int64_t i = 0; i < s.in_group(); ++i) {
+        visit_products(s, transposed, [&](int64_t out, int64_t in, int64_t k) {
+          const int64_t c = group * s.in_group() + i;
+          const int64_t at = transposed ? ((c)*s.out_group() + o % s.out_group()) * positions + k
+                                        : (o * s.in_group() + i) * positions + k;
+          y[index(s, n, o, out, s.out_channels, s.output)] +=
+              (int64_t{w[at]} - (w_zero.empty() ? 0 : w_zero[o])) *
+              (int64_t{x[index(s, n, c, in, s.in_channels, s.input)]} - zero);
+        });
+      }
+    }
+  }
+  return y;
+}
+
+std::vector<IntConvShape> shapes() {
+  return {
+      {.batch = 2,
+       .in_channels = 3,
+       .out_channels = 5,
+       .input = {1, 7, 6},
+       .output = {1, 7, 6},
+       .kernel = {1, 3, 3},
+       .pads = {0, 1, 1}},
+      {.groups = 2,
+       .in_channels = 6,
+       .out_channels = 34,
+       .input = {1, 8, 9},
+       .output = {1, 4, 4},
+       .kernel = {1, 3, 2},
+       .strides = {1, 2, 2},
+       .pads = {0, 1, 0}},
+      {.batch = 2,
+       .groups = 7,
+       .in_channels = 7,
+       .out_channels = 7,
+       .input = {1, 9, 8},
+       .output = {1, 5, 4},
+       .kernel = {1, 3, 3},
+       .strides = {1, 2, 2},
+       .pads = {0, 1, 1}},
+      {.groups = 3, .in_channels = 3, .out_channels = 9, .input = {1, 9, 8}, .output = {1, 7, 6}, .kernel = {1, 3, 3}},
+      {.in_channels = 5,
+       .out_channels = 4,
+       .input = {1, 11, 10},
+       .output = {1, 9, 8},
+       .kernel = {1, 3, 3},
+       .dilations = {1, 2, 3},
+       .pads = {0, 1, 2}},
+      {.in_channels = 2, .out_channels = 3, .input = {4, 5, 6}, .output = {3, 3, 6}, .kernel = {2, 3, 1}},
+      {.batch = 3, .in_channels = 17, .out_channels = 33, .input = {1, 1, 5}, .output = {1, 1, 5}}};
+}
+
+template <typename X>
+IntInput::Type type_of();
+template <>
+IntInput::Type type_of<int8_t>() {
+  return IntInput::Type::kInt8;
+}
+template <>
+IntInput::Type type_of<uint8_t>() {
+  return IntInput::Type::kUInt8;
+}
+template <>
+IntInput::Type type_of<int16_t>() {
+  return IntInput::Type::kInt16;
+}
+
+template <typename X, typename W>
+void check_forward(int32_t zero, int w_zero_bound) {
+  Random random;
+  SCOPED_TRACE(random.seed);
+  using L = std::numeric_limits<X>;
+  using LW = std::numeric_limits<W>;
+  for (IntConvShape s : shapes()) {
+    for (const bool last : {false, true}) {
+      s.channels_last = last;
+      const auto x = random.values<X>(s.batch * s.in_channels * IntConvShape::product(s.input), L::min(), L::max());
+      const auto w =
+          random.values<W>(s.out_channels * s.in_group() * IntConvShape::product(s.kernel), LW::min(), LW::max());
+      const auto bias = random.values<int32_t>(s.out_channels, -100000, 100000);
+      auto w_zero = random.values<int32_t>(s.out_channels, 0, w_zero_bound);
+      if (w_zero_bound == 0) w_zero.clear();
+      const auto expected = reference(s, false, x, zero, w, w_zero, bias);
+      const IntConv conv(s, w.data(), w_zero.empty() ? nullptr : w_zero.data());
+      std::vector<int32_t> narrow(expected.size());
+      std::vector<int64_t> wide(expected.size());
+      conv.run({x.data(), type_of<X>(), zero}, bias.data(), narrow.data(), 2);
+      conv.run({x.data(), type_of<X>(), zero}, bias.data(), wide.data(), 1);
+      ASSERT_EQ(wide, expected);
+      ASSERT_TRUE(std::equal(narrow.begin(), narrow.end(), expected.begin(),
+                             [](int32_t a, int64_t b) { return a == static_cast<int32_t>(b); }));
+    }
+  }
+}
+
+TEST(IntConv, Int8) { check_forward<int8_t, int8_t>(-37, 0); }
+TEST(IntConv, Int8ExtremeOffset) { check_forward<int8_t, int8_t>(127, 0); }
+TEST(IntConv, Int16WithOffset) { check_forward<int16_t, int8_t>(-32768, 0); }
+TEST(IntConv, UInt8WithWeightZeroPoints) { check_forward<uint8_t, uint8_t>(128, 255); }
+
+TEST(IntConv, FullRangeDeep) {
+  IntConvShape s{.in_channels = 512,
+                 .out_channels = 3,
+                 .input = {1, 4, 4},
+                 .output = {1, 4, 4},
+                 .kernel = {1, 3, 3},
+                 .pads = {0, 1, 1}};
+  for (const int32_t zero : {-32768, 0, 32767}) {
+    std::vector<int16_t> x(512 * 16, static_cast<int16_t>(zero > 0 ? -32768 : 32767));
+    std::vector<int8_t> w(3 * 4608, -128);
+    const auto expected = reference(s, false, x, zero, w, {}, {});
+    EXPECT_GT(std::abs(expected[5]), int64_t{1} << 31);
+    std::vector<int64_t> y(expected.size());
+    IntConv(s, w.data()).run({x.data(), IntInput::Type::kInt16, zero}, nullptr, y.data(), 1);
+    ASSERT_EQ(y, expected);
+  }
+}
+
+TEST(IntConvTranspose, EqualsReference) {
+  Random random;
+  SCOPED_TRACE(random.seed);
+  std::vector<IntConvShape> cases = {{.batch = 2,
+                                      .in_channels = 5,
+                                      .out_channels = 3,
+                                      .input = {1, 4, 5},
+                                      .output = {1, 8, 10},
+                                      .kernel = {1, 2, 2},
+                                      .strides = {1, 2, 2}},
+                                     {.groups = 2,
+                                      .in_channels = 6,
+                                      .out_channels = 4,
+                                      .input = {1, 3, 4},
+                                      .output = {1, 6, 9},
+                                      .kernel = {1, 3, 3},
+                                      .strides = {1, 2, 2},
+                                      .dilations = {1, 1, 2},
+                                      .pads = {0, 1, 1}}};
+  for (IntConvShape s : cases) {
+    for (const bool last : {false, true}) {
+      s.channels_last = last;
+      const auto x = random.values<int16_t>(s.batch * s.in_channels * IntConvShape::product(s.input), -32768, 32767);
+      const int64_t positions = IntConvShape::product(s.kernel);
+      const auto w = random.values<int8_t>(s.in_channels * s.out_group() * positions, -128, 127);
+      const auto bias = random.values<int32_t>(s.out_channels, -1000, 1000);
+      const auto expected = reference(s, true, x, -700, w, {}, bias);
+      const IntConvTranspose conv(s, w.data(), positions, s.out_group() * positions);
+      std::vector<int64_t> wide(expected.size());
+      std::vector<int32_t> narrow(expected.size());
+      conv.run({x.data(), IntInput::Type::kInt16, -700}, bias.data(), wide.data(), 2);
+      conv.run({x.data(), IntInput::Type::kInt16, -700}, bias.data(), narrow.data(), 1);
+      ASSERT_EQ(wide, expected);
+      ASSERT_TRUE(std::equal(narrow.begin(), narrow.end(), expected.begin(),
+                             [](int32_t a, int64_t b) { return a == static_cast<int32_t>(b); }));
+    }
+  }
+}
+
+TEST(IntWindowSums, LeavesPadsOut) {
+  const IntConvShape s{.in_channels = 2,
+                       .out_channels = 2,
+                       .input = {1, 2, 3},
+                       .output = {1, 2, 2},
+                       .kernel = {1, 2, 2},
+                       .strides = {1, 1, 2},
+                       .pads = {0, 0, 0}};
+  const std::vector<int8_t> x = {1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6};
+  std::vector<int64_t> sums(8), counts(4);
+  int_window_sums(s, {x.data(), IntInput::Type::kInt8, 1}, sums.data(), counts.data());
+  EXPECT_EQ(counts, (std::vector<int64_t>{4, 2, 2, 1}));
+  EXPECT_EQ(sums, (std::vector<int64_t>{8, 7, 7, 5, -16, -11, -11, -7}));
+}
+
+}  // namespace
+}  // namespace amct
