@@ -16,14 +16,14 @@ using QuantCheck = std::string (*)(const Graph&, const Node&);
 class QuantRule {
  public:
   enum class Kind {
-    kCompute,        // multiplies activations with weights in integers; the layers that AMCT quantizes
-    kPassThrough,    // output values are input values: the input's quantizer serves the output
-    kSameScaleAll,   // inputs and output share one quantizer (concat)
-    kFixedRange,     // the output range is known (sigmoid, softmax)
-    kKeepFloat,      // stays float, for the stated reason
+    kCompute,       // multiplies activations with weights in integers; the layers that AMCT quantizes
+    kPassThrough,   // output values are input values: the input's quantizer serves the output
+    kSameScaleAll,  // inputs and output share one quantizer (concat)
+    kFixedRange,    // the output range is known (sigmoid, softmax)
+    kKeepFloat,     // stays float, for the stated reason
   };
   struct Compute {
-    int weight_port = -1;         // -1 = no weight (average pooling)
+    int weight_port = -1;  // -1 = no weight (average pooling)
     int bias_port = -1;
     int channel_axis = 0;         // of the weight: output channels
     bool per_channel = false;     // one weight scale per output channel by default (convolutions)

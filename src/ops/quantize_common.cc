@@ -1,0 +1,89 @@
+#include "ops/quantize_common.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace amct {
+namespace {
+
+struct CodedType {
+  int64_t code;
+  DType dtype;
+};
+constexpr std::array<CodedType, 10> kCodes = {{{1, DType::kFloat32},
+                                               {2, DType::kUInt8},
+                                               {3, DType::kInt8},
+                                               {4, DType::kUInt16},
+                                               {5, DType::kInt16},
+                                               {6, DType::kInt32},
+                                               {10, DType::kFloat16},
+                                               {16, DType::kBFloat16},
+                                               {21, DType::kUInt4},
+                                               {22, DType::kInt4}}};
+
+}  // namespace
+
+std::optional<DType> quantized_type_from_onnx(int64_t code) {
+  for (const CodedType& type : kCodes) {
+    if (type.code == code) return type.dtype;
+  }
+  return std::nullopt;
+}
+
+std::optional<int64_t> onnx_code_of(DType dtype) {
+  for (const CodedType& type : kCodes) {
+    if (type.dtype == dtype) return type.code;
+  }
+  return std::nullopt;
+}
+
+IntegerBounds integer_bounds(DType dtype) {
+  AMCT_CHECK(is_integer(dtype) && bit_width(dtype) <= 32, "no quantization to this type");
+  const int bits = bit_width(dtype);
+  if (!is_signed_integer(dtype)) return {0, (int64_t{1} << bits) - 1};
+  return {-(int64_t{1} << (bits - 1)), (int64_t{1} << (bits - 1)) - 1};
+}
+
+ScaleGrid scale_grid(const Node& node, const Dims& x, const Dims& scale, Layout layout) {
+  const auto misfit = [&] {
+    throw Error(ErrorCode::kInput,
+                fmt::format("scales of shape {} do not fit data of shape {}", to_string(scale), to_string(x)),
+                {.node = node.name, .op = node.op});
+  };
+  ScaleGrid grid;
+  grid.inner = element_count(x);
+  const int64_t block_size = attr_int(node, "block_size");
+  if (block_size == 0 && element_count(scale) == 1 && (x.empty() || scale.empty() || scale.size() == 1)) return grid;
+  const auto logical = static_cast<size_t>(normalize_axis(attr_int(node, "axis"), x.size()));
+  const size_t axis = memory_axis(logical, x.size(), layout);
+  grid.extent = x[axis];
+  grid.inner = 1;
+  for (size_t i = 0; i < axis; ++i) grid.outer *= x[i];
+  for (size_t i = axis + 1; i < x.size(); ++i) grid.inner *= x[i];
+  if (block_size == 0) {
+    grid.kind = ScaleGrid::Kind::kAxis;
+    if (scale.size() != 1 || scale[0] != grid.extent) misfit();
+    return grid;
+  }
+  grid.kind = ScaleGrid::Kind::kBlock;
+  grid.block = block_size;
+  if (block_size < 0 || scale.size() != x.size()) misfit();
+  for (size_t i = 0; i < x.size(); ++i) {
+    const int64_t expected = i == axis ? (x[i] + block_size - 1) / block_size : x[i];
+    if (scale[i] != expected) misfit();
+  }
+  return grid;
+}
+
+void check_scales(const InferContext& c) {
+  const auto x = c.shape(0).fixed();
+  const auto scale = c.shape(1).fixed();
+  if (x && scale) scale_grid(c.node(), *x, *scale, Layout::kPlain);
+  if (c.has(2) && c.shape(1).is_fixed() && c.shape(2).is_fixed() &&
+      c.shape(1).element_count() != c.shape(2).element_count()) {
+    c.fail(fmt::format("scale {} and zero point {} differ in shape", c.shape(1).to_string(), c.shape(2).to_string()));
+  }
+}
+
+}  // namespace amct

@@ -1,0 +1,275 @@
+// QuantizeLinear and DequantizeLinear of ONNX: y = saturate(round_half_even(x / scale) + zero_point) and
+// y = (x - zero_point) * scale, per tensor, per index of an axis, or per block along an axis; 4-, 8- and 16-bit
+// integers, and 32-bit ones for dequantization. The 8- and 4-bit floats are left to opaque nodes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ir/dispatch.h"
+#include "ops/quantize_common.h"
+
+namespace amct {
+namespace {
+
+DType quantized_type(const InferContext& c) {
+  if (c.has(2)) return c.dtype(2);
+  const int64_t code = attr_int(c.node(), "output_dtype");
+  if (code == 0) return DType::kUInt8;
+  const auto dtype = quantized_type_from_onnx(code);
+  if (!dtype || !is_integer(*dtype)) c.fail(fmt::format("output_dtype {} is not an integer type", code));
+  return *dtype;
+}
+
+void infer_quantize(InferContext& c) {
+  check_scales(c);
+  c.set_output(0, quantized_type(c), c.shape(0));
+}
+
+template <typename From, typename To>
+void quantize(const RunContext& c, const ScaleGrid& grid, IntegerBounds bounds) {
+  const From* x = c.input(0).as<From>();
+  To* y = c.output(0).as<To>();
+  std::vector<float> scales(c.input(1).size());
+  visit_numeric(c.input(1).dtype, [&]<typename S>(Tag<S>) {
+    for (size_t i = 0; i < scales.size(); ++i) scales[i] = static_cast<float>(c.input(1).as<S>()[i]);
+  });
+  const To* zeros = c.has(2) ? c.input(2).as<To>() : nullptr;
+  const auto low = static_cast<float>(bounds.low);
+  const auto high = static_cast<float>(bounds.high);
+  for (int64_t o = 0; o < grid.outer; ++o) {
+    for (int64_t i = 0; i < grid.extent; ++i) {
+      for (int64_t k = 0; k < grid.inner; ++k, ++x, ++y) {
+        const int64_t s = grid.scale_index(o, i, k);
+        const float zero = zeros != nullptr ? static_cast<float>(zeros[s]) : 0.0f;
+        const float q = std::nearbyint(static_cast<float>(*x) / scales[s]) + zero;
+        *y = static_cast<To>(std::min(std::max(low, q), high));
+      }
+    }
+  }
+}
+
+void run_quantize(RunContext& c) {
+  const ScaleGrid grid = scale_grid(c.node(), c.input(0).dims, c.input(1).dims, c.layout());
+  const DType to = c.output(0).dtype;
+  const IntegerBounds bounds = integer_bounds(to);
+  visit_numeric(c.input(0).dtype, [&]<typename From>(Tag<From>) {
+    switch (to) {
+      case DType::kInt8:
+      case DType::kInt4: return quantize<From, int8_t>(c, grid, bounds);
+      case DType::kUInt8:
+      case DType::kUInt4: return quantize<From, uint8_t>(c, grid, bounds);
+      case DType::kInt16: return quantize<From, int16_t>(c, grid, bounds);
+      case DType::kUInt16: return quantize<From, uint16_t>(c, grid, bounds);
+      default: break;
+    }
+    throw Error(ErrorCode::kUnsupported, fmt::format("quantization to {}", name_of(to)), {.node = c.node().name});
+  });
+}
+
+void infer_dequantize(InferContext& c) {
+  check_scales(c);
+  const int64_t code = attr_int(c.node(), "output_dtype");
+  DType dtype = c.dtype(1);
+  if (code != 0) {
+    const auto asked = quantized_type_from_onnx(code);
+    if (!asked || !is_floating(*asked)) c.fail(fmt::format("output_dtype {} is not a floating-point type", code));
+    dtype = *asked;
+  }
+  c.set_output(0, dtype, c.shape(0));
+}
+
+template <typename From, typename To>
+void dequantize(const RunContext& c, const ScaleGrid& grid) {
+  const From* x = c.input(0).as<From>();
+  To* y = c.output(0).as<To>();
+  std::vector<float> scales(c.input(1).size());
+  visit_numeric(c.input(1).dtype, [&]<typename S>(Tag<S>) {
+    for (size_t i = 0; i < scales.size(); ++i) scales[i] = static_cast<float>(c.input(1).as<S>()[i]);
+  });
+  const From* zeros = c.has(2) ? c.input(2).as<From>() : nullptr;
+  for (int64_t o = 0; o < grid.outer; ++o) {
+    for (int64_t i = 0; i < grid.extent; ++i) {
+      for (int64_t k = 0; k < grid.inner; ++k, ++x, ++y) {
+        const int64_t s = grid.scale_index(o, i, k);
+        const int64_t zero = zeros != nullptr ? static_cast<int64_t>(zeros[s]) : 0;
+        *y = To(static_cast<float>(static_cast<int64_t>(*x) - zero) * scales[s]);
+      }
+    }
+  }
+}
+
+void run_dequantize(RunContext& c) {
+  const ScaleGrid grid = scale_grid(c.node(), c.input(0).dims, c.input(1).dims, c.layout());
+  visit_numeric(c.input(0).dtype, [&]<typename From>(Tag<From>) {
+    if constexpr (std::is_integral_v<From>) {
+      switch (c.output(0).dtype) {
+        case DType::kFloat32: return dequantize<From, float>(c, grid);
+        case DType::kFloat16: return dequantize<From, Half>(c, grid);
+        case DType::kBFloat16: return dequantize<From, BFloat16>(c, grid);
+        default: break;
+      }
+    }
+    throw Error(ErrorCode::kUnsupported, "dequantization between these types", {.node = c.node().name});
+  });
+}
+
+// All axes of the data are tied; the scales follow their axis, or the whole shape when they stand for blocks.
+std::vector<AxisRelation> axes_quantize(const AxesContext& c) {
+  std::vector<AxisRelation> relations;
+  const Dims& x = c.input(0);
+  const Dims& scale = c.input(1);
+  const auto axis = attr_int(c.node(), "axis") + (attr_int(c.node(), "axis") < 0 ? static_cast<int64_t>(x.size()) : 0);
+  const bool blocked = attr_int(c.node(), "block_size") != 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (blocked && static_cast<int64_t>(i) == axis) {
+      relations.push_back(lock(in_axis(0, i), "its elements share scales in blocks"));
+      continue;
+    }
+    if (x[i] <= 1) continue;
+    AxisRelation relation = tie(x[i], {in_axis(0, i), out_axis(0, i)});
+    const bool has_scale = blocked || (static_cast<int64_t>(i) == axis && scale.size() == 1 && scale[0] > 1);
+    for (size_t port = 1; port < c.input_count() && has_scale; ++port) {
+      if (c.has(port)) relation.refs.push_back(in_axis(port, blocked ? i : 0));
+    }
+    relations.push_back(std::move(relation));
+  }
+  return relations;
+}
+
+void refuse_small_floats(const ImportContext& c) {
+  for (size_t port = 0; port < c.foreign().inputs.size(); ++port) {
+    if (!c.input(port).valid()) continue;
+    const DType dtype = c.graph().value(c.input(port)).type.dtype;
+    if (is_floating(dtype) && bit_width(dtype) <= 8) c.unsupported("8- and 4-bit floats");
+  }
+  const int64_t code = c.attrs().get<int64_t>("output_dtype", 0);
+  if (code != 0 && !quantized_type_from_onnx(code)) c.unsupported(fmt::format("output_dtype {}", code));
+}
+
+void import_quantize(ImportContext& c) {
+  refuse_small_floats(c);
+  import_default(c);
+}
+
+// Older opsets lack `axis` (13), `saturate` (19), `block_size`, `output_dtype` and the 4- and 16-bit types (21), and
+// `precision` (23).
+void export_quantize(ExportContext& c) {
+  const Node& node = c.node();
+  Attrs attrs = node.attrs;
+  const bool quantizes = node.op == "quantize_linear";
+  const DType integer = c.graph().value(quantizes ? node.output(0) : node.input(0)).type.dtype;
+  const bool eight_bits = bit_width(integer) == 8 || (!quantizes && integer == DType::kInt32);
+  if (c.version() < 21 && integer != DType::kUndefined && !eight_bits) {
+    c.unsupported(fmt::format("{} integers need opset 21, the file has {}", name_of(integer), c.version()));
+  }
+  if (c.version() < 21 && attr_int(node, "block_size") != 0) {
+    c.unsupported(fmt::format("scales for blocks need opset 21, the file has {}", c.version()));
+  }
+  if (c.version() < 13) {
+    const auto scales = c.graph().value(node.input(1)).type.shape.element_count();
+    if (!scales || *scales != 1)
+      c.unsupported(fmt::format("scales per axis need opset 13, the file has {}", c.version()));
+    attrs.erase("axis");
+  }
+  std::vector<std::string> inputs;
+  for (const ValueId input : node.inputs) inputs.push_back(c.value_name(input));
+  if (c.version() < 21) {
+    if (quantizes && inputs.size() < 3 && attr_int(node, "output_dtype") != 0) {
+      const auto scales = c.graph().value(node.input(1)).type.shape.fixed();
+      if (!scales) c.unsupported("scales of unknown shape");
+      Tensor zeros = Tensor::allocate(integer, *scales);
+      std::fill_n(zeros.mutable_data(), zeros.bytes().size(), std::byte{0});
+      inputs.push_back(c.helper_constant(std::move(zeros), "zero_point"));
+    }
+    attrs.erase("output_dtype");
+    attrs.erase("block_size");
+  }
+  if (c.version() < 19) attrs.erase("saturate");
+  if (c.version() < 23) {
+    attrs.erase("precision");
+    if (!quantizes) attrs.erase("output_dtype");
+  }
+  c.emit(std::move(inputs), std::move(attrs));
+}
+
+SampleInput scalar(float value) { return fixed(Tensor::scalar<float>(value)); }
+template <typename T>
+SampleInput zero_point(T value) {
+  return fixed(Tensor::scalar<T>(value));
+}
+
+std::vector<Sample> quantize_samples() {
+  return {{.name = "uint8", .inputs = {random_input({2, 3, 5}, -3, 3), scalar(0.03f), zero_point<uint8_t>(117)}},
+          {.name = "default_type", .inputs = {random_input({2, 7}, -1, 5), scalar(0.02f)}},
+          {.name = "per_axis",
+           .inputs = {random_input({2, 3, 5, 4}, -3, 3), random_weight({3}, 0.01, 0.05),
+                      random_weight({3}, -9, 9, DType::kInt8)}},
+          {.name = "last_axis",
+           .inputs = {random_input({2, 3, 5}, -3, 3), random_weight({5}, 0.01, 0.05),
+                      random_weight({5}, -9, 9, DType::kInt8)},
+           .attrs = {{"axis", int64_t{-1}}}},
+          {.name = "int16", .inputs = {random_input({4, 5}, -30, 30), scalar(0.001f), zero_point<int16_t>(-11)}},
+          {.name = "blocked",
+           .inputs = {random_input({3, 6}, -3, 3), random_weight({3, 2}, 0.1, 0.5),
+                      random_weight({3, 2}, -9, 9, DType::kInt8)},
+           .attrs = {{"axis", int64_t{1}}, {"block_size", int64_t{3}}}},
+          {.name = "int4",
+           .inputs = {random_input({4, 6}, -3, 3), scalar(0.4f)},
+           .attrs = {{"output_dtype", int64_t{22}}}}};
+}
+
+std::vector<Sample> dequantize_samples() {
+  return {{.name = "uint8",
+           .inputs = {random_input({2, 3, 5}, 0, 255, DType::kUInt8), scalar(0.03f), zero_point<uint8_t>(117)}},
+          {.name = "per_axis",
+           .inputs = {random_input({2, 3, 5, 4}, -128, 127, DType::kInt8), random_weight({3}, 0.01, 0.05),
+                      random_weight({3}, -9, 9, DType::kInt8)}},
+          {.name = "int32", .inputs = {random_input({7}, -70000, 70000, DType::kInt32), scalar(0.001f)}},
+          {.name = "int16",
+           .inputs = {random_input({4, 5}, -3000, 3000, DType::kInt16), scalar(0.001f), zero_point<int16_t>(-11)}},
+          {.name = "blocked",
+           .inputs = {random_input({3, 6}, -100, 100, DType::kInt8), random_weight({3, 2}, 0.1, 0.5)},
+           .attrs = {{"axis", int64_t{1}}, {"block_size", int64_t{3}}}}};
+}
+
+}  // namespace
+
+void add_quantize_linear_op(OpTable& table) {
+  const std::vector<AttrSpec> attrs = {int_attr("axis", 1), int_attr("block_size", 0), int_attr("output_dtype", 0)};
+  std::vector<AttrSpec> quantize_attrs = attrs;
+  quantize_attrs.push_back(int_attr("saturate", 1));
+  quantize_attrs.push_back(int_attr("precision", 0));
+  table.add(
+      {.name = "quantize_linear",
+       .doc = "Quantizes: saturate(round(x / scale) + zero_point).",
+       .inputs = {{.name = "x"},
+                  {.name = "y_scale", .role = Role::kParameter},
+                  {.name = "y_zero_point", .role = Role::kParameter, .optional = true}},
+       .outputs = {{.name = "y"}},
+       .attrs = quantize_attrs,
+       .infer = infer_quantize,
+       .run = run_quantize,
+       .layout = LayoutRule::kFollow,
+       .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
+       .axes = axes_quantize,
+       .spellings = {onnx("QuantizeLinear", 10, std::numeric_limits<int64_t>::max(), import_quantize, export_quantize)},
+       .samples = quantize_samples});
+  table.add({.name = "dequantize_linear",
+             .doc = "Dequantizes: (x - zero_point) * scale.",
+             .inputs = {{.name = "x"},
+                        {.name = "x_scale", .role = Role::kParameter},
+                        {.name = "x_zero_point", .role = Role::kParameter, .optional = true}},
+             .outputs = {{.name = "y"}},
+             .attrs = attrs,
+             .infer = infer_dequantize,
+             .run = run_dequantize,
+             .layout = LayoutRule::kFollow,
+             .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
+             .axes = axes_quantize,
+             .spellings = {onnx("DequantizeLinear", 10, std::numeric_limits<int64_t>::max(), import_quantize,
+                                export_quantize)},
+             .samples = dequantize_samples});
+}
+
+}  // namespace amct
