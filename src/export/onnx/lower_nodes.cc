@@ -1,0 +1,183 @@
+#include "export/onnx/lower_nodes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "export/onnx/encode.h"
+#include "onnx_wire.pb.h"
+#include "ops/op_row.h"
+#include "ops/opaque.h"
+
+namespace amct::onnx_file {
+namespace {
+
+namespace wire = amct::wire::onnx;
+
+// Among the row's spellings at this opset, the one that the node was read from, else the first.
+const Spelling* find_spelling(const Graph& graph, const Node& node, int64_t opset) {
+  const Spelling* found = nullptr;
+  for (const Spelling& spelling : node.row->spellings) {
+    if (spelling.framework != Framework::kOnnx) continue;
+    const auto own = graph.info.opsets.find(spelling.domain);
+    const int64_t version = spelling.domain.empty()          ? opset
+                            : own != graph.info.opsets.end() ? own->second
+                                                             : spelling.since;
+    if (version < spelling.since || version > spelling.until) continue;
+    if (spelling.type == node.origin.op) return &spelling;
+    if (found == nullptr) found = &spelling;
+  }
+  return found;
+}
+
+class Lowering {
+ public:
+  Lowering(const Graph& graph, int64_t opset) : graph_(graph), opset_(opset) {}
+
+  LoweredNodes run() {
+    for (const NodeId id : graph_.topological_order()) {
+      const Node& node = graph_.node(id);
+      try {
+        if (node.is_opaque()) {
+          lower_opaque(node);
+        } else {
+          lower_row(node);
+        }
+      } catch (const Error& error) {
+        throw error.with({.node = node.name, .op = node.op});
+      }
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void lower_row(const Node& node) {
+    const Spelling* spelling = find_spelling(graph_, node, opset_);
+    if (spelling == nullptr) {
+      throw Error(ErrorCode::kUnsupported, fmt::format("operator {} has no form in ONNX opset {}", node.op, opset_));
+    }
+    const auto own = graph_.info.opsets.find(spelling->domain);
+    const int64_t version = spelling->domain.empty()          ? opset_
+                            : own != graph_.info.opsets.end() ? own->second
+                                                              : spelling->since;
+    result_.opsets[spelling->domain] = version;
+    ExportContext context(graph_, node, spelling->type, spelling->domain, version);
+    (spelling->export_ != nullptr ? spelling->export_ : export_default)(context);
+
+    const std::map<std::string, std::string> renamed = rename_helpers(node, context);
+    const auto current = [&](const std::string& name) {
+      const auto at = renamed.find(name);
+      return at == renamed.end() ? name : at->second;
+    };
+    for (const auto& [name, tensor] : context.constants()) result_.constants.emplace_back(current(name), tensor);
+    for (const ExportContext::Emitted& emitted : context.emitted()) {
+      wire::NodeProto proto;
+      for (const std::string& input : emitted.inputs) proto.add_input(current(input));
+      for (const std::string& output : emitted.outputs) proto.add_output(current(output));
+      proto.set_name(emitted.name);
+      proto.set_op_type(emitted.type);
+      if (!emitted.domain.empty()) proto.set_domain(emitted.domain);
+      for (const auto& [name, value] : emitted.attrs.items()) encode_attr(name, value, *proto.add_attribute());
+      add(proto);
+    }
+  }
+
+  // Names of helper values that are taken in the graph or by other helpers -> free ones.
+  std::map<std::string, std::string> rename_helpers(const Node& node, const ExportContext& context) {
+    std::vector<std::string> helpers;
+    for (const auto& constant : context.constants()) helpers.push_back(constant.first);
+    for (const ExportContext::Emitted& emitted : context.emitted()) {
+      for (const std::string& output : emitted.outputs) {
+        const ValueId id = graph_.find_value(output);
+        const bool own = id.valid() && std::find(node.outputs.begin(), node.outputs.end(), id) != node.outputs.end();
+        if (!own && !output.empty()) helpers.push_back(output);
+      }
+    }
+    std::map<std::string, std::string> renamed;
+    for (const std::string& helper : helpers) {
+      std::string name = helper;
+      for (int suffix = 1; graph_.find_value(name).valid() || helpers_.contains(name); ++suffix) {
+        name = fmt::format("{}_{}", helper, suffix);
+      }
+      helpers_.insert(name);
+      if (name != helper) renamed.emplace(helper, name);
+    }
+    return renamed;
+  }
+
+  void lower_opaque(const Node& node) {
+    const std::string bytes = node.attrs.require<std::string>(kOpaqueBytes);
+    wire::NodeProto proto;
+    if (!proto.ParseFromString(bytes)) throw Error(ErrorCode::kInput, "the kept form of the node is damaged");
+    const auto own = graph_.info.opsets.find("");
+    const bool standard = proto.domain().empty() || proto.domain() == "ai.onnx";
+    if (standard && own != graph_.info.opsets.end() && own->second != opset_) {
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("operator {} is kept as it is, which holds the model at opset {}; opset {} was asked for",
+                              proto.op_type(), own->second, opset_));
+    }
+    const auto captures = node.attrs.get<std::vector<std::string>>(kOpaqueCaptures, {});
+    alias_captures(node, captures);
+    bool same = rename(*proto.mutable_input(), node.inputs, node.inputs.size() - captures.size());
+    same &= rename(*proto.mutable_output(), node.outputs, node.outputs.size());
+    if (same) {
+      result_.nodes.push_back(bytes);
+      result_.used.insert(proto.input().begin(), proto.input().end());
+    } else {
+      add(proto);
+    }
+  }
+
+  // Subgraphs name values of the graph around them; a value that is called otherwise now gets a second name.
+  void alias_captures(const Node& node, const std::vector<std::string>& captures) {
+    AMCT_CHECK(captures.size() <= node.inputs.size(), "an opaque node lost its captured inputs");
+    const size_t first = node.inputs.size() - captures.size();
+    for (size_t i = 0; i < captures.size(); ++i) {
+      const std::string& current = graph_.value(node.inputs[first + i]).name;
+      result_.used.insert(current);
+      if (current == captures[i] || !aliases_.insert(captures[i]).second) continue;
+      if (graph_.find_value(captures[i]).valid()) {
+        throw Error(ErrorCode::kUnsupported,
+                    fmt::format("its subgraph reads '{}', which is the name of another value now", captures[i]));
+      }
+      wire::NodeProto identity;
+      identity.add_input(current);
+      identity.add_output(captures[i]);
+      identity.set_name(fmt::format("{}.{}", node.name, captures[i]));
+      identity.set_op_type("Identity");
+      add(identity);
+    }
+  }
+
+  // Puts the values' present names into the list; true if it had them already.
+  template <typename Names>
+  bool rename(Names& names, const std::vector<ValueId>& values, size_t count) const {
+    bool same = true;
+    for (size_t i = 0; i < count; ++i) {
+      const std::string name = values[i].valid() ? graph_.value(values[i]).name : std::string();
+      if (static_cast<int>(i) >= names.size()) names.Add();
+      std::string& slot = *names.Mutable(static_cast<int>(i));
+      if (slot == name) continue;
+      slot = name;
+      same = false;
+    }
+    return same;
+  }
+
+  void add(const wire::NodeProto& proto) {
+    result_.nodes.push_back(proto.SerializeAsString());
+    result_.used.insert(proto.input().begin(), proto.input().end());
+  }
+
+  const Graph& graph_;
+  int64_t opset_;
+  LoweredNodes result_;
+  std::unordered_set<std::string> helpers_;
+  std::unordered_set<std::string> aliases_;
+};
+
+}  // namespace
+
+LoweredNodes lower_nodes(const Graph& graph, int64_t opset) { return Lowering(graph, opset).run(); }
+
+}  // namespace amct::onnx_file

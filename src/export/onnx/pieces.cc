@@ -1,0 +1,84 @@
+#include "export/onnx/pieces.h"
+
+#include <bit>
+
+namespace amct::onnx_file {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "ONNX stores little-endian elements");
+
+constexpr uint32_t kDelimited = 2;
+
+void append_varint(std::string& out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+  out.push_back(static_cast<char>(value));
+}
+
+}  // namespace
+
+uint64_t payload_bytes(const Tensor& tensor) {
+  const uint64_t bytes = tensor.bytes().size();
+  return bit_width(tensor.dtype()) == 4 ? (bytes + 1) / 2 : bytes;
+}
+
+std::string pack_payload(const Tensor& tensor) {
+  const auto bytes = tensor.bytes();
+  if (bit_width(tensor.dtype()) != 4) return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  std::string packed((bytes.size() + 1) / 2, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const auto nibble = static_cast<unsigned>(bytes[i]) & 0xfu;
+    packed[i / 2] = static_cast<char>(static_cast<unsigned char>(packed[i / 2]) | nibble << (i % 2 == 0 ? 0 : 4));
+  }
+  return packed;
+}
+
+void write_payload(const Tensor& tensor, OutputFiles::Writer& out) {
+  if (bit_width(tensor.dtype()) == 4) {
+    out.write(pack_payload(tensor));
+  } else {
+    out.write(tensor.bytes());
+  }
+}
+
+void Pieces::add_bytes(std::string_view bytes) {
+  if (pieces_.empty() || pieces_.back().payload) pieces_.emplace_back();
+  pieces_.back().bytes += bytes;
+  size_ += bytes.size();
+}
+
+void Pieces::add_header(uint32_t number, uint64_t length) {
+  std::string header;
+  append_varint(header, (uint64_t{number} << 3) | kDelimited);
+  append_varint(header, length);
+  add_bytes(header);
+}
+
+void Pieces::add_field(uint32_t number, std::string_view bytes) {
+  add_header(number, bytes.size());
+  add_bytes(bytes);
+}
+
+void Pieces::add_payload_field(uint32_t number, Tensor tensor) {
+  const uint64_t length = payload_bytes(tensor);
+  add_header(number, length);
+  pieces_.push_back({{}, std::move(tensor)});
+  size_ += length;
+}
+
+void Pieces::add_message(uint32_t number, Pieces message) {
+  add_header(number, message.size_);
+  size_ += message.size_;
+  for (Piece& piece : message.pieces_) pieces_.push_back(std::move(piece));
+}
+
+void Pieces::write(OutputFiles::Writer& out) const {
+  for (const Piece& piece : pieces_) {
+    if (piece.payload) {
+      write_payload(piece.payload, out);
+    } else {
+      out.write(piece.bytes);
+    }
+  }
+}
+
+}  // namespace amct::onnx_file

@@ -1,0 +1,39 @@
+// A serialized message in the making: bytes that are at hand, and tensor payloads that are fetched when it is written.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/files.h"
+#include "ir/tensor.h"
+
+namespace amct::onnx_file {
+
+// Bytes of the payload as a file stores it: elements in order, two of four bits to a byte (low nibble first).
+uint64_t payload_bytes(const Tensor& tensor);
+std::string pack_payload(const Tensor& tensor);
+void write_payload(const Tensor& tensor, OutputFiles::Writer& out);
+
+class Pieces {
+ public:
+  void add_bytes(std::string_view bytes);
+  void add_field(uint32_t number, std::string_view bytes);  // a delimited field
+  void add_payload_field(uint32_t number, Tensor tensor);   // the same, from a tensor's payload
+  void add_message(uint32_t number, Pieces message);
+  uint64_t size() const { return size_; }
+  void write(OutputFiles::Writer& out) const;
+
+ private:
+  struct Piece {
+    std::string bytes;
+    Tensor payload;  // if set, instead of bytes
+  };
+  void add_header(uint32_t number, uint64_t length);
+
+  std::vector<Piece> pieces_;
+  uint64_t size_ = 0;
+};
+
+}  // namespace amct::onnx_file

@@ -1,0 +1,192 @@
+#include "frontends/onnx/import_graph.h"
+
+#include <fmt/format.h>
+
+#include <unordered_set>
+
+#include "frontends/onnx/node_decode.h"
+#include "frontends/onnx/node_order.h"
+#include "onnx_wire.pb.h"
+#include "ops/infer.h"
+#include "ops/op_row.h"
+
+namespace amct::onnx_file {
+namespace {
+
+namespace wire = amct::wire::onnx;
+
+[[noreturn]] void fault(std::string message) {
+  throw Error(ErrorCode::kInput, std::move(message), {}, "the model is damaged; export it again");
+}
+
+class Importer {
+ public:
+  Importer(const wire::ModelProto& model, TensorDecoder& tensors)
+      : model_(model), file_(model.graph()), tensors_(tensors) {}
+
+  Graph run(const std::vector<Bytes>& nodes, const std::vector<Bytes>& kept_fields, const std::string& path) {
+    graph_.info.path = path;
+    read_header();
+    check_opset();
+    for (const Bytes field : kept_fields) {
+      graph_.info.opaque_sections.emplace_back(reinterpret_cast<const char*>(field.data()), field.size());
+    }
+    NodeImporter importer(graph_, tensors_, function_names());
+    add_inputs();
+    add_constants(importer);
+    import_nodes(importer, nodes);
+    keep_graph_fields();
+    declare_types();
+    set_outputs();
+    update_types(graph_);
+    return std::move(graph_);
+  }
+
+ private:
+  void read_header() {
+    ModelInfo& info = graph_.info;
+    info.format = "onnx";
+    info.ir_version = model_.ir_version();
+    info.producer_name = model_.producer_name();
+    info.producer_version = model_.producer_version();
+    info.domain = model_.domain();
+    info.doc = model_.doc_string();
+    info.model_version = model_.model_version();
+    info.graph_name = file_.name();
+    for (const auto& entry : model_.metadata_props()) info.metadata[entry.key()] = entry.value();
+    for (const auto& opset : model_.opset_import()) info.opsets[normalized_domain(opset.domain())] = opset.version();
+    info.opsets.try_emplace("", 1);
+  }
+
+  void check_opset() const {
+    const int64_t opset = graph_.info.opsets.at("");
+    if (opset > kNewestOpset) {
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("opset {} is newer than {}, the newest that is read", opset, kNewestOpset), {},
+                  "export the model for an older opset");
+    }
+    if (opset >= kOldestOpset) return;
+    for (const auto& node : file_.node()) {
+      if (!normalized_domain(node.domain()).empty() || node.op_type() == "Constant") continue;
+      if (op_table().match(Framework::kOnnx, "", node.op_type(), opset).row == nullptr) {
+        throw Error(ErrorCode::kUnsupported,
+                    fmt::format("opset {} is older than {}, the oldest that is read, and operator {} differs there",
+                                opset, kOldestOpset, node.op_type()),
+                    {}, "convert the model with onnx.version_converter");
+      }
+    }
+  }
+
+  std::set<std::pair<std::string, std::string>> function_names() const {
+    std::set<std::pair<std::string, std::string>> names;
+    for (const auto& function : model_.functions())
+      names.emplace(normalized_domain(function.domain()), function.name());
+    return names;
+  }
+
+  // The value's name may be given once.
+  void give(const std::string& name, std::string_view what) {
+    if (name.empty()) fault(fmt::format("{} has no name", what));
+    if (!given_.insert(name).second) fault(fmt::format("value '{}' is given twice", name));
+  }
+
+  // An input that has an initializer is a constant: a default that nobody overrides.
+  void add_inputs() {
+    std::unordered_set<std::string> initialized;
+    for (const auto& tensor : file_.initializer()) initialized.insert(tensor.name());
+    for (const auto& tensor : file_.sparse_initializer()) initialized.insert(tensor.values().name());
+    for (const auto& input : file_.input()) {
+      if (initialized.contains(input.name())) continue;
+      give(input.name(), "an input");
+      graph_.value(graph_.add_input(input.name(), decode_type(input.type(), input.name()))).origin.name = input.name();
+    }
+  }
+
+  void add_constants(NodeImporter& importer) {
+    for (const auto& tensor : file_.initializer()) {
+      give(tensor.name(), "an initializer");
+      if (dtype_is_string(tensor)) {
+        importer.import_string(tensor);
+      } else {
+        graph_.value(graph_.add_constant(tensor.name(), tensors_.decode(tensor))).origin.name = tensor.name();
+      }
+    }
+    for (const auto& sparse : file_.sparse_initializer()) {
+      give(sparse.values().name(), "a sparse initializer");
+      graph_.add_constant(sparse.values().name(), tensors_.decode(sparse));
+    }
+  }
+
+  static bool dtype_is_string(const wire::TensorProto& tensor) { return tensor.data_type() == 8; }
+
+  ValueId lookup(const std::string& name) const { return name.empty() ? kNoValue : graph_.find_value(name); }
+
+  void import_nodes(NodeImporter& importer, const std::vector<Bytes>& nodes) {
+    NodeOrder order = order_nodes(file_, given_);
+    AMCT_CHECK(nodes.size() == static_cast<size_t>(file_.node_size()), "the walk and the parser saw other nodes");
+    for (const int index : order.order) {
+      const auto at = static_cast<size_t>(index);
+      SourceNode source{&file_.node(index), nodes[at], order.names[at], {}, std::move(order.captures[at]), {}};
+      for (const auto& input : source.proto->input()) source.inputs.push_back(lookup(input));
+      for (const auto& captured : source.captures) source.captured.push_back(lookup(captured));
+      importer.import(source);
+    }
+  }
+
+  // Parts of the graph that have no place in ours: kept as a fragment of the file.
+  void keep_graph_fields() {
+    wire::ModelProto fragment;
+    wire::GraphProto& kept = *fragment.mutable_graph();
+    if (file_.has_doc_string()) kept.set_doc_string(file_.doc_string());
+    *kept.mutable_metadata_props() = file_.metadata_props();
+    *kept.mutable_quantization_annotation() = file_.quantization_annotation();
+    for (const auto* list : {&file_.input(), &file_.output(), &file_.value_info()}) {
+      for (const auto& info : *list) {
+        if (info.has_type() && !info.type().has_tensor_type()) *kept.add_value_info() = info;
+      }
+    }
+    for (const auto& input : file_.input()) {  // before IR 4 that a constant is an input too meant nothing
+      const Value* value = lookup(input.name()).valid() ? &graph_.value(lookup(input.name())) : nullptr;
+      if (model_.ir_version() >= 4 && value != nullptr && value->is_constant()) *kept.add_input() = input;
+    }
+    if (kept.ByteSizeLong() > 0) graph_.info.opaque_sections.push_back(fragment.SerializeAsString());
+  }
+
+  void declare_types() {
+    for (const auto* list : {&file_.value_info(), &file_.output()}) {
+      for (const auto& info : *list) {
+        const TensorType type = decode_type(info.type(), info.name());
+        const ValueId id = lookup(info.name());
+        if (id.valid() && graph_.value(id).kind == ValueKind::kComputed) graph_.value(id).type = type;
+      }
+    }
+  }
+
+  void set_outputs() {
+    std::vector<ValueId> outputs;
+    std::unordered_set<std::string> names;
+    for (const auto& output : file_.output()) {
+      const ValueId id = lookup(output.name());
+      if (!id.valid()) fault(fmt::format("output '{}' is produced by nothing", output.name()));
+      if (!names.insert(output.name()).second) fault(fmt::format("output '{}' is listed twice", output.name()));
+      outputs.push_back(id);
+    }
+    if (outputs.empty()) fault("the model has no outputs");
+    graph_.set_outputs(std::move(outputs));
+  }
+
+  const wire::ModelProto& model_;
+  const wire::GraphProto& file_;
+  TensorDecoder& tensors_;
+  Graph graph_;
+  std::unordered_set<std::string> given_;
+};
+
+}  // namespace
+
+Graph import_model(const wire::ModelProto& model, const std::vector<Bytes>& nodes,
+                   const std::vector<Bytes>& kept_fields, TensorDecoder& tensors, const std::filesystem::path& path) {
+  return Importer(model, tensors).run(nodes, kept_fields, path.string());
+}
+
+}  // namespace amct::onnx_file

@@ -1,0 +1,156 @@
+#include "frontends/onnx/import_node.h"
+
+#include <fmt/format.h>
+
+#include "frontends/onnx/node_decode.h"
+#include "onnx_wire.pb.h"
+#include "ops/op_row.h"
+#include "ops/opaque.h"
+#include "ops/verify_ops.h"
+
+namespace amct::onnx_file {
+namespace {
+
+namespace wire = amct::wire::onnx;
+
+bool is_constant(const wire::NodeProto& proto) {
+  return proto.op_type() == "Constant" && normalized_domain(proto.domain()).empty() && proto.output_size() == 1 &&
+         proto.input_size() == 0 && proto.attribute_size() == 1;
+}
+
+Tensor constant_of(const wire::AttributeProto& attr, TensorDecoder& tensors) {
+  const std::string& form = attr.name();
+  if (form == "value" && attr.has_t()) return tensors.decode(attr.t());
+  if (form == "sparse_value" && attr.has_sparse_tensor()) return tensors.decode(attr.sparse_tensor());
+  if (form == "value_float") return Tensor::scalar(attr.f());
+  if (form == "value_int") return Tensor::scalar<int64_t>(attr.i());
+  if (form == "value_floats") {
+    return Tensor::of<float>({attr.floats_size()}, {attr.floats().begin(), attr.floats().end()});
+  }
+  if (form == "value_ints") return Tensor::of<int64_t>({attr.ints_size()}, {attr.ints().begin(), attr.ints().end()});
+  throw Error(ErrorCode::kUnsupported, "strings are not computed with");
+}
+
+int64_t version_of(const Graph& graph, const std::string& domain) {
+  const auto at = graph.info.opsets.find(domain);
+  return at == graph.info.opsets.end() ? 1 : at->second;
+}
+
+std::string reason_unknown(const std::string& domain, const std::string& type, int64_t version) {
+  if (op_table().knows(Framework::kOnnx, domain, type)) {
+    return fmt::format("operator {} is not known at opset {}", type, version);
+  }
+  return domain.empty() ? fmt::format("operator {} is not known", type)
+                        : fmt::format("operator {} of domain {} is not known", type, domain);
+}
+
+}  // namespace
+
+void NodeImporter::import(const SourceNode& source) {
+  const wire::NodeProto& proto = *source.proto;
+  try {
+    free_output_names(proto);
+    if (const std::string reason = try_import(source); !reason.empty()) add_opaque(source, reason);
+  } catch (const Error& error) {
+    throw error.with({.node = source.name, .op = proto.op_type()});
+  }
+}
+
+std::string NodeImporter::try_import(const SourceNode& source) {
+  const wire::NodeProto& proto = *source.proto;
+  const std::string domain = normalized_domain(proto.domain());
+  if (functions_.contains({domain, proto.op_type()})) return "a function of the model is kept as it is";
+  if (has_subgraph(proto)) return "control flow is kept as it is";
+  const size_t first_node = graph_.node_slots();
+  const size_t first_value = graph_.value_slots();
+  try {
+    if (is_constant(proto)) {
+      import_constant(source);
+      return {};
+    }
+    const int64_t version = version_of(graph_, domain);
+    const auto match = op_table().match(Framework::kOnnx, domain, proto.op_type(), version);
+    if (match.row == nullptr) return reason_unknown(domain, proto.op_type(), version);
+    ForeignNode foreign{
+        source.name, domain, proto.op_type(), version, source.inputs, {}, decode_attrs(proto, tensors_)};
+    foreign.outputs.assign(proto.output().begin(), proto.output().end());
+    for (const std::string& ignored : match.spelling->ignored_attrs) foreign.attrs.erase(ignored);
+    ImportContext context(graph_, foreign, *match.row);
+    (match.spelling->import != nullptr ? match.spelling->import : import_default)(context);
+    check_result(source, first_node);
+    return {};
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnsupported) throw;
+    roll_back(first_node, first_value);
+    return error.message();
+  }
+}
+
+void NodeImporter::import_constant(const SourceNode& source) {
+  const wire::NodeProto& proto = *source.proto;
+  const ValueId id = graph_.add_constant(proto.output(0), constant_of(proto.attribute(0), tensors_));
+  graph_.value(id).origin = {proto.name(), proto.op_type()};
+}
+
+void NodeImporter::import_string(const wire::TensorProto& tensor) {
+  wire::NodeProto node;
+  node.set_op_type("Constant");
+  node.add_output(tensor.name());
+  wire::AttributeProto* value = node.add_attribute();
+  value->set_name("value");
+  value->set_type(4);
+  *value->mutable_t() = tensor;
+  const std::string bytes = node.SerializeAsString();
+  add_opaque({&node, std::as_bytes(std::span(bytes)), tensor.name(), {}, {}, {}}, "strings are not computed with");
+}
+
+void NodeImporter::add_opaque(const SourceNode& source, std::string reason) {
+  const wire::NodeProto& proto = *source.proto;
+  Attrs attrs;
+  attrs.set(kOpaqueBytes, std::string(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size()));
+  attrs.set(kOpaqueReason, std::move(reason));
+  if (!source.captures.empty()) attrs.set(kOpaqueCaptures, source.captures);
+  std::vector<ValueId> inputs = source.inputs;
+  inputs.insert(inputs.end(), source.captured.begin(), source.captured.end());
+  graph_.add_node(source.name, fmt::format("{}::{}", normalized_domain(proto.domain()), proto.op_type()), nullptr,
+                  std::move(inputs), {proto.output().begin(), proto.output().end()}, std::move(attrs),
+                  {proto.name(), proto.op_type()});
+}
+
+// A helper constant of an earlier import may have taken the name of a value of the file, which has the older right.
+void NodeImporter::free_output_names(const wire::NodeProto& proto) {
+  for (const std::string& name : proto.output()) {
+    if (name.empty()) continue;
+    if (const ValueId helper = graph_.find_value(name); helper.valid()) {
+      graph_.rename_value(helper, graph_.fresh_value_name(name + ".aux"));
+    }
+  }
+}
+
+void NodeImporter::check_result(const SourceNode& source, size_t first_node) {
+  for (const std::string& name : source.proto->output()) {
+    if (!name.empty() && !graph_.find_value(name).valid()) {
+      throw Error(ErrorCode::kUnsupported, fmt::format("output '{}' is not supported", name));
+    }
+  }
+  for (size_t index = first_node; index < graph_.node_slots(); ++index) {
+    const NodeId id{static_cast<uint32_t>(index)};
+    if (!graph_.alive(id)) continue;
+    const std::vector<std::string> faults = check_schema(graph_.node(id));
+    if (!faults.empty()) throw Error(ErrorCode::kInput, faults.front(), {}, "the model is faulty; export it again");
+    if (graph_.node(id).name == source.name) graph_.node(id).origin = {source.proto->name(), source.proto->op_type()};
+  }
+}
+
+void NodeImporter::roll_back(size_t first_node, size_t first_value) {
+  for (size_t index = graph_.node_slots(); index-- > first_node;) {
+    const NodeId id{static_cast<uint32_t>(index)};
+    if (graph_.alive(id)) graph_.erase_node(id);
+  }
+  for (size_t index = graph_.value_slots(); index-- > first_value;) {
+    const ValueId id{static_cast<uint32_t>(index)};
+    if (graph_.alive(id) && graph_.value(id).uses.empty()) graph_.erase_value(id);
+  }
+}
+
+}  // namespace amct::onnx_file

@@ -1,0 +1,32 @@
+// NodeProto and ValueInfoProto in terms of the graph: attributes, types, and what a node reads from around it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "frontends/onnx/tensor_decode.h"
+#include "ir/attrs.h"
+#include "ir/shape.h"
+
+namespace amct::wire::onnx {
+class NodeProto;
+class TypeProto;
+}  // namespace amct::wire::onnx
+
+namespace amct::onnx_file {
+
+// The node's attributes. Throws Error(kUnsupported) naming an attribute of a kind that no operator row takes (graphs,
+// types, lists of tensors), kInput on a faulty one.
+Attrs decode_attrs(const wire::onnx::NodeProto& node, TensorDecoder& tensors);
+
+// The tensor type of a declared value; undefined for sequences, optionals and maps. `name` is for messages.
+// Throws Error(kInput) on negative dimensions and on sizes beyond any memory.
+TensorType decode_type(const wire::onnx::TypeProto& type, const std::string& name);
+
+bool has_subgraph(const wire::onnx::NodeProto& node);
+
+// Names that the node's subgraphs use and do not define, in order of first use. Throws Error(kInput) if subgraphs are
+// nested deeper than any real model's.
+std::vector<std::string> captured_names(const wire::onnx::NodeProto& node);
+
+}  // namespace amct::onnx_file

@@ -1,0 +1,53 @@
+// TensorProto -> Tensor: every encoding that the format allows, with sizes checked before memory is taken.
+//
+// Payloads of the model file and of external data files are used in place where their address suits the element type;
+// 4-bit elements are unpacked to a byte each (low nibble first in the file).
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "frontends/onnx/wire_scan.h"
+#include "ir/tensor.h"
+
+namespace amct::wire::onnx {
+class SparseTensorProto;
+class TensorProto;
+}  // namespace amct::wire::onnx
+
+namespace amct::onnx_file {
+
+class TensorDecoder {
+ public:
+  // `file` holds `payloads`; external data is looked for in `folder` and must not lead out of it.
+  TensorDecoder(std::shared_ptr<const MappedFile> file, std::vector<Bytes> payloads, std::filesystem::path folder)
+      : file_(std::move(file)), payloads_(std::move(payloads)), folder_(std::move(folder)) {}
+  TensorDecoder() = default;  // for tensors that stand alone: no payloads, no external data
+
+  // Throws Error(kInput) naming the tensor, kUnsupported for strings.
+  Tensor decode(const wire::onnx::TensorProto& proto);
+  Tensor decode(const wire::onnx::SparseTensorProto& proto);  // to dense
+
+ private:
+  Tensor decode_checked(const wire::onnx::TensorProto& proto);
+  struct Place {
+    Bytes bytes;
+    std::shared_ptr<const MappedFile> file;  // null if the bytes must be copied
+  };
+  Place external(const wire::onnx::TensorProto& proto);
+  std::shared_ptr<const MappedFile> external_file(const std::string& location);
+
+  std::shared_ptr<const MappedFile> file_;
+  std::vector<Bytes> payloads_;
+  std::filesystem::path folder_;
+  std::map<std::string, std::shared_ptr<const MappedFile>> external_files_;
+};
+
+// Reads a file that holds one serialized TensorProto (test data of the ONNX project). Throws Error(kInput).
+Tensor load_tensor(const std::filesystem::path& path);
+
+}  // namespace amct::onnx_file

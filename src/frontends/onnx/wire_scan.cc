@@ -1,0 +1,216 @@
+#include "frontends/onnx/wire_scan.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "base/error.h"
+
+namespace amct::onnx_file {
+namespace {
+
+enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kDelimited = 2, kFixed32 = 5 };
+
+// Field numbers that the walk descends into or notes.
+constexpr uint32_t kModelGraph = 7, kModelTraining = 20, kModelFunctions = 25, kModelConfiguration = 26;
+constexpr uint32_t kGraphNode = 1, kGraphInitializer = 5;
+constexpr uint32_t kNodeOpType = 4, kNodeAttribute = 5, kNodeDomain = 7;
+constexpr uint32_t kAttributeTensor = 5;
+constexpr uint32_t kTensorRawData = 9, kTensorMappedPayload = 100001;
+
+struct Field {
+  uint32_t number = 0;
+  WireType type = kVarint;
+  Bytes whole;    // with tag and length
+  Bytes payload;  // of a delimited field
+};
+
+class Reader {
+ public:
+  Reader(Bytes bytes, const std::byte* file) : bytes_(bytes), file_(file) {}
+
+  bool at_end() const { return at_ == bytes_.size(); }
+
+  Field next() {
+    const size_t start = at_;
+    const uint64_t tag = varint();
+    Field field;
+    field.number = static_cast<uint32_t>(tag >> 3);
+    field.type = static_cast<WireType>(tag & 7);
+    if (tag > UINT32_MAX || field.number == 0) damaged(start, "no field starts here");
+    switch (field.type) {
+      case kVarint: varint(); break;
+      case kFixed64: skip(start, 8); break;
+      case kFixed32: skip(start, 4); break;
+      case kDelimited: {
+        const uint64_t length = varint();
+        const size_t from = at_;
+        skip(start, length);
+        field.payload = bytes_.subspan(from, static_cast<size_t>(length));
+        break;
+      }
+      default: damaged(start, "unknown kind of field");
+    }
+    field.whole = bytes_.subspan(start, at_ - start);
+    return field;
+  }
+
+ private:
+  size_t offset(size_t at) const { return static_cast<size_t>(bytes_.data() - file_) + at; }
+
+  [[noreturn]] void damaged(size_t at, std::string_view what) const {
+    throw Error(ErrorCode::kInput, fmt::format("the file is damaged at byte {}: {}", offset(at), what));
+  }
+
+  uint64_t varint() {
+    const size_t start = at_;
+    uint64_t value = 0;
+    for (int shift = 0; shift < 70; shift += 7) {
+      if (at_ == bytes_.size()) {
+        throw Error(ErrorCode::kInput, fmt::format("the file breaks off at byte {}, within a number", offset(at_)));
+      }
+      const auto byte = static_cast<uint64_t>(bytes_[at_++]);
+      if (shift < 64) value |= (byte & 0x7f) << shift;
+      if ((byte & 0x80) == 0) return value;
+    }
+    damaged(start, "a number without an end");
+  }
+
+  void skip(size_t start, uint64_t count) {
+    if (count > bytes_.size() - at_) {
+      throw Error(ErrorCode::kInput, fmt::format("the file breaks off: a field at byte {} needs {} bytes, {} are left",
+                                                 offset(start), count, bytes_.size() - at_));
+    }
+    at_ += static_cast<size_t>(count);
+  }
+
+  Bytes bytes_;
+  const std::byte* file_;
+  size_t at_ = 0;
+};
+
+class Scanner {
+ public:
+  explicit Scanner(Bytes file) : file_(file) {}
+
+  WireScan run() {
+    for (Reader reader(file_, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      const bool delimited = field.type == kDelimited;
+      if (delimited && field.number == kModelGraph) {
+        result_.has_graph = true;
+        put_message(result_.skeleton, field.number, graph(field.payload));
+        continue;
+      }
+      if (delimited &&
+          (field.number == kModelFunctions || field.number == kModelTraining || field.number == kModelConfiguration)) {
+        result_.kept_fields.push_back(field.whole);
+      }
+      put(result_.skeleton, field.whole);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  std::string graph(Bytes bytes) {
+    std::string out;
+    for (Reader reader(bytes, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      if (field.type == kDelimited && field.number == kGraphNode) {
+        result_.nodes.push_back(field.payload);
+        if (is_constant(field.payload)) {
+          put_message(out, field.number, constant(field.payload));
+          continue;
+        }
+      }
+      if (field.type == kDelimited && field.number == kGraphInitializer) {
+        put_message(out, field.number, tensor(field.payload));
+        continue;
+      }
+      put(out, field.whole);
+    }
+    return out;
+  }
+
+  bool is_constant(Bytes node) const {
+    constexpr std::string_view kConstant = "Constant";
+    bool named = false;
+    for (Reader reader(node, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      if (field.type != kDelimited) continue;
+      const std::string_view text(reinterpret_cast<const char*>(field.payload.data()), field.payload.size());
+      if (field.number == kNodeOpType) named = text == kConstant;
+      if (field.number == kNodeDomain && !text.empty() && text != "ai.onnx") return false;
+    }
+    return named;
+  }
+
+  std::string constant(Bytes node) {
+    std::string out;
+    for (Reader reader(node, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      if (field.type == kDelimited && field.number == kNodeAttribute) {
+        put_message(out, field.number, attribute(field.payload));
+      } else {
+        put(out, field.whole);
+      }
+    }
+    return out;
+  }
+
+  std::string attribute(Bytes bytes) {
+    std::string out;
+    for (Reader reader(bytes, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      if (field.type == kDelimited && field.number == kAttributeTensor) {
+        put_message(out, field.number, tensor(field.payload));
+      } else {
+        put(out, field.whole);
+      }
+    }
+    return out;
+  }
+
+  std::string tensor(Bytes bytes) {
+    std::string out;
+    std::optional<Bytes> payload;
+    for (Reader reader(bytes, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      if (field.number == kTensorMappedPayload) continue;  // ours alone
+      if (field.type == kDelimited && field.number == kTensorRawData && field.payload.size() >= kMinPayload) {
+        payload = field.payload;
+      } else {
+        put(out, field.whole);
+      }
+    }
+    if (payload) {
+      put_varint(out, (uint64_t{kTensorMappedPayload} << 3) | kVarint);
+      put_varint(out, result_.payloads.size());
+      result_.payloads.push_back(*payload);
+    }
+    return out;
+  }
+
+  static void put(std::string& out, Bytes bytes) {
+    out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
+  static void put_varint(std::string& out, uint64_t value) {
+    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+    out.push_back(static_cast<char>(value));
+  }
+  static void put_message(std::string& out, uint32_t number, const std::string& message) {
+    put_varint(out, (uint64_t{number} << 3) | kDelimited);
+    put_varint(out, message.size());
+    out += message;
+  }
+
+  Bytes file_;
+  WireScan result_;
+};
+
+}  // namespace
+
+WireScan scan_model(Bytes file) { return Scanner(file).run(); }
+
+}  // namespace amct::onnx_file
