@@ -34,6 +34,12 @@ TensorType merge(TensorType inferred, const TensorType& declared) {
   return inferred;
 }
 
+void keep_declared(const Graph& graph, const Node& node, InferredTypes& result) {
+  for (const ValueId output : node.outputs) {
+    if (output.valid()) result.types[output.index] = graph.value(output).type;
+  }
+}
+
 // Output values of a node all of whose inputs are known, if they are small; else nothing.
 std::vector<Tensor> follow(const InferContext& c, const std::vector<Tensor>& inputs) {
   const OpRow& row = *c.node().row;
@@ -117,9 +123,7 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
     if (node.is_opaque()) {
-      for (const ValueId output : node.outputs) {
-        if (output.valid()) result.types[output.index] = graph.value(output).type;
-      }
+      keep_declared(graph, node, result);
       continue;
     }
     std::vector<InferContext::Input> types;
@@ -134,6 +138,10 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
       types.push_back({true, result.types[input.index], value ? &value : nullptr});
       values.push_back(value);
     }
+    // Behind an opaque node element types may be unknown, which rules need not expect.
+    const bool behind_unknown = std::any_of(types.begin(), types.end(), [](const InferContext::Input& input) {
+      return input.present && input.type.dtype == DType::kUndefined;
+    });
     InferContext context(node, std::move(types));
     try {
       node.row->infer(context);
@@ -147,6 +155,10 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
         if (output.valid()) result.values[output.index] = std::move(followed[port]);
       }
     } catch (const Error& error) {
+      if (behind_unknown) {
+        keep_declared(graph, node, result);
+        continue;
+      }
       throw error.with({.model = graph.info.path, .node = node.name, .op = node.op});
     }
   }

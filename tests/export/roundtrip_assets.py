@@ -1,6 +1,6 @@
 """Every real model, read and written back, computes the same bits in ONNX Runtime and passes the full checker.
 
-usage: roundtrip_assets.py ONNX_TOOL ASSETS
+usage: roundtrip_assets.py ONNX_TOOL
 """
 
 import pathlib
@@ -11,6 +11,8 @@ import tempfile
 import numpy as np
 import onnx
 import onnxruntime as ort
+
+from support.assets import assets_or_exit
 
 SEED = 1729
 NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -63,7 +65,7 @@ def check(tool, source, target):
 
 
 def main():
-    tool, assets = sys.argv[1], pathlib.Path(sys.argv[2])
+    tool, assets = sys.argv[1], assets_or_exit(".")
     models = sorted((assets / "onnx").glob("*.onnx")) + sorted((assets / "llm").glob("*.onnx"))
     models += sorted((assets / "golden" / "models").glob("*float.onnx"))
     models += sorted((assets / "golden" / "models").glob("*fake_quant*.onnx"))
