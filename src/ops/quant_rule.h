@@ -25,10 +25,20 @@ class QuantRule {
   struct Compute {
     int weight_port = -1;  // -1 = no weight (average pooling)
     int bias_port = -1;
-    int channel_axis = 0;         // of the weight: output channels
+    int channel_axis = 0;         // of the weight: output channels (read it through channel_axis_for)
     bool per_channel = false;     // one weight scale per output channel by default (convolutions)
-    bool symmetric_only = false;  // the activation offset must be 0 (3-d convolution is decided by `check` of rank)
+    bool symmetric_only = false;  // the activation offset must be 0
     QuantCheck check = nullptr;
+    // Where the two above depend on the node (a transposed weight, a 3-d convolution); null = they do not.
+    int (*channel_axis_of)(const Graph&, const Node&) = nullptr;
+    bool (*symmetric_only_of)(const Graph&, const Node&) = nullptr;
+
+    int channel_axis_for(const Graph& graph, const Node& node) const {
+      return channel_axis_of != nullptr ? channel_axis_of(graph, node) : channel_axis;
+    }
+    bool symmetric_only_for(const Graph& graph, const Node& node) const {
+      return symmetric_only_of != nullptr ? symmetric_only_of(graph, node) : symmetric_only;
+    }
   };
 
   static QuantRule compute(Compute compute) { return QuantRule(Kind::kCompute, compute, {}, 0, 0); }

@@ -63,6 +63,11 @@ std::string ExportContext::helper_constant(Tensor tensor, std::string_view suffi
   return name;
 }
 
+std::string ExportContext::named_constant(Tensor tensor, std::string_view name) {
+  constants_.emplace_back(std::string(name), std::move(tensor));
+  return std::string(name);
+}
+
 void ExportContext::unsupported(std::string message) const {
   throw Error(ErrorCode::kUnsupported, std::move(message), {.node = node_.name, .op = node_.op});
 }

@@ -74,6 +74,9 @@ class ExportContext {
   // Emits a helper node and returns the name of its (new) output.
   std::string emit_helper(std::string type, std::vector<std::string> inputs, Attrs attrs, std::string_view suffix);
   std::string helper_constant(Tensor tensor, std::string_view suffix);  // returns the constant's name
+  // A constant under a name of its own choice that no value of the graph has. Nodes that share a weight give the same
+  // name with the same bytes: it is written once. Returns the name.
+  std::string named_constant(Tensor tensor, std::string_view name);
   [[noreturn]] void unsupported(std::string message) const;
 
   const std::vector<Emitted>& emitted() const { return emitted_; }
@@ -99,6 +102,8 @@ struct Spelling {
   ExportFn export_ = nullptr;  // null = the default: same inputs, attributes that are set
   std::vector<std::string> ignored_attrs = {};  // foreign attributes without meaning ("consumed_inputs")
 };
+
+inline constexpr int64_t kAllVersions = std::numeric_limits<int64_t>::max();  // `until` of a spelling that still holds
 
 // A spelling in ONNX's standard domain. The default functions serve where a version means what the newest one does.
 Spelling onnx(std::string type, int64_t since = 1, int64_t until = std::numeric_limits<int64_t>::max());

@@ -1,0 +1,35 @@
+// The integer variants of the compute rows: int8 or int16 activations (uint8 for pooling and QDQ graphs) with int8
+// weights and an int32 bias give int32 sums.
+//
+// The rows of conv, conv_transpose, gemm, matmul and average_pool call these when the type of input 0 is int8, uint8 or
+// int16. Shape rules are those of the float variant; the output type is int32. The attribute `x_offset` (default 0, not
+// in ONNX, never exported) is subtracted from every element of the integer input before padding, so that pads are
+// zeros. Average pooling keeps the integer sum of its window: whoever dequantizes it divides.
+#pragma once
+
+#include <memory>
+
+#include "ops/lower.h"
+#include "ops/run.h"
+
+namespace amct {
+
+// True for the types that the integer variants take as input 0.
+inline bool is_integer_compute(DType dtype) {
+  return dtype == DType::kInt8 || dtype == DType::kUInt8 || dtype == DType::kInt16;
+}
+
+void run_integer_conv(RunContext& c);
+void run_integer_conv_transpose(RunContext& c);
+void run_integer_gemm(RunContext& c);
+void run_integer_matmul(RunContext& c);
+void run_integer_average_pool(RunContext& c);
+
+// Compiled steps of the same; null = the executor runs the plain kernel.
+std::unique_ptr<Step> lower_integer_conv(const LowerContext& c);
+std::unique_ptr<Step> lower_integer_conv_transpose(const LowerContext& c);
+std::unique_ptr<Step> lower_integer_gemm(const LowerContext& c);
+std::unique_ptr<Step> lower_integer_matmul(const LowerContext& c);
+std::unique_ptr<Step> lower_integer_average_pool(const LowerContext& c);
+
+}  // namespace amct

@@ -1,0 +1,84 @@
+// Maximum of a sliding window. Output 1, if wanted, is the index of each maximum in the flattened input.
+#include "kernels/reference/reference.h"
+#include "ops/compute_row.h"
+#include "ops/pool.h"
+
+namespace amct {
+namespace {
+
+void infer(InferContext& c) { infer_pool(c, c.dtype(0), true); }
+
+void run(RunContext& c) {
+  const auto shape =
+      reference::windowed_shape(c.input(0).dims, c.output(0).dims, pool_window(c.node(), c.input(0).dims));
+  std::vector<double> y(static_cast<size_t>(c.output(0).size()));
+  int64_t* indices = c.wants(1) ? c.output(1).as<int64_t>() : nullptr;
+  reference::max_pool(shape, reference::widen(c.input(0)).data(), y.data(), indices,
+                      attr_int(c.node(), "storage_order") != 0, c.threads());
+  reference::narrow(y, c.output(0));
+}
+
+std::unique_ptr<Step> lower(const LowerContext& c) {
+  if (c.node().output(1).valid()) return nullptr;
+  return lower_pool(c, dnn::PoolingSpec::Kind::kMax, pool_window(c.node(), c.input(0).dims));
+}
+
+std::vector<Sample> samples() {
+  using Ints = std::vector<int64_t>;
+  return {
+      {.name = "strides",
+       .inputs = {random_input({2, 5, 9, 7})},
+       .attrs = {{"kernel_shape", Ints{3, 2}}, {"strides", Ints{2, 3}}}},
+      {.name = "pads_ceil",
+       .inputs = {random_input({1, 7, 10, 8})},
+       .attrs = {{"kernel_shape", Ints{3, 3}},
+                 {"strides", Ints{2, 2}},
+                 {"pads", Ints{1, 0, 0, 1}},
+                 {"ceil_mode", int64_t{1}}}},
+      {.name = "same_lower",
+       .inputs = {random_input({1, 3, 7, 8})},
+       .attrs = {{"kernel_shape", Ints{3, 4}}, {"strides", Ints{2, 2}}, {"auto_pad", std::string("SAME_LOWER")}}},
+      {.name = "dilated",
+       .inputs = {random_input({1, 3, 9, 8})},
+       .attrs = {{"kernel_shape", Ints{2, 3}}, {"dilations", Ints{3, 2}}}},
+      {.name = "indices",
+       .inputs = {random_input({2, 3, 6, 7})},
+       .attrs = {{"kernel_shape", Ints{2, 3}}, {"strides", Ints{2, 2}}},
+       .outputs = 2},
+      {.name = "indices_column_major",
+       .inputs = {random_input({2, 3, 6, 7})},
+       .attrs = {{"kernel_shape", Ints{2, 3}}, {"strides", Ints{2, 2}}, {"storage_order", int64_t{1}}},
+       .outputs = 2},
+      {.name = "1d", .inputs = {random_input({2, 3, 13})}, .attrs = {{"kernel_shape", Ints{4}}, {"strides", Ints{3}}}},
+      {.name = "3d",
+       .inputs = {random_input({1, 3, 5, 6, 7})},
+       .attrs = {{"kernel_shape", Ints{2, 3, 2}}, {"strides", Ints{1, 2, 2}}, {"pads", Ints{0, 1, 1, 1, 1, 0}}}},
+      {.name = "int8",
+       .inputs = {random_input({1, 3, 6, 5}, -100, 100, DType::kInt8)},
+       .attrs = {{"kernel_shape", Ints{2, 2}}}},
+  };
+}
+
+}  // namespace
+
+void add_max_pool_op(OpTable& table) {
+  std::vector<AttrSpec> attrs = pool_attrs();
+  attrs.push_back(int_attr("storage_order", 0));
+  table.add({
+      .name = "max_pool",
+      .doc = "Maximum of a sliding window, with the indices of the maxima if wanted.",
+      .inputs = {{"x"}},
+      .outputs = {{"y"}, {"indices", true}},
+      .attrs = std::move(attrs),
+      .infer = infer,
+      .run = run,
+      .lower = lower,
+      .layout = LayoutRule::kPreferChannelsLast,
+      .quant = QuantRule::pass_through(),
+      .axes = axes_pool,
+      .spellings = {onnx("MaxPool")},
+      .samples = samples,
+  });
+}
+
+}  // namespace amct
