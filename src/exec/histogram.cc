@@ -33,25 +33,27 @@ Distribution finish_exact(const ValueCounts& counts, uint64_t count) {
 }
 
 // The tail as atoms, ascending.
-std::vector<Segment> atoms_of(const Tail& tail) {
+std::vector<Segment> atoms_of(const Tail& tail, uint64_t largest_count) {
   std::vector<Segment> atoms;
   for (const uint32_t bits : tail.sorted()) {
     const double value = std::bit_cast<float>(bits);
     if (atoms.empty() || atoms.back().low != value) atoms.push_back({value, value, 0});
     atoms.back().weight += 1;
   }
-  atoms.front().weight = static_cast<double>(tail.largest_count());
+  atoms.front().weight = static_cast<double>(largest_count);
   std::reverse(atoms.begin(), atoms.end());
   return atoms;
 }
 
-// The magnitudes of one sign, ascending. Atoms leave their buckets; what remains of the bucket in which the tail begins
-// ends there, because the tail holds everything larger.
-std::vector<Segment> magnitudes(const LogLinearHistogram& buckets, bool negative) {
-  const Tail& tail = negative ? buckets.negative() : buckets.positive();
+// The magnitudes of one sign, ascending. Atoms leave their buckets (the largest value is in none); what remains of the
+// bucket in which the tail begins ends there, because the tail holds everything larger. Neighbouring buckets are joined
+// up to `width`.
+std::vector<Segment> magnitudes(const LogLinearHistogram& buckets, bool negative, double width) {
+  const Tail& tail = buckets.tail(negative);
   std::vector<Segment> result;
   if (tail.largest() == 0) return result;
-  const std::vector<Segment> atoms = atoms_of(tail);
+  const std::vector<Segment> atoms = atoms_of(tail, buckets.largest_count(negative));
+  const auto largest = std::prev(atoms.end());
   const double least = std::bit_cast<float>(buckets.least_magnitude());
   auto atom = atoms.begin();
   buckets.for_each(negative, [&](size_t bucket, uint64_t count) {
@@ -61,11 +63,31 @@ std::vector<Segment> magnitudes(const LogLinearHistogram& buckets, bool negative
     rest.high = std::min(edge, atoms.front().low);
     rest.weight = static_cast<double>(count);
     const auto first = atom;
-    while (atom != atoms.end() && atom->low < edge) rest.weight -= (atom++)->weight;
-    if (rest.weight > 0) result.push_back(rest);
+    while (atom != largest && atom->low < edge) rest.weight -= (atom++)->weight;
+    if (rest.weight > 0) {
+      if (!result.empty() && result.back().low < result.back().high && rest.high - result.back().low <= width) {
+        result.back().high = rest.high;
+        result.back().weight += rest.weight;
+      } else {
+        result.push_back(rest);
+      }
+    }
     result.insert(result.end(), first, atom);
   });
+  result.push_back(*largest);
   return result;
+}
+
+// Far below the top of the range buckets are finer than any search needs: a fraction of the smallest quantization step.
+constexpr double kSegmentsOfRange = 4096;
+
+double segment_width(const LogLinearHistogram& buckets) {
+  double range = 0;  // without what lies in the tails: outliers are no measure
+  for (const bool negative : {false, true}) {
+    const std::vector<uint32_t> tail = buckets.tail(negative).sorted();
+    if (!tail.empty()) range = std::max<double>(range, std::bit_cast<float>(tail.back()));
+  }
+  return range / kSegmentsOfRange;
 }
 
 Distribution finish_buckets(const LogLinearHistogram& buckets, uint64_t count) {
@@ -73,12 +95,13 @@ Distribution finish_buckets(const LogLinearHistogram& buckets, uint64_t count) {
   Distribution result;
   result.count = count;
   result.zeros = buckets.zeros();
-  const std::vector<Segment> negative = magnitudes(buckets, true);
+  const double width = segment_width(buckets);
+  const std::vector<Segment> negative = magnitudes(buckets, true, width);
   for (auto segment = negative.rbegin(); segment != negative.rend(); ++segment) {
     result.segments.push_back({-segment->high, -segment->low, segment->weight});
   }
   if (result.zeros > 0) result.segments.push_back({0, 0, static_cast<double>(result.zeros)});
-  const std::vector<Segment> positive = magnitudes(buckets, false);
+  const std::vector<Segment> positive = magnitudes(buckets, false, width);
   result.segments.insert(result.segments.end(), positive.begin(), positive.end());
   if (!result.segments.empty()) {
     result.min = static_cast<float>(result.segments.front().low);

@@ -181,6 +181,41 @@ TEST(HistogramTest, PercentileBeyondTheTailIsInterpolated) {
   }
 }
 
+// Counters of 32 bits move to 64-bit totals before they could overflow, wherever the counts come from.
+TEST(HistogramTest, CountsBeyond32Bits) {
+  constexpr uint64_t kMany = 3000000000u;
+  const auto counts = [](const LogLinearHistogram& h, float value) {
+    const bool negative = value < 0;
+    const uint32_t magnitude = std::bit_cast<uint32_t>(value) & 0x7fffffffu;
+    if (magnitude == h.tail(negative).largest()) return h.largest_count(negative);
+    uint64_t result = 0;
+    h.for_each(negative, [&](size_t bucket, uint64_t count) {
+      if (bucket == LogLinearHistogram::bucket_of(negative, magnitude)) result = count;
+    });
+    return result;
+  };
+  LogLinearHistogram a(4), b(4);
+  for (int i = 0; i < 3; ++i) {
+    a.add(1.0f, kMany);
+    a.add(-2.5f, kMany);
+    b.add(2.0f, kMany);
+    a.add(std::vector<float>{1.0f, 0.5f, -3.0f});
+  }
+  b.add(std::vector<float>{1.0f, 7.0f, 0.0f});
+  for (const bool swap : {false, true}) {
+    LogLinearHistogram merged(4);
+    merged.merge(swap ? b : a);
+    merged.merge(swap ? a : b);
+    EXPECT_EQ(counts(merged, 1.0f), 3 * kMany + 4);
+    EXPECT_EQ(counts(merged, 2.0f), 3 * kMany);
+    EXPECT_EQ(counts(merged, 7.0f), 1u);
+    EXPECT_EQ(counts(merged, -2.5f), 3 * kMany);
+    EXPECT_EQ(counts(merged, -3.0f), 3u);
+    EXPECT_EQ(counts(merged, 0.5f), 3u);
+    EXPECT_EQ(merged.zeros(), 1u);
+  }
+}
+
 TEST(HistogramTest, StaysSmall) {
   Histogram histogram;
   for (unsigned i = 0; i < 20; ++i) histogram.add(draw(Kind::kNormal, 50000, i));

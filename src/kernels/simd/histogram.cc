@@ -16,19 +16,26 @@
 #define AMCT_KERNELS_SIMD_HISTOGRAM_ONCE
 namespace amct {
 
+// What one run of the kernel reads and changes. Index 0 is positive, 1 negative.
 struct CountState {
-  uint32_t* counters;  // [bucket][4]
-  Tail& positive;
-  Tail& negative;
+  struct Displaced {
+    bool negative;
+    uint32_t magnitude;
+    uint64_t count;
+  };
+  uint32_t* counters;
+  Tail* tails;
+  uint64_t* largest_counts;
   uint64_t zeros;
   uint32_t least_magnitude;
+  std::vector<Displaced> displaced;  // values that were the largest until a larger one came
 };
 
 // The rare part of the loop: adds those of `count` bit patterns that lie beyond a threshold.
 inline void add_to_tails(const int32_t* bits, size_t count, CountState& state) {
   for (size_t i = 0; i < count; ++i) {
     const auto pattern = static_cast<uint32_t>(bits[i]);
-    Tail& tail = pattern >> 31 ? state.negative : state.positive;
+    Tail& tail = state.tails[pattern >> 31];
     const uint32_t magnitude = pattern & 0x7fffffffu;
     if (magnitude > tail.threshold()) tail.add(magnitude);
   }
@@ -43,51 +50,82 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kChunk = 1024;
 
-// Bucket numbers (times four) of the non-zero values among `count` <= kChunk, written densely; returns how many.
+// The values of one sign, as integers that are positive for them: what is compared with their tail.
+template <class D>
+struct Side {
+  using V = hn::Vec<D>;
+  Side(D tag, CountState& s, bool is_negative) : d(tag), state(s), negative(is_negative), equal(hn::Zero(tag)) {
+    load();
+  }
+  void load() {
+    threshold = hn::Set(d, static_cast<int32_t>(state.tails[negative].threshold()));
+    largest_bits = state.tails[negative].largest();
+    // No pattern of this sign is all ones below the sign except a NaN.
+    largest = hn::Set(d, static_cast<int32_t>(largest_bits == 0 ? 0x7fffffffu : largest_bits));
+  }
+  // After the tail has changed.
+  void reload() {
+    const uint32_t before = largest_bits;
+    load();
+    if (largest_bits == before) return;
+    if (before != 0) state.displaced.push_back({negative, before, state.largest_counts[negative] + take()});
+    state.largest_counts[negative] = 0;
+  }
+  uint64_t take() {
+    const auto sum = static_cast<uint64_t>(hn::GetLane(hn::SumOfLanes(d, equal)));
+    equal = hn::Zero(d);
+    return sum;
+  }
+  D d;
+  CountState& state;
+  bool negative;
+  uint32_t largest_bits = 0;
+  V threshold, largest, equal;
+};
+
+// Bucket numbers of those among `count` <= kChunk values that are neither zero nor the largest, written densely;
+// returns how many.
 size_t BucketsOf(const int32_t* values, size_t count, uint32_t* index, CountState& state) {
   const hn::ScalableTag<int32_t> d;
   const hn::ScalableTag<uint32_t> du;
+  using D = hn::ScalableTag<int32_t>;
   const auto sign = hn::Set(d, static_cast<int32_t>(0x80000000u));
-  const auto one = hn::Set(du, 1u);
-  const auto group = hn::Set(du, ~3u);
   auto least = hn::Set(du, state.least_magnitude - 1);
-  auto equal_positive = hn::Zero(d), equal_negative = hn::Zero(d);
-  auto threshold_positive = hn::Set(d, static_cast<int32_t>(state.positive.threshold()));
-  auto threshold_negative = hn::Set(d, static_cast<int32_t>(state.negative.threshold()));
-  auto largest_positive = hn::Set(d, static_cast<int32_t>(state.positive.largest()));
-  auto largest_negative = hn::Set(d, static_cast<int32_t>(state.negative.largest()));
-  size_t written = 0;
+  auto zeros = hn::Zero(d);
+  Side<D> positive(d, state, false), negative(d, state, true);
   const size_t lanes = hn::Lanes(d);
   HWY_ALIGN int32_t last[hn::MaxLanes(d)] = {};  // the values beyond the last whole vector, filled up with zeros
   std::copy(values + count / lanes * lanes, values + count, last);
+  size_t written = 0;
   for (size_t i = 0; i < count; i += lanes) {
     const auto bits = i + lanes <= count ? hn::LoadU(d, values + i) : hn::Load(d, last);
     const auto flipped = hn::Xor(bits, sign);  // negative values as positive integers
-    const auto beyond = hn::Or(hn::Gt(bits, threshold_positive), hn::Gt(flipped, threshold_negative));
+    const auto beyond = hn::Or(hn::Gt(bits, positive.threshold), hn::Gt(flipped, negative.threshold));
     if (HWY_UNLIKELY(!hn::AllFalse(d, beyond))) {
       HWY_ALIGN int32_t block[hn::MaxLanes(d)];
       hn::Store(bits, d, block);
-      const uint32_t before_positive = state.positive.largest(), before_negative = state.negative.largest();
       add_to_tails(block, lanes, state);
-      if (state.positive.largest() != before_positive) equal_positive = hn::Zero(d);
-      if (state.negative.largest() != before_negative) equal_negative = hn::Zero(d);
-      threshold_positive = hn::Set(d, static_cast<int32_t>(state.positive.threshold()));
-      threshold_negative = hn::Set(d, static_cast<int32_t>(state.negative.threshold()));
-      largest_positive = hn::Set(d, static_cast<int32_t>(state.positive.largest()));
-      largest_negative = hn::Set(d, static_cast<int32_t>(state.negative.largest()));
+      positive.reload();
+      negative.reload();
     }
-    equal_positive = hn::Sub(equal_positive, hn::VecFromMask(d, hn::Eq(bits, largest_positive)));
-    equal_negative = hn::Sub(equal_negative, hn::VecFromMask(d, hn::Eq(flipped, largest_negative)));
-    const auto magnitude = hn::BitCast(du, hn::AndNot(sign, bits));
-    least = hn::Min(least, hn::Sub(magnitude, one));  // a zero wraps to the largest integer and drops out
-    const auto occupied = hn::Ne(magnitude, hn::Zero(du));
-    const auto bucket = hn::And(hn::ShiftRight<21 - LogLinearHistogram::kMantissaBits>(hn::BitCast(du, bits)), group);
-    hn::StoreU(hn::Compress(bucket, occupied), du, index + written);
-    written += hn::CountTrue(du, occupied);
+    const auto magnitude = hn::AndNot(sign, bits);
+    const auto is_zero = hn::Eq(magnitude, hn::Zero(d));
+    const auto top = hn::Eq(bits, positive.largest), bottom = hn::Eq(flipped, negative.largest);
+    zeros = hn::Sub(zeros, hn::VecFromMask(d, is_zero));
+    positive.equal = hn::Sub(positive.equal, hn::VecFromMask(d, top));
+    negative.equal = hn::Sub(negative.equal, hn::VecFromMask(d, bottom));
+    // A zero wraps to the largest integer and drops out.
+    least = hn::Min(least, hn::BitCast(du, hn::Sub(magnitude, hn::Set(d, 1))));
+    const auto counted = hn::Not(hn::Or(is_zero, hn::Or(top, bottom)));
+    const auto bucket = hn::ShiftRight<23 - LogLinearHistogram::kMantissaBits>(hn::BitCast(du, bits));
+    hn::StoreU(hn::Compress(bucket, hn::RebindMask(du, counted)), du, index + written);
+    written += hn::CountTrue(d, counted);
   }
   state.least_magnitude = hn::GetLane(hn::MinOfLanes(du, least)) + 1;
-  state.positive.count_largest(static_cast<uint64_t>(hn::GetLane(hn::SumOfLanes(d, equal_positive))));
-  state.negative.count_largest(static_cast<uint64_t>(hn::GetLane(hn::SumOfLanes(d, equal_negative))));
+  state.largest_counts[0] += positive.take();
+  state.largest_counts[1] += negative.take();
+  const size_t padding = (lanes - count % lanes) % lanes;
+  state.zeros += static_cast<size_t>(hn::GetLane(hn::SumOfLanes(d, zeros))) - padding;
   return written;
 }
 
@@ -98,15 +136,7 @@ void Count(const float* values, size_t count, CountState& state) {
   for (size_t start = 0; start < count; start += kChunk) {
     const size_t chunk = HWY_MIN(kChunk, count - start);
     const size_t filled = BucketsOf(reinterpret_cast<const int32_t*>(values + start), chunk, index, state);
-    state.zeros += chunk - filled;
-    size_t i = 0;
-    for (; i + 4 <= filled; i += 4) {
-      ++counters[index[i]];
-      ++counters[index[i + 1] + 1];
-      ++counters[index[i + 2] + 2];
-      ++counters[index[i + 3] + 3];
-    }
-    for (; i < filled; ++i) ++counters[index[i] + (i & 3)];
+    for (size_t i = 0; i < filled; ++i) ++counters[index[i]];
   }
 }
 
@@ -133,20 +163,20 @@ LogLinearHistogram::Table<T> LogLinearHistogram::map_table(size_t count) {
 }
 
 LogLinearHistogram::LogLinearHistogram(size_t tail_capacity)
-    : counters_(map_table<uint32_t>(kBuckets * kLanes)), positive_(tail_capacity), negative_(tail_capacity) {
+    : counters_(map_table<uint32_t>(kBuckets)), tails_{Tail(tail_capacity), Tail(tail_capacity)} {
   AMCT_CHECK(tail_capacity >= 1, "a histogram without tails");
 }
 
 void LogLinearHistogram::add(std::span<const float> values) {
-  constexpr uint64_t kLimit = 0xffffffffu;
   while (!values.empty()) {
-    if (pending_ == kLimit) fold();
+    if (pending_ >= kLimit) fold();
     const auto part = values.first(static_cast<size_t>(std::min<uint64_t>(values.size(), kLimit - pending_)));
-    CountState state{counters_.get(), positive_, negative_, 0, least_magnitude_};
+    CountState state{counters_.get(), tails_, largest_counts_, 0, least_magnitude_, {}};
     HWY_DYNAMIC_DISPATCH(Count)(part.data(), part.size(), state);
+    pending_ += part.size();
     zeros_ += state.zeros;
     least_magnitude_ = state.least_magnitude;
-    pending_ += part.size();
+    for (const auto& old : state.displaced) add_to_bucket(bucket_of(old.negative, old.magnitude), old.count);
     values = values.subspan(part.size());
   }
 }
@@ -154,40 +184,64 @@ void LogLinearHistogram::add(std::span<const float> values) {
 void LogLinearHistogram::add(float value, uint64_t count) {
   const auto bits = std::bit_cast<uint32_t>(value);
   const uint32_t magnitude = bits & 0x7fffffffu;
-  if (count == 0) return;
   if (magnitude == 0) {
     zeros_ += count;
-    return;
+  } else if (count > 0) {
+    least_magnitude_ = std::min(least_magnitude_, magnitude);
+    add_magnitude(bits >> 31, magnitude, count);
+    tails_[bits >> 31].add(magnitude, count);
   }
-  (bits >> 31 ? negative_ : positive_).add(magnitude, count);
-  least_magnitude_ = std::min(least_magnitude_, magnitude);
-  if (!totals_) totals_ = map_table<uint64_t>(kBuckets);
-  totals_[bucket_of(value)] += count;
+}
+
+void LogLinearHistogram::add_magnitude(bool negative, uint32_t magnitude, uint64_t count) {
+  const uint32_t largest = tails_[negative].largest();
+  uint64_t& largest_count = largest_counts_[negative];
+  if (magnitude == largest) {
+    largest_count += count;
+  } else if (magnitude < largest) {
+    add_to_bucket(bucket_of(negative, magnitude), count);
+  } else {
+    if (largest != 0) add_to_bucket(bucket_of(negative, largest), largest_count);
+    largest_count = count;
+  }
+}
+
+void LogLinearHistogram::add_to_bucket(size_t bucket, uint64_t count) {
+  if (pending_ + count > kLimit) {
+    fold();
+    totals_[bucket] += count;
+  } else {
+    counters_[bucket] += static_cast<uint32_t>(count);
+    pending_ += count;
+  }
 }
 
 void LogLinearHistogram::merge(const LogLinearHistogram& other) {
-  AMCT_CHECK(positive_.capacity() == other.positive_.capacity(), "histograms of different tails cannot merge");
-  if (!totals_) totals_ = map_table<uint64_t>(kBuckets);
-  for (const bool negative : {false, true}) {
-    other.for_each(negative, [&](size_t bucket, uint64_t count) { totals_[bucket] += count; });
-  }
-  zeros_ += other.zeros_;
+  AMCT_CHECK(tails_[0].capacity() == other.tails_[0].capacity(), "histograms of different tails cannot merge");
+  const bool wide = other.totals_ || pending_ + other.pending_ > kLimit;
+  if (wide) fold();
+  // Before the buckets: `touched` of the merged histogram covers both.
   least_magnitude_ = std::min(least_magnitude_, other.least_magnitude_);
-  positive_.merge(other.positive_);
-  negative_.merge(other.negative_);
+  for (const bool negative : {false, true}) {
+    if (other.tails_[negative].largest() == 0) continue;
+    add_magnitude(negative, other.tails_[negative].largest(), other.largest_counts_[negative]);
+    tails_[negative].merge(other.tails_[negative]);
+    other.for_each(negative, [&](size_t bucket, uint64_t count) {
+      if (wide) {
+        totals_[bucket] += count;
+      } else {
+        counters_[bucket] += static_cast<uint32_t>(count);
+      }
+    });
+  }
+  if (!wide) pending_ += other.pending_;
+  zeros_ += other.zeros_;
 }
 
 LogLinearHistogram::Range LogLinearHistogram::touched(bool negative) const {
-  const uint32_t largest = (negative ? negative_ : positive_).largest();
+  const uint32_t largest = tails_[negative].largest();
   if (largest == 0) return {1, 0};
-  const size_t base = negative ? kBuckets / 2 : 0;
-  return {base + (least_magnitude_ >> (23 - kMantissaBits)), base + (largest >> (23 - kMantissaBits))};
-}
-
-uint64_t LogLinearHistogram::count_of(size_t bucket) const {
-  uint64_t count = totals_ ? totals_[bucket] : 0;
-  for (size_t lane = 0; lane < kLanes; ++lane) count += counters_[bucket * kLanes + lane];
-  return count;
+  return {bucket_of(negative, least_magnitude_), bucket_of(negative, largest)};
 }
 
 void LogLinearHistogram::for_each(bool negative, const std::function<void(size_t, uint64_t)>& visit) const {
@@ -202,8 +256,8 @@ void LogLinearHistogram::fold() {
   for (const bool negative : {false, true}) {
     const Range range = touched(negative);
     for (size_t bucket = range.first; bucket <= range.last; ++bucket) {
-      totals_[bucket] = count_of(bucket);
-      std::fill_n(&counters_[bucket * kLanes], kLanes, 0u);
+      totals_[bucket] += counters_[bucket];
+      counters_[bucket] = 0;
     }
   }
   pending_ = 0;
@@ -214,7 +268,7 @@ size_t LogLinearHistogram::resident_bytes() const {
   for (const bool negative : {false, true}) {
     const Range range = touched(negative);
     if (range.first > range.last) continue;
-    bytes += (range.last - range.first + 1) * (kLanes * sizeof(uint32_t) + (totals_ ? sizeof(uint64_t) : 0));
+    bytes += (range.last - range.first + 1) * (sizeof(uint32_t) + (totals_ ? sizeof(uint64_t) : 0));
   }
   return bytes;
 }

@@ -5,34 +5,13 @@
 
 namespace amct {
 
-void Tail::add(uint32_t magnitude) {
-  if (magnitude > largest_) {
-    largest_ = magnitude;
-    largest_count_ = 0;
-  }
-  keep(magnitude);
-}
-
 void Tail::add(uint32_t magnitude, uint64_t count) {
-  if (magnitude == 0 || count == 0) return;
-  if (magnitude > largest_) {
-    largest_ = magnitude;
-    largest_count_ = 0;
-  }
-  if (magnitude == largest_) largest_count_ += count;
+  largest_ = std::max(largest_, magnitude);
   for (uint64_t i = 0; i < std::min<uint64_t>(count, capacity_) && magnitude > threshold_; ++i) keep(magnitude);
 }
 
 void Tail::merge(const Tail& other) {
-  if (other.largest_ > largest_) {
-    largest_ = other.largest_;
-    largest_count_ = other.largest_count_;
-  } else if (other.largest_ == largest_) {
-    largest_count_ += other.largest_count_;
-  }
-  for (const uint32_t magnitude : other.kept_) {
-    if (magnitude > threshold_) keep(magnitude);
-  }
+  for (const uint32_t magnitude : other.kept_) add(magnitude);
 }
 
 void Tail::keep(uint32_t magnitude) {
