@@ -1,0 +1,211 @@
+#include "exec/program.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "exec/interpret.h"
+#include "exec/session.h"
+#include "ops/op_row.h"
+
+namespace amct {
+namespace {
+
+class Network {
+ public:
+  explicit Network(uint32_t seed) : random_(seed) {}
+
+  Tensor tensor(Dims dims, float low = -1, float high = 1) {
+    Tensor result = Tensor::allocate(DType::kFloat32, std::move(dims));
+    std::uniform_real_distribution<float> uniform(low, high);
+    for (float& value : result.mutable_values<float>()) value = uniform(random_);
+    return result;
+  }
+  ValueId input(Dims dims) { return graph.add_input("x", {DType::kFloat32, Shape::of(dims)}); }
+  ValueId op(std::string_view type, std::vector<ValueId> inputs, Attrs attrs = {}) {
+    const NodeId id = add_op(graph, type, type, std::move(inputs), std::move(attrs));
+    return graph.node(id).output();
+  }
+  ValueId conv(ValueId x, int64_t in, int64_t out, int64_t kernel, int64_t group = 1, bool bias = true) {
+    std::vector<ValueId> inputs{x, graph.add_constant("w", tensor({out, in / group, kernel, kernel}))};
+    if (bias) inputs.push_back(graph.add_constant("b", tensor({out})));
+    const int64_t pad = kernel / 2;
+    return op("conv", inputs, {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}, {"group", group}});
+  }
+  ValueId ints(const std::vector<int64_t>& values) {
+    return graph.add_constant("ints", Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
+  }
+
+  Graph graph;
+
+ private:
+  std::mt19937 random_;
+};
+
+// Two residual blocks (one with a projection), a concat across channels, a pool, reshapes and a matrix product.
+Network residual_network(uint32_t seed) {
+  Network net(seed);
+  const ValueId x = net.input({1, 3, 11, 9});
+  const ValueId stem = net.op("relu", {net.conv(x, 3, 13, 3)});
+  const ValueId a = net.conv(net.op("relu", {net.conv(stem, 13, 13, 3, 13)}), 13, 13, 1);
+  const ValueId sum = net.op("relu", {net.op("add", {a, stem})});
+  const ValueId b = net.op("add", {net.conv(sum, 13, 5, 1, 1, false), net.conv(stem, 13, 5, 3)});
+  const ValueId joined = net.op("concat", {net.op("sigmoid", {b}), sum}, {{"axis", int64_t{1}}});
+  const ValueId scale = net.graph.add_constant("scale", net.tensor({18, 1, 1}));
+  const ValueId scaled = net.op("mul", {joined, scale});
+  const ValueId pooled = net.op("global_average_pool", {scaled});
+  const ValueId flat = net.op("reshape", {pooled, net.ints({1, 18})});
+  const ValueId weight = net.graph.add_constant("fc", net.tensor({18, 7}));
+  const ValueId logits = net.op("matmul", {flat, weight});
+  const ValueId transposed = net.op("transpose", {scaled}, {{"perm", std::vector<int64_t>{0, 2, 3, 1}}});
+  net.graph.set_outputs({net.op("softmax", {logits}, {{"axis", int64_t{-1}}}), transposed, b});
+  update_types(net.graph);
+  return net;
+}
+
+void expect_close(const Tensor& actual, const Tensor& expected, float tolerance) {
+  ASSERT_EQ(actual.dims(), expected.dims());
+  const auto a = actual.values<float>();
+  const auto b = expected.values<float>();
+  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "element " << i;
+}
+
+TEST(Program, ComputesWhatThePlainKernelsCompute) {
+  for (uint32_t seed = 1; seed <= 3; ++seed) {
+    SCOPED_TRACE(seed);
+    Network net = residual_network(seed);
+    const Tensor x = net.tensor({1, 3, 11, 9});
+    const std::vector<Tensor> expected = interpret(net.graph, {x}, net.graph.outputs());
+    for (const bool absorb : {true, false}) {
+      for (const bool compiled : {true, false}) {
+        Session session(net.graph, {.absorb = absorb, .compiled_kernels = compiled});
+        for (int run = 0; run < 2; ++run) {  // the second run starts from a used arena
+          const std::vector<Tensor> actual = session.run({x});
+          ASSERT_EQ(actual.size(), expected.size());
+          for (size_t i = 0; i < actual.size(); ++i) expect_close(actual[i], expected[i], 2e-5f);
+        }
+      }
+    }
+  }
+}
+
+TEST(Program, AbsorbsActivationsAndResidualAdditions) {
+  Network net = residual_network(4);
+  const auto graph = std::make_shared<const Graph>(net.graph);
+  const auto program = Program::compile(graph, {});
+  size_t absorbed = 0;
+  for (const Program::StepInfo& step : program->steps()) {
+    if (step.op == "conv") absorbed += step.nodes.size() - 1;
+    EXPECT_NE(step.op, "relu");
+  }
+  EXPECT_GE(absorbed, 4u);  // three ReLUs and an addition at the least
+}
+
+TEST(Program, HandsOverEveryObservedValueUnabsorbed) {
+  Network net = residual_network(5);
+  const auto graph = std::make_shared<const Graph>(net.graph);
+  CompileOptions options;
+  for (const ValueId id : graph->values()) {
+    if (!graph->value(id).is_constant()) options.observe.push_back(id);
+  }
+  const Tensor x = net.tensor({1, 3, 11, 9});
+  const std::vector<Tensor> expected = interpret(*graph, {x}, options.observe);
+  std::vector<double> sums(graph->value_slots(), 0);
+  std::vector<int> calls(graph->value_slots(), 0);
+  Session session(graph, options);
+  session.run({x}, [&](ValueId id, const TensorView& view) {
+    ++calls[id.index];
+    for (int64_t i = 0; i < view.size(); ++i) sums[id.index] += view.as<float>()[i];
+  });
+  for (size_t i = 0; i < options.observe.size(); ++i) {
+    double sum = 0;
+    for (const float value : expected[i].values<float>()) sum += value;
+    EXPECT_EQ(calls[options.observe[i].index], 1);
+    EXPECT_NEAR(sums[options.observe[i].index], sum, 1e-3) << graph->value(options.observe[i]).name;
+  }
+}
+
+TEST(Program, KeptValuesSurviveTheRun) {
+  Network net = residual_network(6);
+  const auto graph = std::make_shared<const Graph>(net.graph);
+  CompileOptions options;
+  for (const ValueId id : graph->values()) {
+    if (!graph->value(id).is_constant()) options.keep.push_back(id);
+  }
+  const Tensor x = net.tensor({1, 3, 11, 9});
+  const std::vector<Tensor> expected = interpret(*graph, {x}, options.keep);
+  const std::vector<Tensor> actual = Session(graph, options).run({x});
+  for (size_t i = 0; i < expected.size(); ++i) {
+    expect_close(actual[graph->outputs().size() + i], expected[i], 2e-5f);
+  }
+}
+
+TEST(Program, GivesTheSameBitsInEveryWorker) {
+  Network net = residual_network(7);
+  const auto program = Program::compile(std::make_shared<const Graph>(net.graph), {});
+  const Tensor x = net.tensor({1, 3, 11, 9});
+  const auto run = [&] {
+    Runner runner(program);
+    std::memcpy(runner.input(0).data, x.bytes().data(), x.bytes().size());
+    runner.run();
+    return Tensor::copy_of(runner.output(0));
+  };
+  const Tensor expected = run();
+  std::vector<Tensor> results(6);
+  {
+    std::vector<std::jthread> threads;
+    for (Tensor& result : results) threads.emplace_back([&result, &run] { result = run(); });
+  }
+  for (const Tensor& result : results) EXPECT_TRUE(result.same_bytes(expected));
+}
+
+TEST(Program, LeavesOutWhatLiesBehindAnOpaqueNode) {
+  Network net(8);
+  const ValueId x = net.input({2, 3});
+  const ValueId relu = net.op("relu", {x});
+  const NodeId mystery = net.graph.add_node("mystery", "org.example::Mystery", nullptr, {relu}, {"m"});
+  const ValueId behind = net.op("relu", {net.graph.node(mystery).output()});
+  net.graph.set_outputs({relu, behind});
+  update_types(net.graph);
+  const auto program = Program::compile(std::make_shared<const Graph>(net.graph), {});
+  EXPECT_EQ(program->reach(relu), Reach::kComputed);
+  EXPECT_EQ(program->reach(behind), Reach::kBehindOpaque);
+  EXPECT_FALSE(program->complete());
+  Runner runner(program);
+  runner.run();
+  EXPECT_EQ(runner.output(0).dims, (Dims{2, 3}));
+  EXPECT_THROW(runner.output(1), Error);
+}
+
+TEST(Session, FollowsChangingShapesAndNamesTheInputThatDoesNotFit) {
+  Network net(9);
+  const ValueId x = net.graph.add_input("x", {DType::kFloat32, Shape({Dim::named("N"), Dim(3), Dim(), Dim()})});
+  net.graph.set_outputs({net.op("relu", {net.conv(x, 3, 4, 3)})});
+  update_types(net.graph);
+  Session session(net.graph);
+  for (int64_t size = 3; size < 20; ++size) {
+    EXPECT_EQ(session.run({net.tensor({2, 3, size, size + 1})})[0].dims(), (Dims{2, 4, size, size + 1}));
+  }
+  try {
+    session.run({net.tensor({2, 4, 5, 5})});
+    FAIL() << "a wrong number of channels was accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("'x'"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Session, ReadsShapesFromInputs) {
+  Network net(10);
+  const ValueId x = net.input({2, 6});
+  const ValueId shape = net.graph.add_input("shape", {DType::kInt64, Shape::of({2})});
+  net.graph.set_outputs({net.op("relu", {net.op("reshape", {x, shape})})});
+  Session session(net.graph);
+  const Tensor data = net.tensor({2, 6});
+  EXPECT_EQ(session.run({data, Tensor::of<int64_t>({2}, {3, 4})})[0].dims(), (Dims{3, 4}));
+  EXPECT_EQ(session.run({data, Tensor::of<int64_t>({2}, {-1, 2})})[0].dims(), (Dims{6, 2}));
+}
+
+}  // namespace
+}  // namespace amct
