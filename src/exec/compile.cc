@@ -49,6 +49,7 @@ class Compiler {
       }
     }
     for (const ValueId id : p_.wanted) make_readable(id);
+    for (const auto& [id, place] : p_.readable) touch(place);  // to the end
     for (const Place& place : p_.inputs) {
       if (place.buffer >= 0) p_.buffers[place.buffer].first_step = 0;
     }

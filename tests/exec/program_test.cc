@@ -60,7 +60,7 @@ Network residual_network(uint32_t seed) {
   const ValueId weight = net.graph.add_constant("fc", net.tensor({18, 7}));
   const ValueId logits = net.op("matmul", {flat, weight});
   const ValueId transposed = net.op("transpose", {scaled}, {{"perm", std::vector<int64_t>{0, 2, 3, 1}}});
-  net.graph.set_outputs({net.op("softmax", {logits}, {{"axis", int64_t{-1}}}), transposed, b});
+  net.graph.set_outputs({net.op("sigmoid", {logits}), transposed, b});
   update_types(net.graph);
   return net;
 }
@@ -96,11 +96,14 @@ TEST(Program, AbsorbsActivationsAndResidualAdditions) {
   const auto graph = std::make_shared<const Graph>(net.graph);
   const auto program = Program::compile(graph, {});
   size_t absorbed = 0;
+  bool addition = false;
   for (const Program::StepInfo& step : program->steps()) {
-    if (step.op == "conv") absorbed += step.nodes.size() - 1;
-    EXPECT_NE(step.op, "relu");
+    if (step.op != "conv") continue;
+    absorbed += step.nodes.size() - 1;
+    for (const std::string& node : step.nodes) addition |= node.starts_with("add");
   }
-  EXPECT_GE(absorbed, 4u);  // three ReLUs and an addition at the least
+  EXPECT_GE(absorbed, 3u);  // two ReLUs and an addition; the other sum is read later and must stay
+  EXPECT_TRUE(addition);
 }
 
 TEST(Program, HandsOverEveryObservedValueUnabsorbed) {
