@@ -26,7 +26,7 @@ void check_image_size(int64_t height, int64_t width, const std::string& label) {
 
 Image with_channels(Image image, int channels) {
   if (image.channels == channels) return image;
-  Image result = {image.height, image.width, channels, {}};
+  Image result = {image.height, image.width, channels, {}, image.reduction};
   const size_t count = static_cast<size_t>(image.height) * static_cast<size_t>(image.width);
   result.pixels.resize(count * static_cast<size_t>(channels));
   if (channels == 3) {

@@ -21,6 +21,8 @@ struct Image {
   int width = 0;
   int channels = 0;             // 1 = grey, 3 = red, green, blue
   std::vector<uint8_t> pixels;  // height x width x channels
+  // A JPEG that was decoded at 1/reduction of its size: the last row and column may cover more than the picture has.
+  int reduction = 1;
 };
 
 struct ImageSize {

@@ -135,6 +135,7 @@ class Jpeg {
     image.height = static_cast<int>(info.output_height);
     image.width = static_cast<int>(info.output_width);
     image.channels = info.out_color_components;
+    image.reduction = static_cast<int>(info.scale_denom);
     decoder_.row_bytes = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
     image.pixels.resize(static_cast<size_t>(image.height) * decoder_.row_bytes);
     decoder_.pixels = image.pixels.data();

@@ -18,7 +18,7 @@ using Spec = PreprocessSpec;
 
 // A JPEG is decoded at a reduced scale only if it stays at least this many times larger than what it is scaled to:
 // measured in docs/formats/data.md.
-constexpr int kDecodeMargin = 2;
+constexpr int kDecodeMargin = 4;
 
 bool is_channel_count(const Dim& dim) { return dim.is_fixed() && (dim.extent() == 1 || dim.extent() == 3); }
 
@@ -223,7 +223,7 @@ void ImagePipeline::read(std::span<const std::byte> file, const MutableView& des
                         std::min(size.width, kDecodeMargin * place.scaled.width)};
   }
   const Image image = decode_image(file, options, label);
-  write(resize_window(image, place.scaled, spec_.filter, place.window), destination);
+  write(resize_window(image, size, place.scaled, spec_.filter, place.window), destination);
 }
 
 void ImagePipeline::write(const Image& image, const MutableView& destination) const {
@@ -254,7 +254,7 @@ void ImagePipeline::read_array(const TensorView& row, const MutableView& destina
     write_pixels(pixels_of(row.as<uint8_t>(), form), image.pixels.data(), form.height, form.width, form.channels, true,
                  plain);
     image = with_channels(std::move(image), wants_grey ? 1 : image.channels);
-    write(resize_window(image, place.scaled, spec_.filter, place.window), destination);
+    write(resize_window(image, {form.height, form.width}, place.scaled, spec_.filter, place.window), destination);
     return;
   }
   if (place.scaled.height != form.height || place.scaled.width != form.width || (wants_grey && form.channels == 3)) {

@@ -27,9 +27,10 @@ struct AxisWeights {
   int highest = 0;
 };
 
-AxisWeights weights_of(int input, int output, Filter filter, int first, int count) {
+// `extent` is what the input's positions cover: `input`, or less for a reduced picture.
+AxisWeights weights_of(int input, double extent, int output, Filter filter, int first, int count) {
   AxisWeights axis;
-  const double scale = static_cast<double>(input) / output;
+  const double scale = extent / output;
   const double radius = std::max(scale, 1.0);
   const bool overlap = filter == Filter::kArea && scale > 1;
   axis.lowest = input;
@@ -87,14 +88,16 @@ void filter_row(const uint8_t* source, uint8_t* target, const AxisWeights& axis)
 }
 
 // Rows `first` to `last` of the image, with the columns of the window.
-Image filter_columns(const Image& image, int width, Filter filter, const Window& window, int first, int last) {
+Image filter_columns(const Image& image, double extent, int width, Filter filter, const Window& window, int first,
+                     int last) {
   Image result = {last - first, window.width, image.channels, {}};
   const auto channels = static_cast<size_t>(image.channels);
   const size_t source_row = static_cast<size_t>(image.width) * channels;
   const size_t target_row = static_cast<size_t>(window.width) * channels;
   result.pixels.resize(static_cast<size_t>(result.height) * target_row);
-  const bool scaled = width != image.width;
-  const AxisWeights axis = scaled ? weights_of(image.width, width, filter, window.left, window.width) : AxisWeights{};
+  const bool scaled = width != extent;
+  const AxisWeights axis =
+      scaled ? weights_of(image.width, extent, width, filter, window.left, window.width) : AxisWeights{};
   for (int y = first; y < last; ++y) {
     const uint8_t* source = image.pixels.data() + static_cast<size_t>(y) * source_row;
     uint8_t* target = result.pixels.data() + static_cast<size_t>(y - first) * target_row;
@@ -111,16 +114,19 @@ Image filter_columns(const Image& image, int width, Filter filter, const Window&
 
 }  // namespace
 
-Image resize_window(const Image& image, const ImageSize& size, Filter filter, const Window& window) {
+Image resize_window(const Image& image, const ImageSize& original, const ImageSize& size, Filter filter,
+                    const Window& window) {
+  const double covered_height = static_cast<double>(original.height) / image.reduction;
+  const double covered_width = static_cast<double>(original.width) / image.reduction;
   AMCT_CHECK(window.top >= 0 && window.left >= 0 && window.top + window.height <= size.height &&
                  window.left + window.width <= size.width,
              "the window leaves the image");
   AMCT_CHECK(image.channels == 1 || image.channels == 3, "images have one or three channels");
-  if (size.height == image.height) {
-    return filter_columns(image, size.width, filter, window, window.top, window.top + window.height);
+  if (size.height == covered_height) {
+    return filter_columns(image, covered_width, size.width, filter, window, window.top, window.top + window.height);
   }
-  const AxisWeights axis = weights_of(image.height, size.height, filter, window.top, window.height);
-  const Image narrow = filter_columns(image, size.width, filter, window, axis.lowest, axis.highest);
+  const AxisWeights axis = weights_of(image.height, covered_height, size.height, filter, window.top, window.height);
+  const Image narrow = filter_columns(image, covered_width, size.width, filter, window, axis.lowest, axis.highest);
   const size_t row = static_cast<size_t>(window.width) * static_cast<size_t>(image.channels);
   Image result = {window.height, window.width, image.channels, {}};
   result.pixels.resize(static_cast<size_t>(window.height) * row);

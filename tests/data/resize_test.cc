@@ -21,7 +21,7 @@ Image pattern(int height, int width, int channels) {
 }
 
 std::vector<uint8_t> whole(const Image& image, int height, int width, Filter filter) {
-  return resize_window(image, {height, width}, filter, {0, 0, height, width}).pixels;
+  return resize_window(image, {image.height, image.width}, {height, width}, filter, {0, 0, height, width}).pixels;
 }
 
 TEST(Resize, ThePatternIsTheOneOfTheReference) {
@@ -75,13 +75,22 @@ TEST(Resize, SameSizeChangesNothing) {
   }
 }
 
+TEST(Resize, AReducedPictureKeepsItsPlace) {
+  // A ramp of 13 columns at half size has 7, the last of which covers half a column: still the same ramp.
+  Image half{1, 7, 1, {5, 25, 45, 65, 85, 105, 120}};
+  half.reduction = 2;
+  const Image result = resize_window(half, {2, 13}, {1, 3}, Filter::kArea, {0, 0, 1, 3});
+  const std::vector<double> means = {16.6667, 60, 102.5};  // over 6.5 / 3 columns of the reduced picture
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(result.pixels[i], means[i], 2) << i;
+}
+
 TEST(Resize, AWindowIsAPartOfTheWhole) {
   const Image image = pattern(13, 11, 3);
   for (const Filter filter : {Filter::kAntialias, Filter::kArea, Filter::kNearest}) {
     for (const ImageSize size : {ImageSize{7, 6}, ImageSize{13, 6}, ImageSize{7, 11}, ImageSize{20, 17}}) {
       const auto all = whole(image, size.height, size.width, filter);
       const Window window{2, 1, 4, 3};
-      const auto part = resize_window(image, size, filter, window);
+      const auto part = resize_window(image, {image.height, image.width}, size, filter, window);
       ASSERT_EQ(part.pixels.size(), 4u * 3u * 3u);
       for (int y = 0; y < window.height; ++y) {
         for (int x = 0; x < window.width * 3; ++x) {
