@@ -39,7 +39,8 @@ void infer_concat(InferContext& c) {
   const size_t axis = axis_of(c.node(), shape.rank());
   std::vector<Dim> joined_dims;
   for (size_t port = 0; port < c.input_count(); ++port) {
-    if (c.dtype(port) != c.dtype(0)) {
+    const bool typed = c.dtype(port) != DType::kUndefined && c.dtype(0) != DType::kUndefined;
+    if (typed && c.dtype(port) != c.dtype(0)) {
       c.fail(fmt::format("input {} is {}, and the first is {}", port, name_of(c.dtype(port)), name_of(c.dtype(0))));
     }
     const Shape& input = c.shape(port);

@@ -1,4 +1,4 @@
-// ConstantOfShape, Range, OneHot, Trilu: tensors made from a rule.
+// ConstantOfShape, Range, EyeLike, OneHot, Trilu: tensors made from a rule.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -7,6 +7,7 @@
 #include "ir/dispatch.h"
 #include "kernels/index/strided.h"
 #include "ops/movement.h"
+#include "ops/onnx_types.h"
 
 namespace amct {
 namespace {
@@ -177,6 +178,55 @@ std::vector<AxisRelation> axes_trilu(const AxesContext& c) {
   return relations;
 }
 
+// Attribute `dtype` is ONNX's number of the type; the input's type unless given.
+DType eye_type(const Node& node, DType input) {
+  if (!node.attrs.has("dtype")) return input;
+  const int64_t code = node.attrs.require<int64_t>("dtype");
+  const auto dtype = dtype_from_onnx(code);
+  if (!dtype) {
+    throw Error(ErrorCode::kInput, fmt::format("dtype {} is not an element type of ONNX", code),
+                {.node = node.name, .op = node.op});
+  }
+  return *dtype;
+}
+
+void infer_eye_like(InferContext& c) {
+  const Shape& input = c.shape(0);
+  if (input.ranked() && input.rank() != 2) c.fail(fmt::format("shape {} is not a matrix", input.to_string()));
+  c.set_output(0, eye_type(c.node(), c.dtype(0)), input.ranked() ? input : Shape::of_rank(2));
+}
+
+void run_eye_like(RunContext& c) {
+  const int64_t k = attr_int(c.node(), "k");
+  const int64_t rows = c.output(0).dims[0], columns = c.output(0).dims[1];
+  std::memset(c.output(0).data, 0, c.output(0).bytes());
+  visit_numeric(c.output(0).dtype, [&]<typename T>(Tag<T>) {
+    T* out = c.output(0).as<T>();
+    for (int64_t row = 0; row < rows; ++row) {
+      const __int128 column = static_cast<__int128>(row) + k;
+      if (column >= 0 && column < columns) out[row * columns + static_cast<int64_t>(column)] = static_cast<T>(1.0f);
+    }
+  });
+}
+
+std::vector<AxisRelation> axes_eye_like(const AxesContext& c) {
+  std::vector<AxisRelation> relations;
+  for (size_t axis = 0; axis < c.output(0).size(); ++axis) {
+    relations.push_back(lock(in_axis(0, axis), "the diagonal depends on positions"));
+    relations.push_back(lock(out_axis(0, axis), "the diagonal depends on positions"));
+  }
+  return relations;
+}
+
+std::vector<Sample> eye_like_samples() {
+  return {
+      {.name = "float", .inputs = {random_input({3, 4})}},
+      {.name = "below",
+       .inputs = {random_input({4, 2}, -9, 9, DType::kInt32)},
+       .attrs = {{"k", int64_t{-1}}, {"dtype", int64_t{1}}}},
+  };
+}
+
 std::vector<Sample> constant_of_shape_samples() {
   return {
       {.name = "zeros", .inputs = {fixed_ints({2, 3})}},
@@ -247,6 +297,17 @@ void add_fill_op(OpTable& table) {
              .axes = axes_none,
              .spellings = {onnx("Range", 11)},
              .samples = range_samples});
+  table.add({.name = "eye_like",
+             .doc = "Ones on a diagonal, zeros elsewhere, in the shape of a matrix.",
+             .inputs = {{.name = "input"}},
+             .outputs = {{.name = "output"}},
+             .attrs = {int_attr("k", 0), optional_attr("dtype", AttrType::kInt)},
+             .infer = infer_eye_like,
+             .run = run_eye_like,
+             .quant = QuantRule::keep_float(kNotComputed),
+             .axes = axes_eye_like,
+             .spellings = {onnx("EyeLike", 9)},
+             .samples = eye_like_samples});
   table.add({.name = "one_hot",
              .doc = "An axis that is on at a given index and off elsewhere.",
              .inputs = {{.name = "indices"}, shape_port("depth"), {.name = "values", .role = Role::kParameter}},
