@@ -1,6 +1,7 @@
 #include "kernels/index/reduce.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -182,13 +183,33 @@ void reduce_extreme(const Plan& plan, const T* data, T* output) {
   using Limits = std::numeric_limits<C>;
   const C low = Limits::has_infinity ? static_cast<C>(-Limits::infinity()) : Limits::lowest();
   const C high = Limits::has_infinity ? Limits::infinity() : Limits::max();
-  reduce_with(
-      plan, data, output, kLargest ? low : high,
-      [](C best, T element, size_t) {
-        const C value = static_cast<C>(element);
-        return (kLargest ? best < value : value < best) || value != value ? value : best;
-      },
-      [](C best) { return static_cast<T>(best); });
+  const auto better = [](C best, C value) {
+    return (kLargest ? best < value : value < best) || value != value ? value : best;
+  };
+  std::vector<C> results(static_cast<size_t>(plan.outputs), kLargest ? low : high);
+  for_each_block(plan, data, [&](const T* block, int64_t first) {
+    C* result = results.data() + first;
+    const int64_t width = plan.width;
+    if (!plan.width_reduced) {
+      for (int64_t row = 0; row < plan.rows; ++row, block += width) {
+        for (int64_t i = 0; i < width; ++i) result[i] = better(result[i], static_cast<C>(block[i]));
+      }
+      return;
+    }
+    // Several candidates side by side: the comparison of one would wait for that of the other.
+    std::array<C, 16> lanes;
+    lanes.fill(*result);
+    const int64_t whole = width / 16 * 16;
+    for (int64_t i = 0; i < whole; i += 16) {
+      for (int64_t lane = 0; lane < 16; ++lane) {
+        C& best = lanes[static_cast<size_t>(lane)];
+        best = better(best, static_cast<C>(block[i + lane]));
+      }
+    }
+    for (const C lane : lanes) *result = better(*result, lane);
+    for (int64_t i = whole; i < width; ++i) *result = better(*result, static_cast<C>(block[i]));
+  });
+  for (size_t i = 0; i < results.size(); ++i) output[i] = static_cast<T>(results[i]);
 }
 
 template <typename T>

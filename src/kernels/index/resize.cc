@@ -195,6 +195,12 @@ void interpolate(const std::vector<AxisWeights>& weights, const Dims& in_dims, c
     for (size_t i = axis + 1; i < dims.size(); ++i) inner *= dims[i];
     const int64_t extent = dims[axis];
     dims[axis] = static_cast<int64_t>(weights[axis].outside.size());
+    if constexpr (std::is_same_v<T, F>) {
+      if (axis == order.back()) {
+        interpolate_axis(weights[axis], outer, extent, inner, source, output);
+        return;
+      }
+    }
     next.resize(static_cast<size_t>(element_count(dims)));
     interpolate_axis(weights[axis], outer, extent, inner, source, next.data());
     std::swap(current, next);

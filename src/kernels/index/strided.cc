@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/index/element.h"
+#include "kernels/simd/transpose.h"
 
 namespace amct {
 namespace {
@@ -50,10 +51,13 @@ void copy_tiles(const Loop& rows, const Loop& columns, const T* source, T* targe
     const int64_t r1 = std::min(r0 + kTile, rows.extent);
     for (int64_t c0 = 0; c0 < columns.extent; c0 += kTile) {
       const int64_t c1 = std::min(c0 + kTile, columns.extent);
-      for (int64_t r = r0; r < r1; ++r) {
-        T* out = target + r * rows.target;
-        const T* in = source + r;
-        for (int64_t c = c0; c < c1; ++c) out[c] = in[c * columns.source];
+      if constexpr (sizeof(T) == 4) {
+        transpose_32(source + c0 * columns.source + r0, columns.source, r1 - r0, c1 - c0,
+                     target + r0 * rows.target + c0, rows.target);
+      } else {
+        for (int64_t r = r0; r < r1; ++r) {
+          for (int64_t c = c0; c < c1; ++c) target[r * rows.target + c] = source[c * columns.source + r];
+        }
       }
     }
   }
