@@ -1,0 +1,283 @@
+#include "recipe/plan_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "recipe/json_tree.h"
+
+namespace amct {
+namespace {
+
+using Method = ClipSearch::Method;
+
+constexpr std::array<std::pair<Method, const char*>, 5> kMethods = {{{Method::kIfmr, "ifmr"},
+                                                                     {Method::kMinMax, "min_max"},
+                                                                     {Method::kPercentile, "percentile"},
+                                                                     {Method::kMse, "mse"},
+                                                                     {Method::kKl, "kl"}}};
+
+// ---- writing --------------------------------------------------------------------------------------------------------
+
+std::string quote(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+const char* yes_no(bool value) { return value ? "true" : "false"; }
+
+std::string name_of_method(Method method) {
+  return std::find_if(kMethods.begin(), kMethods.end(), [&](const auto& row) { return row.first == method; })->second;
+}
+
+std::string format_search(const ClipSearch& s) {
+  std::string text = fmt::format("{{\"method\": \"{}\"", name_of_method(s.method));
+  if (s.method != Method::kMinMax) {
+    text += fmt::format(", \"max_percentile\": {}, \"min_percentile\": {}", s.max_percentile, s.min_percentile);
+  }
+  if (s.method == Method::kIfmr) {
+    text += fmt::format(", \"search_start\": {}, \"search_end\": {}, \"search_step\": {}", s.search_start, s.search_end,
+                        s.search_step);
+  }
+  return text + "}";
+}
+
+std::string format_activation(const ActivationPlan& a, std::string_view indent) {
+  std::string text = fmt::format("{{\n{0}  \"bits\": {1},\n{0}  \"asymmetric\": {2},\n{0}  \"search\": {3}", indent,
+                                 a.bits, yes_no(a.asymmetric), format_search(a.search));
+  if (a.factor) {
+    text += fmt::format(",\n{0}  \"scale\": {1},\n{0}  \"offset\": {2},\n{0}  \"fixed\": {3}", indent, a.factor->scale,
+                        a.factor->offset, yes_no(a.fixed));
+  }
+  return text + fmt::format("\n{}}}", indent);
+}
+
+std::string format_layer(const LayerPlan& layer) {
+  std::string text =
+      fmt::format("    {{\n      \"name\": {},\n      \"op\": {},\n      \"tensor\": {},\n      \"quantize\": {}",
+                  quote(layer.name), quote(layer.op), quote(layer.tensor), yes_no(layer.quantize));
+  if (!layer.reason.empty()) text += fmt::format(",\n      \"reason\": {}", quote(layer.reason));
+  text += fmt::format(",\n      \"activation\": {}", format_activation(layer.activation, "      "));
+  if (layer.weight) {
+    text += fmt::format(
+        ",\n      \"weight\": {{\n        \"bits\": {},\n        \"per_channel\": {},\n        \"scales\": [{}]\n      "
+        "}}",
+        layer.weight->bits, yes_no(layer.weight->per_channel), fmt::join(layer.weight->scales, ", "));
+  }
+  return text + "\n    }";
+}
+
+std::string format_list(const std::vector<std::string>& items) {
+  return items.empty() ? "[]" : fmt::format("[\n{}\n  ]", fmt::join(items, ",\n"));
+}
+
+// ---- reading --------------------------------------------------------------------------------------------------------
+
+using Document = JsonFields::Document;
+
+void read_percentile(JsonFields& fields, const std::string& key, double& to) {
+  if (fields.read(key, to) && !(to > 0.5 && to <= 1)) {
+    fields.fault(fmt::format("{} of {} is {}, must be in (0.5, 1]", key, fields.what(), to));
+  }
+}
+
+ClipSearch read_search(Document& document, const JsonNode& node, const std::string& owner) {
+  ClipSearch search;
+  JsonFields fields(document, node, "search of " + owner);
+  std::string method = "ifmr";
+  fields.read("method", method);
+  const auto row = std::find_if(kMethods.begin(), kMethods.end(), [&](const auto& r) { return method == r.second; });
+  if (row == kMethods.end()) {
+    fields.fault(
+        fmt::format("method of {} is '{}', must be ifmr, min_max, percentile, mse or kl", fields.what(), method));
+  } else {
+    search.method = row->first;
+  }
+  read_percentile(fields, "max_percentile", search.max_percentile);
+  read_percentile(fields, "min_percentile", search.min_percentile);
+  fields.read("search_start", search.search_start);
+  fields.read("search_end", search.search_end);
+  fields.read("search_step", search.search_step);
+  if (!(search.search_start > 0 && search.search_start < search.search_end)) {
+    fields.fault(fmt::format("{} needs 0 < search_start < search_end", fields.what()));
+  } else if (!(search.search_step > 0 && search.search_step <= search.search_end - search.search_start)) {
+    fields.fault(fmt::format("{} needs 0 < search_step <= search_end - search_start", fields.what()));
+  }
+  return search;
+}
+
+void read_bits(JsonFields& fields, int& bits, std::initializer_list<int> legal) {
+  if (fields.read("bits", bits) && std::find(legal.begin(), legal.end(), bits) == legal.end()) {
+    fields.fault(fmt::format("bits of {} is {}, must be one of {}", fields.what(), bits, fmt::join(legal, ", ")));
+  }
+}
+
+ActivationPlan read_activation(Document& document, const JsonNode& node, const std::string& owner) {
+  ActivationPlan plan;
+  JsonFields fields(document, node, "activation of " + owner);
+  read_bits(fields, plan.bits, {4, 8, 16});
+  fields.read("asymmetric", plan.asymmetric);
+  if (const JsonNode* search = fields.find("search")) plan.search = read_search(document, *search, owner);
+  ScaleOffset factor;
+  const bool scale = fields.read_scale("scale", factor.scale);
+  const bool offset = fields.read("offset", factor.offset);
+  if (scale || offset) plan.factor = factor;
+  if (scale != offset) fields.fault(fmt::format("{} needs both scale and offset, or neither", fields.what()));
+  const int64_t half = plan.bits > 0 && plan.bits <= 16 ? int64_t{1} << (plan.bits - 1) : 1;
+  if (offset && (factor.offset < -half || factor.offset >= half)) {
+    fields.fault(fmt::format("offset of {} is {}, must be in [{}, {}]", fields.what(), factor.offset, -half, half - 1));
+  }
+  if (offset && !plan.asymmetric && factor.offset != 0) {
+    fields.fault(fmt::format("offset of {} is {}, must be 0: it is symmetric", fields.what(), factor.offset));
+  }
+  fields.read("fixed", plan.fixed);
+  if (plan.fixed && !plan.factor) fields.fault(fmt::format("{} is fixed, but has no scale and offset", fields.what()));
+  return plan;
+}
+
+WeightPlan read_weight(Document& document, const JsonNode& node, const std::string& owner) {
+  WeightPlan plan;
+  JsonFields fields(document, node, "weight of " + owner);
+  read_bits(fields, plan.bits, {4, 6, 7, 8});
+  fields.read("per_channel", plan.per_channel);
+  for (const JsonNode& item : fields.items("scales")) {
+    const auto scale = static_cast<float>(item.number);
+    if (item.kind != JsonNode::Kind::kNumber || !(scale > 0) || !std::isfinite(scale)) {
+      fields.fault(item, fmt::format("a scale of {} is no number above 0", fields.what()));
+    }
+    plan.scales.push_back(scale);
+  }
+  if (!plan.per_channel && plan.scales.size() > 1) {
+    fields.fault(fmt::format("{} has {} scales, but is not per channel", fields.what(), plan.scales.size()));
+  }
+  return plan;
+}
+
+LayerPlan read_layer(Document& document, const JsonNode& node) {
+  LayerPlan layer;
+  for (const auto& member : node.members) {
+    if (member.key == "name" && member.value.kind == JsonNode::Kind::kString) layer.name = member.value.text;
+  }
+  const std::string owner = fmt::format("layer '{}'", layer.name);
+  JsonFields fields(document, node, owner);
+  fields.require("name");
+  fields.read("name", layer.name);
+  fields.read("op", layer.op);
+  fields.read("tensor", layer.tensor);
+  fields.read("quantize", layer.quantize);
+  fields.read("reason", layer.reason);
+  if (const JsonNode* activation = fields.find("activation")) {
+    layer.activation = read_activation(document, *activation, owner);
+  }
+  if (const JsonNode* weight = fields.find("weight")) layer.weight = read_weight(document, *weight, owner);
+  return layer;
+}
+
+TensorPlan read_tensor(Document& document, const JsonNode& node) {
+  TensorPlan tensor;
+  JsonFields fields(document, node, "tensor");
+  fields.require("tensor");
+  fields.read("tensor", tensor.tensor);
+  if (const JsonNode* activation = fields.find("activation")) {
+    tensor.activation = read_activation(document, *activation, fmt::format("tensor '{}'", tensor.tensor));
+  }
+  return tensor;
+}
+
+void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
+  JsonFields fields(document, root, "the plan");
+  Plan& plan = result.plan;
+  int version = 1;
+  fields.read("version", version);
+  if (version != 1) fields.fault(fmt::format("version of the plan is {}, this program reads version 1", version));
+  fields.read("model", plan.model);
+  fields.read("samples", plan.samples);
+  if (plan.samples < 0) fields.fault("samples of the plan must not be negative");
+  fields.read("isa", plan.isa);
+  fields.read("calibrate_with_quantized_weights", plan.calibrate_with_quantized_weights);
+  std::set<std::string> names, tensors;
+  for (const JsonNode& item : fields.items("layers")) {
+    plan.layers.push_back(read_layer(document, item));
+    result.layer_lines.push_back(json_place(document.text, document.file, item.position).line);
+    const std::string& name = plan.layers.back().name;
+    if (!names.insert(name).second) fields.fault(item, fmt::format("a second layer '{}'", name));
+  }
+  for (const JsonNode& item : fields.items("tensors")) {
+    plan.tensors.push_back(read_tensor(document, item));
+    result.tensor_lines.push_back(json_place(document.text, document.file, item.position).line);
+    const std::string& name = plan.tensors.back().tensor;
+    if (!tensors.insert(name).second) fields.fault(item, fmt::format("a second tensor '{}'", name));
+  }
+  for (const JsonNode& item : fields.items("warnings")) {
+    if (item.kind != JsonNode::Kind::kString) fields.fault(item, "a warning must be a string");
+    plan.warnings.push_back(item.text);
+  }
+}
+
+}  // namespace
+
+std::string format_plan(const Plan& plan) {
+  std::vector<std::string> layers, tensors, warnings;
+  for (const LayerPlan& layer : plan.layers) layers.push_back(format_layer(layer));
+  for (const TensorPlan& tensor : plan.tensors) {
+    tensors.push_back(fmt::format("    {{\n      \"tensor\": {},\n      \"activation\": {}\n    }}",
+                                  quote(tensor.tensor), format_activation(tensor.activation, "      ")));
+  }
+  for (const std::string& warning : plan.warnings) warnings.push_back("    " + quote(warning));
+  return fmt::format(
+      "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
+      "  \"calibrate_with_quantized_weights\": {},\n  \"layers\": {},\n  \"tensors\": {},\n  \"warnings\": {}\n}}\n",
+      quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
+      format_list(layers), format_list(tensors), format_list(warnings));
+}
+
+PlanFile parse_plan(std::string_view text, const std::string& file) {
+  const JsonNode root = parse_json_tree(text, file);
+  Document document{text, file, {}};
+  PlanFile result;
+  read_plan(document, root, result);
+  document.faults.throw_if_any();
+  return result;
+}
+
+void check_plan_fits(const PlanFile& read, const Plan& expected, const std::string& file) {
+  Faults faults;
+  std::vector<std::string> layers, tensors;
+  for (const LayerPlan& layer : expected.layers) layers.push_back(layer.name);
+  for (const TensorPlan& tensor : expected.tensors) tensors.push_back(tensor.tensor);
+  const auto unknown = [&](const char* kind, const std::string& name, const std::vector<std::string>& known, int line) {
+    const std::string near = closest(name, known);
+    faults.add(Error(ErrorCode::kConfig, fmt::format("the model has no {} '{}'", kind, name),
+                     {.file = file, .line = line}, near.empty() ? "" : fmt::format("did you mean '{}'?", near)));
+  };
+  for (size_t i = 0; i < read.plan.layers.size(); ++i) {
+    const LayerPlan& layer = read.plan.layers[i];
+    const LayerPlan* known = expected.find(layer.name);
+    if (known == nullptr) {
+      unknown("layer", layer.name, layers, read.layer_lines[i]);
+      continue;
+    }
+    if (!layer.weight || !known->weight || known->weight->scales.empty()) continue;
+    const size_t count = layer.weight->scales.size();
+    const bool same_grain = layer.weight->per_channel == known->weight->per_channel;
+    if (count > 1 && same_grain && count != known->weight->scales.size()) {
+      faults.add(Error(ErrorCode::kConfig,
+                       fmt::format("layer '{}' has {} weight scales, its weight has {} channels", layer.name, count,
+                                   known->weight->scales.size()),
+                       {.file = file, .line = read.layer_lines[i]}));
+    }
+  }
+  for (size_t i = 0; i < read.plan.tensors.size(); ++i) {
+    const std::string& name = read.plan.tensors[i].tensor;
+    if (std::find(tensors.begin(), tensors.end(), name) == tensors.end()) {
+      unknown("tensor", name, tensors, read.tensor_lines[i]);
+    }
+  }
+  faults.throw_if_any();
+}
+
+}  // namespace amct

@@ -1,0 +1,41 @@
+// The record file: scales and offsets of every quantized layer as a protobuf text file, in the layout that AMCT's tools
+// exchange (docs/formats/record.md, spec E.2). Every field that is set is written, zeros too; floats are the shortest
+// decimals that restore the float32.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace amct {
+
+// The factors of one layer. Empty lists, absent numbers and empty strings are not written.
+struct LayerRecord {
+  std::string key;  // layer key
+  std::optional<float> scale_d;
+  std::optional<int32_t> offset_d;
+  std::vector<float> scale_w;     // one, or one per output channel; 1 for a layer without weights
+  std::vector<int32_t> offset_w;  // zeros, as many as scales
+  std::vector<uint32_t> shift_bit;
+  std::vector<float> tensor_balance_factor;  // one per input channel
+  std::optional<bool> skip_fusion;
+  std::string dst_type;  // sets both types below
+  std::string act_type;  // "INT4", "INT8" or "INT16"
+  std::string wts_type;  // "INT4", "INT6", "INT7" or "INT8"
+  bool operator==(const LayerRecord&) const = default;
+};
+
+// Records of the quantized layers of a calibrated plan, in its order.
+std::vector<LayerRecord> records_of(const Plan& plan);
+
+std::string format_records(const std::vector<LayerRecord>& records);
+
+// Reads strictly: unknown and repeated fields, wrong types, values out of range (spec E.2), repeated keys. Throws
+// ErrorList of Error(kConfig) with all faults, each with its line and column in `file`.
+std::vector<LayerRecord> parse_records(std::string_view text, const std::string& file);
+
+}  // namespace amct
