@@ -1,7 +1,8 @@
 // The clip range that loses least information: for shrinking ranges, the histogram P of the clipped values is compared
 // with Q, the same histogram after its bins were merged into the levels of the quantizer and spread out again; the
 // range with the least Kullback-Leibler divergence sum p ln(p / q) wins. Zeros are left out: every range represents
-// them exactly. Symmetric ranges are searched on magnitudes; asymmetric ones shrink both ends in proportion.
+// them exactly. Symmetric ranges are searched on magnitudes; asymmetric ones are cut to [-t, t] for shrinking t, so
+// that the longer end is cut first.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -90,17 +91,22 @@ FactorChoice search_kl(const Distribution& distribution, const ActivationPlan& p
   const std::vector<double> bins = linear_bins(distribution, low, high, magnitudes);
   double best_share = 1;
   choice.loss = std::numeric_limits<double>::infinity();
-  const double zero = -low / (high - low) * kBins;  // where zero lies
+  const auto cut = [&](double share) {
+    const float t = static_cast<float>(share * reach);
+    return ClipRange{std::max(range.low, -t), std::min(range.high, t)};
+  };
   for (int step = 0; step <= kSteps; ++step) {
     const double share = 1 - static_cast<double>(step) * (kBins - kLeastBins) / kBins / kSteps;
-    const int begin = static_cast<int>(zero * (1 - share));
-    const int end = static_cast<int>(std::ceil(zero + (kBins - zero) * share));
-    const double loss = window_divergence(bins, begin, std::min(end, kBins), levels);
+    const ClipRange part = cut(share);
+    const double from = magnitudes ? 0 : part.low, to = magnitudes ? share * reach : part.high;
+    const int begin = static_cast<int>((from - low) / (high - low) * kBins);
+    const int end = static_cast<int>(std::ceil((to - low) / (high - low) * kBins));
+    const double loss = window_divergence(bins, begin, std::clamp(end, begin + 1, kBins), levels);
     if (!(loss < choice.loss)) continue;
     choice.loss = loss;
     best_share = share;
   }
-  range = {static_cast<float>(range.low * best_share), static_cast<float>(range.high * best_share)};
+  range = cut(best_share);
   choice.factor = factor_of_range(range, plan.bits, plan.asymmetric);
   return choice;
 }
