@@ -1,9 +1,9 @@
 #include "kernels/dnnl/seam.h"
 
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 
@@ -67,9 +67,6 @@ const dnnl::engine& engine() {
   static const dnnl::engine instance(dnnl::engine::kind::cpu, 0);
   return instance;
 }
-
-OmpLimit::OmpLimit(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(std::max(threads, 1)); }
-OmpLimit::~OmpLimit() { omp_set_num_threads(before_); }
 
 namespace {
 

@@ -14,25 +14,13 @@
 
 #include "ir/tensor.h"
 #include "kernels/dnnl/kernel.h"
+#include "kernels/threads.h"
 
 namespace amct::dnn {
 
 using MemoryDesc = dnnl::memory::desc;
 
 const dnnl::engine& engine();  // the processor
-
-// Sets the OpenMP limit of the calling thread for the time of its life: primitives are tuned for the limit they are
-// created under.
-class OmpLimit {
- public:
-  explicit OmpLimit(int threads);
-  ~OmpLimit();
-  OmpLimit(const OmpLimit&) = delete;
-  OmpLimit& operator=(const OmpLimit&) = delete;
-
- private:
-  int before_;
-};
 
 MemoryDesc plain(const Dims& dims);           // row-major float32
 MemoryDesc swapped(const Dims& dims);         // the last two axes swapped in memory
@@ -58,7 +46,7 @@ typename P::primitive_desc make_desc(const dnnl::primitive_attr& attr, Args&&...
 // Runs `create`, which returns a kernel or null. Null also where the library refuses the case.
 template <typename F>
 std::unique_ptr<Kernel> guarded(int threads, F&& create) {
-  const OmpLimit limit(threads);
+  const ThreadLimit limit(threads);  // primitives are tuned for the limit they are created under
   try {
     return create();
   } catch (const dnnl::error& error) {
