@@ -70,7 +70,7 @@ std::vector<AxisRelation> axes(const AxesContext& c) {
 
 std::vector<Sample> samples() {
   return {
-      {.name = "images", .inputs = {random_input({2, 5, 4, 3})}},
+      {.name = "images", .inputs = {random_input({2, 5, 4, 3})}, .attrs = {{"axes", std::vector<int64_t>{0, 2, 3}}}},
       {.name = "each_sample", .inputs = {random_input({3, 5, 4})}, .attrs = {{"axes", std::vector<int64_t>{1, -1}}}},
   };
 }
