@@ -38,6 +38,7 @@ class Importer {
     keep_graph_fields();
     declare_types();
     set_outputs();
+    drop_replaced_constants();
     update_types(graph_);
     return std::move(graph_);
   }
@@ -173,6 +174,19 @@ class Importer {
     }
     if (outputs.empty()) fault("the model has no outputs");
     graph_.set_outputs(std::move(outputs));
+  }
+
+  // A row may keep a constant in another form under a name of its own, with the file's name as origin: once nothing
+  // uses the stored form, its name is free for the export.
+  void drop_replaced_constants() {
+    for (const ValueId id : graph_.values()) {
+      if (!graph_.alive(id)) continue;
+      const std::string stored = graph_.value(id).origin.name;
+      if (!graph_.value(id).is_constant() || stored.empty() || stored == graph_.value(id).name) continue;
+      const ValueId original = graph_.find_value(stored);
+      if (!original.valid() || graph_.constant(original) == nullptr || graph_.is_output(original)) continue;
+      if (graph_.value(original).uses.empty()) graph_.erase_value(original);
+    }
   }
 
   const wire::ModelProto& model_;
