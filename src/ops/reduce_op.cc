@@ -43,11 +43,11 @@ const Member& member_of(const Node& node) {
   internal_error("a reduction that is none");
 }
 
-// Which axes are reduced. `axes` is null if the input is absent. Nullopt = none: the identity.
-std::optional<std::vector<bool>> reduced_axes(const Node& node, const Ints* axes, size_t rank) {
+// Which axes are reduced. `axes` is null if the input is absent. With none each element is reduced by itself, so that
+// squares, magnitudes and logarithms are still taken, as ONNX Runtime does.
+std::vector<bool> reduced_axes(const Node& node, const Ints* axes, size_t rank) {
   if (axes == nullptr || axes->empty()) {
-    if (attr_int(node, "noop_with_empty_axes") != 0) return std::nullopt;
-    return std::vector<bool>(rank, true);
+    return std::vector<bool>(rank, attr_int(node, "noop_with_empty_axes") == 0);
   }
   std::vector<bool> reduced(rank, false);
   for (const size_t axis : normalize_axes(*axes, rank)) reduced[axis] = true;
@@ -61,10 +61,9 @@ void infer_reduce(InferContext& c) {
   if (!input.ranked()) return c.set_output(0, c.dtype(0), Shape());
   if (c.has(1) && !axes) return c.set_output(0, c.dtype(0), keep ? Shape::of_rank(input.rank()) : Shape());
   const auto reduced = reduced_axes(c.node(), axes ? &*axes : nullptr, input.rank());
-  if (!reduced) return c.set_output(0, c.dtype(0), input);
   std::vector<Dim> dims;
   for (size_t i = 0; i < input.rank(); ++i) {
-    if (!(*reduced)[i]) {
+    if (!reduced[i]) {
       dims.push_back(input[i]);
     } else if (keep) {
       dims.emplace_back(1);
@@ -98,12 +97,11 @@ void run_reduce(RunContext& c) {
   const size_t rank = in.dims.size();
   const Ints axes = c.has(1) ? ints_of(c.input(1)) : Ints();
   const auto reduced = reduced_axes(c.node(), c.has(1) ? &axes : nullptr, rank);
-  if (!reduced) return copy_whole(c);
   std::vector<bool> in_memory(rank);
-  for (size_t axis = 0; axis < rank; ++axis) in_memory[c.memory_axis(axis, rank)] = (*reduced)[axis];
+  for (size_t axis = 0; axis < rank; ++axis) in_memory[c.memory_axis(axis, rank)] = reduced[axis];
   const ReduceOp op = member_of(c.node()).op;
   const bool keep = attr_int(c.node(), "keepdims") != 0;
-  const std::vector<size_t> perm = keep ? std::vector<size_t>() : reorder_of(c, *reduced);
+  const std::vector<size_t> perm = keep ? std::vector<size_t>() : reorder_of(c, reduced);
   if (perm.empty()) return reduce(op, in, in_memory, c.output(0).data);
   Dims kept;
   for (size_t axis = 0; axis < rank; ++axis) {
@@ -128,7 +126,7 @@ std::vector<AxisRelation> axes_reduce(const AxesContext& c) {
   const Member& member = member_of(c.node());
   size_t out = 0;
   for (size_t i = 0; i < input.size(); ++i) {
-    const bool gone = reduced && (*reduced)[i];
+    const bool gone = reduced[i];
     if (!gone) {
       add_tie(relations, input[i], {in_axis(0, i), out_axis(0, out)});
     } else if (member.lock == nullptr && input[i] > 1) {
@@ -136,7 +134,7 @@ std::vector<AxisRelation> axes_reduce(const AxesContext& c) {
     } else if (input[i] > 1) {
       relations.push_back(lock(in_axis(0, i), member.lock));
     }
-    if (!gone || keep || !reduced) ++out;
+    if (!gone || keep) ++out;
   }
   return relations;
 }

@@ -23,8 +23,8 @@ inline bool assets_missing_is_a_failure() {
 }  // namespace amct::testing
 
 // At the start of a test body that reads assets.
-#define AMCT_NEEDS_ASSETS()                                                          \
-  if (!std::filesystem::is_directory(amct::testing::assets())) {                     \
-    if (amct::testing::assets_missing_is_a_failure()) FAIL() << "no assets";         \
-    GTEST_SKIP() << "left out: there are no assets at " << amct::testing::assets();  \
+#define AMCT_NEEDS_ASSETS()                                                         \
+  if (!std::filesystem::is_directory(amct::testing::assets())) {                    \
+    if (amct::testing::assets_missing_is_a_failure()) FAIL() << "no assets";        \
+    GTEST_SKIP() << "left out: there are no assets at " << amct::testing::assets(); \
   }

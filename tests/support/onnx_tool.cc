@@ -2,6 +2,8 @@
 //
 //   onnx_tool roundtrip IN OUT [OPSET]   reads IN and writes it back
 //   onnx_tool text IN                    prints the graph's text form
+//   onnx_tool samples DIR                writes the samples of all rows (dump_samples.h)
+//   onnx_tool conformance DIR            runs the ONNX project's backend tests below DIR (conformance.h)
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -10,6 +12,9 @@
 #include "base/error.h"
 #include "export/onnx/write_onnx.h"
 #include "frontends/onnx/load_onnx.h"
+#include "ir/text.h"
+#include "support/conformance.h"
+#include "support/dump_samples.h"
 
 namespace {
 
@@ -28,7 +33,10 @@ int main(int argc, char** argv) {
   try {
     const std::vector<std::string> args(argv + 1, argv + argc);
     if (args.size() >= 3 && args[0] == "roundtrip") return roundtrip({args.begin() + 1, args.end()});
-    std::fprintf(stderr, "usage: onnx_tool roundtrip IN OUT [OPSET]\n");
+    if (args.size() == 2 && args[0] == "text") return std::puts(amct::to_text(amct::load_onnx(args[1])).c_str()) < 0;
+    if (args.size() == 2 && args[0] == "samples") return amct::testing::dump_samples(args[1]);
+    if (args.size() == 2 && args[0] == "conformance") return amct::testing::run_conformance(args[1]);
+    std::fprintf(stderr, "usage: onnx_tool roundtrip IN OUT [OPSET] | text IN | samples DIR | conformance DIR\n");
     return 64;
   } catch (const amct::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());

@@ -34,9 +34,9 @@ class Importer {
     NodeImporter importer(graph_, tensors_, function_names());
     add_inputs();
     add_constants(importer);
+    read_declared_types();
     import_nodes(importer, nodes);
     keep_graph_fields();
-    declare_types();
     set_outputs();
     drop_replaced_constants();
     update_types(graph_);
@@ -131,6 +131,7 @@ class Importer {
       for (const auto& input : source.proto->input()) source.inputs.push_back(lookup(input));
       for (const auto& captured : source.captures) source.captured.push_back(lookup(captured));
       importer.import(source);
+      declare_outputs(*source.proto);
     }
   }
 
@@ -153,13 +154,19 @@ class Importer {
     if (kept.ByteSizeLong() > 0) graph_.info.opaque_sections.push_back(fragment.SerializeAsString());
   }
 
-  void declare_types() {
+  void read_declared_types() {
     for (const auto* list : {&file_.value_info(), &file_.output()}) {
-      for (const auto& info : *list) {
-        const TensorType type = decode_type(info.type(), info.name());
-        const ValueId id = lookup(info.name());
-        if (id.valid() && graph_.value(id).kind == ValueKind::kComputed) graph_.value(id).type = type;
-      }
+      for (const auto& info : *list) declared_[info.name()] = decode_type(info.type(), info.name());
+    }
+  }
+
+  // What the file says about the outputs of a node; the shape rules complete it.
+  void declare_outputs(const wire::NodeProto& node) {
+    for (const auto& output : node.output()) {
+      const auto declared = declared_.find(output);
+      const ValueId id = lookup(output);
+      if (declared == declared_.end() || !id.valid() || graph_.value(id).kind != ValueKind::kComputed) continue;
+      graph_.value(id).type = declared->second;
     }
   }
 
@@ -194,6 +201,7 @@ class Importer {
   TensorDecoder& tensors_;
   Graph graph_;
   std::unordered_set<std::string> given_;
+  std::unordered_map<std::string, TensorType> declared_;
 };
 
 }  // namespace

@@ -60,6 +60,9 @@ std::string NodeImporter::try_import(const SourceNode& source) {
   const wire::NodeProto& proto = *source.proto;
   const std::string domain = normalized_domain(proto.domain());
   if (functions_.contains({domain, proto.op_type()})) return "a function of the model is kept as it is";
+  for (const ValueId input : source.inputs) {
+    if (input.valid() && graph_.value(input).type.dtype == DType::kString) return "strings are not computed with";
+  }
   if (has_subgraph(proto)) return "control flow is kept as it is";
   const size_t first_node = graph_.node_slots();
   const size_t first_value = graph_.value_slots();

@@ -1,0 +1,66 @@
+"""The ONNX project's backend tests: none may fail, and the number that pass may only go up.
+
+usage: backend_tests.py ONNX_TOOL [--update]
+A case passes (rtol 1e-3, atol 1e-5 against the stored outputs) or is refused with a reason; passed.txt pins how many
+pass in each group, and refused.txt lists the reasons with their counts. --update writes both anew.
+"""
+
+import collections
+import pathlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+from support.assets import assets_or_exit
+
+HERE = pathlib.Path(__file__).parent
+# Cases whose stored data is wrong, with the reason.
+WRONG_DATA = {}
+
+
+def parse(output):
+    """{verdict: {name: reason}}"""
+    verdicts = collections.defaultdict(dict)
+    for line in output.splitlines():
+        verdict, _, rest = line.partition(" ")
+        name, _, reason = rest.partition(": ")
+        verdicts[verdict][name] = reason
+    return verdicts
+
+
+def counts(names):
+    return collections.Counter(name.split("/")[0] for name in names)
+
+
+def main():
+    assets = assets_or_exit(".")
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(assets / "conformance" / "onnx-backend-data-1.18.tar.gz") as archive:
+            archive.extractall(folder)
+        done = subprocess.run([sys.argv[1], "conformance", folder], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"onnx_tool ended with {done.returncode}: {done.stderr}")
+    verdicts = parse(done.stdout)
+    passed = counts(verdicts["pass"])
+    reasons = collections.Counter(verdicts["refused"].values())
+    if "--update" in sys.argv:
+        (HERE / "passed.txt").write_text("".join(f"{group} {count}\n" for group, count in sorted(passed.items())))
+        lines = [f"{count:4} {reason}\n" for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))]
+        (HERE / "refused.txt").write_text("".join(lines))
+    failures = {name: reason for name, reason in verdicts["fail"].items() if name not in WRONG_DATA}
+    for name, reason in failures.items():
+        print(f"FAILED {name}: {reason}")
+    faults = len(failures)
+    for line in (HERE / "passed.txt").read_text().splitlines():
+        group, pinned = line.split()
+        print(f"{group}: {passed[group]} pass, {pinned} pinned")
+        faults += passed[group] < int(pinned)
+    total = sum(len(names) for names in verdicts.values())
+    print(f"{total} cases: {len(verdicts['pass'])} pass, {len(verdicts['refused'])} refused, {len(verdicts['fail'])} fail")
+    assert total == 1590, "cases are missing"
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Every sample of every row computes what ONNX Runtime computes, in the plain kernel and in the compiled program.
+
+usage: against_onnxruntime.py ONNX_TOOL
+Where ONNX Runtime has no kernel (most double-precision ones), ONNX's reference implementation takes its place. Cases
+that neither can run at any opset fail the test unless the sample says so (skip_onnx_runtime).
+"""
+
+import collections
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+RTOL, ATOL = 1e-4, 1e-5
+NO_KERNEL = (ort.capi.onnxruntime_pybind11_state.NotImplemented, ort.capi.onnxruntime_pybind11_state.InvalidGraph)
+# Samples in which ONNX Runtime is not a measure, with the reason.
+EXCEPTIONS = {"reduce_log_sum_exp/int32": "ONNX Runtime rounds every exponential to an integer"}
+
+
+def load(folder, stem):
+    found = {}
+    for path in folder.glob(f"{stem}_*.pb"):
+        tensor = onnx.TensorProto()
+        tensor.ParseFromString(path.read_bytes())
+        found[int(path.stem.rsplit("_", 1)[1])] = numpy_helper.to_array(tensor)
+    return found
+
+
+def difference(ours, theirs):
+    """Why the arrays differ, or None."""
+    if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
+        return f"{ours.dtype}{list(ours.shape)} where ONNX Runtime has {theirs.dtype}{list(theirs.shape)}"
+    if ours.dtype.kind not in "fV" and str(ours.dtype) != "bfloat16":
+        return None if np.array_equal(ours, theirs) else f"{np.sum(ours != theirs)} of {ours.size} integers differ"
+    a, b = ours.astype(np.float64), theirs.astype(np.float64)
+    finite = np.abs(b[np.isfinite(b)])
+    scale = max(1.0, finite.max()) if finite.size else 1.0
+    rtol, atol = (1e-2, 1e-3) if ours.dtype.itemsize == 2 else (RTOL, ATOL)
+    if np.allclose(a, b, rtol=rtol, atol=atol * scale, equal_nan=True):
+        return None
+    with np.errstate(invalid="ignore"):
+        return f"differs by up to {np.nanmax(np.abs(a - b)):.3g} (values up to {scale:.3g})"
+
+
+def results(folder, inputs, done):
+    """Outputs of ONNX Runtime, else of the reference implementation."""
+    model = str(folder / "model.onnx")
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        feeds = {value.name: inputs[i] for i, value in enumerate(session.get_inputs())}
+        outputs = session.run(None, feeds)
+        done["ONNX Runtime"] += 1
+        return outputs
+    except (*NO_KERNEL, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error, NO_KERNEL) and "Numpy type" not in str(error):
+            raise
+    evaluator = ReferenceEvaluator(model)
+    with np.errstate(all="ignore"):
+        outputs = evaluator.run(None, {name: inputs[i] for i, name in enumerate(evaluator.input_names)})
+    done["the reference implementation"] += 1
+    return outputs
+
+
+def run(folder, done):
+    """None, or what is wrong."""
+    theirs = results(folder, load(folder, "input"), done)
+    for form in ("plain", "compiled"):
+        for i, array in load(folder, form).items():
+            fault = difference(array, np.asarray(theirs[i]))
+            if fault:
+                return f"{form} output {i}: {fault}"
+    return None
+
+
+def main():
+    failures = collections.defaultdict(list)
+    illegal = {}
+    samples, done = set(), collections.Counter()
+    with tempfile.TemporaryDirectory() as root:
+        dump = subprocess.run([sys.argv[1], "samples", root], capture_output=True, text=True)
+        print(dump.stdout, end="")
+        if dump.returncode != 0:
+            sys.exit(f"onnx_tool ended with {dump.returncode}: {dump.stderr}")
+        errors = [line for line in dump.stdout.splitlines() if line.startswith("error")]
+        for folder in sorted(pathlib.Path(root).iterdir()):
+            row, sample, opset = folder.name.rsplit("__", 2)
+            case = f"{row}/{sample}"
+            if case in EXCEPTIONS:
+                continue
+            try:
+                onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+                fault = run(folder, done)
+            except Exception as error:  # the checker and the runtimes have many kinds
+                fault = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                if "has unsupported type" in fault:  # the element type came with a later opset
+                    illegal[case] = fault
+                    continue
+            samples.add(case)
+            if fault:
+                failures[case].append(f"opset {opset}: {fault}")
+    for case, reason in illegal.items():
+        if case not in samples:
+            failures[case].append(reason)
+    for case, reason in EXCEPTIONS.items():
+        print(f"exception {case}: {reason}")
+    for case, faults in sorted(failures.items()):
+        for fault in faults:
+            print(f"FAILED {case} {fault}")
+    print(f"{len(samples)} samples compared: {dict(done)}; {len(failures)} fail, {len(errors)} errors")
+    assert samples, "no samples were run"
+    sys.exit(1 if failures or errors else 0)
+
+
+if __name__ == "__main__":
+    main()
