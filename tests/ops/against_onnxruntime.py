@@ -21,6 +21,11 @@ RTOL, ATOL = 1e-4, 1e-5
 NO_KERNEL = (ort.capi.onnxruntime_pybind11_state.NotImplemented, ort.capi.onnxruntime_pybind11_state.InvalidGraph)
 # Samples in which ONNX Runtime is not a measure, with the reason.
 EXCEPTIONS = {"reduce_log_sum_exp/int32": "ONNX Runtime rounds every exponential to an integer"}
+# Cases that the checker's own shape inference gets wrong.
+UNCHECKED = {
+    f"average_pool__ceil__{opset}": "it counts windows that lie in the padding alone, which ONNX Runtime does not"
+    for opset in (21, 13, 11)
+}
 
 
 def load(folder, stem):
@@ -97,11 +102,12 @@ def main():
             if case in EXCEPTIONS:
                 continue
             try:
-                onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+                onnx.checker.check_model(str(folder / "model.onnx"), full_check=folder.name not in UNCHECKED)
                 fault = run(folder, done)
             except Exception as error:  # the checker and the runtimes have many kinds
                 fault = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                if "has unsupported type" in fault:  # the element type came with a later opset
+                # The element type came with a later opset, or neither runtime has this opset's operator yet.
+                if "has unsupported type" in fault or "No registered implementation" in fault:
                     illegal[case] = fault
                     continue
             samples.add(case)
