@@ -56,6 +56,10 @@ class Importer {
     info.graph_name = file_.name();
     for (const auto& entry : model_.metadata_props()) info.metadata[entry.key()] = entry.value();
     for (const auto& opset : model_.opset_import()) info.opsets[normalized_domain(opset.domain())] = opset.version();
+    // Files of the first two IR versions do not say it: they are of opset 1.
+    if (model_.opset_import_size() == 0 && !(model_.ir_version() == 1 || model_.ir_version() == 2)) {
+      fault("the model does not say its opset");
+    }
     info.opsets.try_emplace("", 1);
   }
 

@@ -39,7 +39,7 @@ bool is_text(Bytes file) {
   const Bytes head = file.first(std::min<size_t>(file.size(), 512));
   return std::all_of(head.begin(), head.end(), [](std::byte b) {
     const auto c = static_cast<unsigned char>(b);
-    return c >= 0x20 ? c != 0x7f : c == '\n' || c == '\r' || c == '\t';
+    return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r' || c == '\t';
   });
 }
 

@@ -23,7 +23,10 @@ constexpr int kOnnxFloat = 1, kOnnxInt64 = 7, kOnnxString = 8;
 class ScratchFolder {
  public:
   ScratchFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "amct_test_XXXXXX").string();
+    // In memory where there is such a place: thousands of files come and go.
+    const auto memory = std::filesystem::path("/dev/shm");
+    const auto parent = std::filesystem::is_directory(memory) ? memory : std::filesystem::temp_directory_path();
+    std::string name = (parent / "amct_test_XXXXXX").string();
     path_ = mkdtemp(name.data());
   }
   ~ScratchFolder() { std::filesystem::remove_all(path_); }
