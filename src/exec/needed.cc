@@ -15,10 +15,12 @@ std::vector<Reach> find_reach(const Graph& graph, const InferredTypes& types, co
     for (const ValueId input : node.inputs) {
       if (input.valid() && worst == Reach::kComputed) worst = reach[input.index];
     }
+    // The extents that a file declares are a hint; such a row takes memory as it runs.
+    const bool from_data = !node.is_opaque() && node.row->timing == ShapeTiming::kFromData;
     for (const ValueId output : node.outputs) {
       if (!output.valid()) continue;
       Reach& result = reach[output.index];
-      result = worst;
+      result = worst == Reach::kComputed && from_data ? Reach::kBehindData : worst;
       if (result == Reach::kComputed && !is_concrete(types.types[output.index])) result = Reach::kBehindData;
       if (types.values[output.index]) result = Reach::kComputed;
     }
