@@ -27,6 +27,14 @@ size_t memory_axis(size_t logical_axis, size_t rank, Layout layout) {
 }
 
 MutableView RunContext::allocate_output(size_t port, DType dtype, Dims dims) {
+  if (wants(port)) {  // planned already: the model declares the extents
+    const MutableView& planned = outputs_[port];
+    if (planned.dtype == dtype && planned.dims == dims) return planned;
+    throw Error(ErrorCode::kInput,
+                fmt::format("output {} is {} {}, and the model declares {} {}", port, name_of(dtype), to_string(dims),
+                            name_of(planned.dtype), to_string(planned.dims)),
+                {.node = node_.name, .op = node_.op});
+  }
   if (allocated_.size() <= port) allocated_.resize(port + 1);
   allocated_[port] = Tensor::allocate(dtype, std::move(dims));
   return allocated_[port].mutable_view();

@@ -23,6 +23,19 @@ TEST(Compress, AxisAndFlat) {
   EXPECT_ERROR(run_op("compress", {iota({3}), flags({0, 1, 0, 1})}), "does not fit 3 entries");
 }
 
+TEST(Compress, FillsDeclaredExtentsOrRefuses) {
+  const std::vector<Tensor> inputs{iota({3, 2}), flags({0, 1, 1})};
+  const OneNode one = one_node("compress", inputs, {{"axis", int64_t{0}}});
+  const auto run = [&](Dims declared) {
+    Tensor out = Tensor::allocate(DType::kFloat32, std::move(declared));
+    RunContext context(one.node(), {inputs[0].view(), inputs[1].view()}, {out.mutable_view()});
+    one.node().row->run(context);
+    return out;
+  };
+  EXPECT_EQ(values_of<float>(run({2, 2})), (std::vector<float>{2, 3, 4, 5}));
+  EXPECT_ERROR(run({1, 2}), "output 0 is float32 [2, 2], and the model declares float32 [1, 2]");
+}
+
 TEST(Unique, SortedInOrderAndByAxis) {
   const Tensor in = floats({6}, {2, 1, 1, 3, 4, 3});
   const auto sorted = run_all("unique", {in}, {}, 4);
