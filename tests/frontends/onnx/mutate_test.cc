@@ -1,8 +1,7 @@
-#include "frontends/onnx/mutate.h"
-
 #include <fmt/format.h>
 
 #include <optional>
+#include <random>
 
 #include "frontends/onnx/load_onnx.h"
 #include "frontends/onnx/model_builder.h"
@@ -101,8 +100,8 @@ std::string changed_field(const std::string& whole, const Field& field, std::mt1
   return out + changed;
 }
 
-}  // namespace
-
+// Picks a field at random, down through the nested messages, and changes it: bits, length, number, or it goes or comes
+// twice. Lengths of all messages around it are put right.
 std::string mutate_field(const std::string& message, std::mt19937_64& random) {
   const auto fields = fields_of(message);
   if (!fields || fields->empty()) return changed_payload(message, random);
@@ -120,6 +119,7 @@ std::string mutate_field(const std::string& message, std::mt19937_64& random) {
   return message.substr(0, field.start) + head + inner + message.substr(field.end);
 }
 
+// Changes bytes anywhere: flips, cuts, insertions, copies.
 std::string mutate_bytes(const std::string& bytes, std::mt19937_64& random) {
   std::string out = bytes;
   for (uint64_t i = 1 + random() % 4; i > 0; --i) {
@@ -134,8 +134,6 @@ std::string mutate_bytes(const std::string& bytes, std::mt19937_64& random) {
   }
   return out;
 }
-
-namespace {
 
 // Loads the bytes; a sound graph and an error of the user's are both fine. True if it was loaded.
 bool load_or_error(const std::filesystem::path& path, const std::string& bytes, const std::string& what) {
