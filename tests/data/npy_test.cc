@@ -152,7 +152,7 @@ std::string zip(const std::string& name, const std::string& data, bool deflate, 
   }
   const auto number = [](uint64_t value, int bytes) {
     std::string text;
-    for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
+    for (int i = 0; i < bytes; ++i) text += static_cast<char>(i < 8 ? value >> (8 * i) : 0);
     return text;
   };
   const uint64_t bytes = claimed >= 0 ? static_cast<uint64_t>(claimed) : data.size();
