@@ -1,9 +1,11 @@
 #include "base/log.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
+#include <string>
 
 namespace amct {
 namespace {
@@ -12,7 +14,8 @@ std::atomic<LogLevel> current_level{LogLevel::kInfo};
 
 void say(LogLevel level, std::string_view prefix, std::string_view message) {
   if (current_level.load(std::memory_order_relaxed) < level) return;
-  const std::string line = fmt::format("{}{}\n", prefix, message);
+  // A progress bar may stand on the terminal's line: take it away, it is drawn again.
+  const std::string line = fmt::format("{}{}{}\n", ::isatty(STDERR_FILENO) != 0 ? "\r\x1b[K" : "", prefix, message);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
