@@ -1,0 +1,56 @@
+// Post-training quantization: a trained model and some samples in, INT8 models out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "amct/error.h"
+
+namespace amct {
+inline namespace v1 {
+
+struct QuantizeOptions {
+  std::string data;               // folder or file with samples (docs/formats/data.md)
+  std::string out_prefix;         // "out/model" gives out/model_qdq.onnx and so on
+  std::string preprocess;         // what happens to images: "imagenet", "resize=256,crop=224,…"; empty = nothing
+  std::string labels;             // file with class indices: accuracy is measured before and after; empty = not
+  std::string config;             // a plan to start from; empty = defaults
+  int64_t samples = 64;           // to calibrate with
+  int threads = 0;                // 0 = all cores that the process may use
+  std::vector<std::string> skip;  // layers that stay float
+  bool fake_quant = true;         // write the simulation that any ONNX runtime runs
+  bool deploy = true;             // write the model for Ascend processors
+  bool qdq = true;                // write the model for ONNX Runtime
+};
+
+struct QuantizeReport {
+  struct Layer {
+    std::string name;
+    std::string reason;
+  };
+  struct File {
+    std::string path;
+    uint64_t bytes = 0;
+    std::string purpose;
+  };
+  int64_t samples = 0;  // that were used
+  size_t layers = 0;    // with weights or otherwise worth quantizing
+  size_t quantized = 0;
+  std::vector<Layer> kept_float;                  // the others, and why
+  std::optional<double> top1_before, top1_after;  // percent, with labels
+  double sqnr_db = 0;                             // of the outputs, against the float model
+  double same_class_percent = 0;                  // samples whose top class stays the same
+  double seconds = 0;
+  std::vector<std::string> warnings;
+  std::vector<File> files;
+  std::string summary;  // all of it for people
+};
+
+// Throws Error; then no file was written.
+AMCT_API QuantizeReport quantize(const std::string& model, const QuantizeOptions& options);
+
+}  // namespace v1
+}  // namespace amct
