@@ -14,11 +14,7 @@ bool all_finite(const std::vector<double>& values) {
 }
 
 std::optional<AffineNode> batch_norm(const Graph& graph, const Node& node, size_t axis) {
-  const std::string layout = node.attrs.get<std::string>("layout", "channels_first");
-  if (node.attrs.get<int64_t>("training_mode", 0) != 0 || !only_first_output_used(graph, node)) return std::nullopt;
-  const Shape& data = graph.value(node.input(0)).type.shape;
-  const size_t own_axis = layout == "channels_last" && data.ranked() && data.rank() > 0 ? data.rank() - 1 : 1;
-  if (own_axis != axis) return std::nullopt;
+  if (axis != 1 || !only_first_output_used(graph, node)) return std::nullopt;
   std::vector<double> parameters[4];
   for (size_t i = 0; i < 4; ++i) {
     const Tensor* tensor = graph.constant(node.input(i + 1));
@@ -110,7 +106,7 @@ std::optional<ChannelAffine> ChannelAffine::then(const ChannelAffine& next) cons
 }
 
 std::optional<AffineNode> affine_of(const Graph& graph, const Node& node, size_t axis) {
-  if (is_op(node, "batch_normalization")) return batch_norm(graph, node, axis);
+  if (is_op(node, "batch_norm")) return batch_norm(graph, node, axis);
   return arithmetic(graph, node, axis);
 }
 

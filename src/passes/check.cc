@@ -64,20 +64,35 @@ std::string nearest_changed(const Graph& graph, NodeId start, const PassReport& 
   return report.notes.empty() ? graph.node(start).name : report.notes.front().node;
 }
 
+// Graph outputs and what opaque nodes read: every pass leaves these in place and in this order.
+std::vector<ValueId> observed(const Graph& graph) {
+  std::vector<ValueId> ids = graph.outputs();
+  for (const NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    if (!node.is_opaque()) continue;
+    for (const ValueId input : node.inputs) {
+      if (input.valid()) ids.push_back(input);
+    }
+  }
+  return ids;
+}
+
 // Where the numbers went wrong: the first value that both graphs have, that differs, and that the pass did not rewrite.
 std::string blame(const Graph& before, const Graph& after, const std::vector<Tensor>& inputs, Effect effect,
                   const PassReport& report, ValueId output) {
   std::unordered_set<std::string> changed;
   for (const PassNote& note : report.notes) changed.insert(note.node);
-  std::vector<Tensor> old_values, new_values;
-  run_plain(before, inputs, &old_values);
-  run_plain(after, inputs, &new_values);
-  NodeId wrong = after.value(output).producer;
+  std::vector<ValueId> shared;
   for (const NodeId id : after.topological_order()) {
     const ValueId value = after.node(id).output();
-    if (changed.contains(after.node(id).name) || !value.valid() || value.index >= old_values.size()) continue;
-    if (!old_values[value.index] || kept_promise(old_values[value.index], new_values[value.index], effect)) continue;
-    wrong = id;
+    if (!changed.contains(after.node(id).name) && value.valid() && before.alive(value)) shared.push_back(value);
+  }
+  const std::vector<Tensor> old_values = run_plain(before, inputs, shared);
+  const std::vector<Tensor> new_values = run_plain(after, inputs, shared);
+  NodeId wrong = after.value(output).producer;
+  for (size_t i = 0; i < shared.size(); ++i) {
+    if (kept_promise(old_values[i], new_values[i], effect)) continue;
+    wrong = after.value(shared[i]).producer;
     break;
   }
   return wrong.valid() ? nearest_changed(after, wrong, report) : std::string();
@@ -110,15 +125,17 @@ std::vector<Tensor> random_inputs(const Graph& graph, uint64_t seed, int64_t ope
   return inputs;
 }
 
-std::vector<Tensor> run_plain(const Graph& graph, const std::vector<Tensor>& inputs, std::vector<Tensor>* all) {
+std::vector<Tensor> run_plain(const Graph& graph, const std::vector<Tensor>& inputs,
+                              const std::vector<ValueId>& wanted) {
   AMCT_CHECK(inputs.size() == graph.inputs().size(), "as many tensors as the graph has inputs");
   std::vector<Tensor> values(graph.value_slots());
   std::vector<size_t> waiting(graph.value_slots());
   for (const ValueId id : graph.values()) {
     const Value& value = graph.value(id);
     if (value.kind == ValueKind::kConstant || value.kind == ValueKind::kVariable) values[id.index] = value.data;
-    waiting[id.index] = value.uses.size() + (all != nullptr || graph.is_output(id) ? 1 : 0);
+    waiting[id.index] = value.uses.size();
   }
+  for (const ValueId id : wanted) ++waiting[id.index];
   for (size_t i = 0; i < inputs.size(); ++i) values[graph.inputs()[i].index] = inputs[i];
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
@@ -139,10 +156,9 @@ std::vector<Tensor> run_plain(const Graph& graph, const std::vector<Tensor>& inp
       if (input.valid() && --waiting[input.index] == 0) values[input.index] = Tensor();
     }
   }
-  std::vector<Tensor> outputs;
-  for (const ValueId id : graph.outputs()) outputs.push_back(values[id.index]);
-  if (all != nullptr) *all = std::move(values);
-  return outputs;
+  std::vector<Tensor> results;
+  for (const ValueId id : wanted) results.push_back(values[id.index]);
+  return results;
 }
 
 double relative_difference(const Tensor& expected, const Tensor& actual) {
@@ -165,9 +181,10 @@ NumericCheck::NumericCheck(const Graph& graph, uint64_t seed) : before_(graph) {
   for (const int64_t open_extent : {2, 1, 8}) {
     try {
       inputs_ = random_inputs(graph, seed, open_extent);
-      outputs_ = run_plain(graph, inputs_);
-      const bool any = std::any_of(outputs_.begin(), outputs_.end(), [](const Tensor& t) { return bool(t); });
-      unavailable_ = any ? "" : "every output depends on operators that cannot be run";
+      results_ = run_plain(graph, inputs_, observed(graph));
+      const auto end = results_.begin() + static_cast<std::ptrdiff_t>(graph.outputs().size());
+      const auto absent = std::count_if(results_.begin(), end, [](const Tensor& tensor) { return !tensor; });
+      unavailable_ = absent == 0 ? "" : fmt::format("{} outputs depend on operators that cannot be run", absent);
       return;
     } catch (const Error& error) {
       unavailable_ = fmt::format("the model does not run on random input: {}", error.what());
@@ -176,20 +193,20 @@ NumericCheck::NumericCheck(const Graph& graph, uint64_t seed) : before_(graph) {
 }
 
 void NumericCheck::after(const Graph& graph, const PassInfo& pass, const PassReport& report) {
-  if (!unavailable_.empty()) return;
-  std::vector<Tensor> outputs = run_plain(graph, inputs_);
-  AMCT_CHECK(outputs.size() == outputs_.size(), fmt::format("pass {} changed the number of outputs", pass.name));
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (kept_promise(outputs_[i], outputs[i], pass.effect)) continue;
-    const ValueId id = graph.outputs()[i];
+  if (results_.empty()) return;
+  const std::vector<ValueId> ids = observed(graph);
+  std::vector<Tensor> results = run_plain(graph, inputs_, ids);
+  AMCT_CHECK(results.size() == results_.size(), fmt::format("pass {} changed outputs or opaque nodes", pass.name));
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (kept_promise(results_[i], results[i], pass.effect)) continue;
     throw Error(ErrorCode::kInternal,
-                fmt::format("pass {} promises {} results, but output '{}' differs by {:.3g} of its range", pass.name,
-                            name_of(pass.effect), graph.value(id).name,
-                            outputs[i] ? relative_difference(outputs_[i], outputs[i]) : 1.0),
-                {.model = graph.info.path, .node = blame(before_, graph, inputs_, pass.effect, report, id)},
+                fmt::format("pass {} promises {} results, but '{}' differs by {:.3g} of its range", pass.name,
+                            name_of(pass.effect), graph.value(ids[i]).name,
+                            results[i] ? relative_difference(results_[i], results[i]) : 1.0),
+                {.model = graph.info.path, .node = blame(before_, graph, inputs_, pass.effect, report, ids[i])},
                 fmt::format("report this, and leave the pass out with --skip-pass {}", pass.name));
   }
-  outputs_ = std::move(outputs);
+  results_ = std::move(results);
   before_ = graph;
 }
 

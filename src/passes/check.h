@@ -20,10 +20,10 @@ namespace amct {
 // name.
 std::vector<Tensor> random_inputs(const Graph& graph, uint64_t seed, int64_t open_extent = 2);
 
-// Runs the graph node by node with the plain kernels. Values that depend on opaque nodes are absent (empty tensors).
-// Returns the graph outputs; `all`, if given, receives every value in a table indexed by ValueId.
+// Runs the graph node by node with the plain kernels and returns the values `wanted`. Those that depend on opaque nodes
+// are absent (empty tensors).
 std::vector<Tensor> run_plain(const Graph& graph, const std::vector<Tensor>& inputs,
-                              std::vector<Tensor>* all = nullptr);
+                              const std::vector<ValueId>& wanted);
 
 // Largest difference relative to the range of `expected` (its finite values and 0, and 1e-30 at least); infinity where
 // type, extents, NaN or infinities differ.
@@ -41,7 +41,7 @@ class NumericCheck {
 
  private:
   std::vector<Tensor> inputs_;
-  std::vector<Tensor> outputs_;
+  std::vector<Tensor> results_;  // of the observed values; empty if the model does not run
   Graph before_;
   std::string unavailable_;
 };

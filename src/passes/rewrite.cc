@@ -61,4 +61,6 @@ bool same_fixed_shape(const Shape& a, const Shape& b) { return a.is_fixed() && a
 
 bool is_op(const Node& node, std::string_view op) { return !node.is_opaque() && node.op == op; }
 
+bool is_quantizer(const Node& node) { return !node.is_opaque() && node.op.find("quant") != std::string::npos; }
+
 }  // namespace amct

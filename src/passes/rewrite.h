@@ -37,4 +37,8 @@ bool same_fixed_shape(const Shape& a, const Shape& b);
 
 bool is_op(const Node& node, std::string_view op);  // false for an opaque node of that name
 
+// True for operators between floats and quantized numbers. They are never computed ahead, not even on constants: the
+// packed form is what a quantized model is about.
+bool is_quantizer(const Node& node);
+
 }  // namespace amct

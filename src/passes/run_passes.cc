@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ir/verify.h"
 #include "ops/infer.h"
 #include "passes/check.h"
 #include "passes/pass.h"
@@ -56,6 +57,17 @@ void join(PassReport& total, PassReport run) {
   for (PassNote& note : run.notes) total.notes.push_back(std::move(note));
 }
 
+// Throws Error(kInternal) with the first fault of a graph that a pass left broken.
+void verify_after(const Graph& graph, const PassInfo& pass) {
+  const std::vector<std::string> faults = verify(graph);
+  if (faults.empty()) return;
+  throw Error(ErrorCode::kInternal,
+              fmt::format("pass {} broke the graph: {}{}", pass.name, faults[0],
+                          faults.size() > 1 ? fmt::format(" (and {} more faults)", faults.size() - 1) : ""),
+              {.model = graph.info.path},
+              fmt::format("report this, and leave the pass out with --skip-pass {}", pass.name));
+}
+
 }  // namespace
 
 PipelineReport run_passes(Graph& graph, const std::vector<PassInfo>& passes, const PipelineOptions& options) {
@@ -75,6 +87,7 @@ PipelineReport run_passes(Graph& graph, const std::vector<PassInfo>& passes, con
       PassReport run = list[i]->run(graph, context);
       if (run.changes > 0) {
         changed = true;
+        if (check) verify_after(graph, *list[i]);
         update_types(graph);
         if (check) check->after(graph, *list[i], run);
       }

@@ -48,6 +48,15 @@ PassReport drop_node(Graph& graph, const PassContext&) {
   return report;
 }
 
+// Forgets that y is computed by a node.
+PassReport break_link(Graph& graph, const PassContext&) {
+  PassReport report;
+  Value& y = graph.value(graph.outputs()[0]);
+  if (y.output_port == 0) report.applied("a", "broke a link");
+  y.output_port = 1;
+  return report;
+}
+
 PassReport never_done(Graph& graph, const PassContext&) {
   PassReport report;
   report.applied(graph.node(graph.nodes()[0]).name, "claimed to do something");
@@ -87,6 +96,17 @@ TEST(RunPasses, CheckNamesPassOutputAndNodeWhenNumbersChange) {
   }
 }
 
+TEST(RunPasses, CheckNamesThePassThatBreaksTheGraph) {
+  Graph graph = chain();
+  try {
+    run_passes(graph, {{"breaker", "Breaks a link.", "", Effect::kExact, break_link}}, {.check = true});
+    FAIL() << "the check let a broken graph through";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInternal);
+    EXPECT_NE(std::string(error.what()).find("pass breaker broke the graph"), std::string::npos) << error.what();
+  }
+}
+
 TEST(RunPasses, CheckLetsALossyPassChangeNumbers) {
   Graph graph = chain();
   const PipelineReport report =
@@ -101,6 +121,13 @@ TEST(RunPasses, CheckSaysWhyItCouldNotCompare) {
   graph.set_outputs({graph.node(graph.add_node("custom", "my.domain::Op", nullptr, {x}, {"y"})).output()});
   const PipelineReport report = run_passes(graph, {}, {.check = true});
   EXPECT_NE(report.unchecked.find("cannot be run"), std::string::npos) << report.unchecked;
+}
+
+TEST(RunPasses, CheckComparesWhatOpaqueNodesRead) {
+  Graph graph = chain();
+  const ValueId c = graph.outputs()[0];
+  graph.set_outputs({graph.node(graph.add_node("custom", "my.domain::Op", nullptr, {c}, {"z"})).output()});
+  EXPECT_THROW(run_passes(graph, {{"drop", "Drops a node.", "", Effect::kExact, drop_node}}, {.check = true}), Error);
 }
 
 TEST(RunPasses, EndlessPassIsAnInternalError) {

@@ -174,11 +174,7 @@ bool is_compute_layer(const Graph& graph, const Node& node) {
   return (is_op(node, "gemm") || is_op(node, "matmul")) && weight != nullptr && weight->rank() >= 2;
 }
 
-size_t output_channel_axis(const Node& layer, size_t rank) {
-  const bool last =
-      !is_convolution(layer) || layer.attrs.get<std::string>("layout", "channels_first") == "channels_last";
-  return last && rank > 0 ? rank - 1 : 1;
-}
+size_t output_channel_axis(const Node& layer, size_t rank) { return is_convolution(layer) || rank == 0 ? 1 : rank - 1; }
 
 std::string fold_after(Graph& graph, NodeId id, const ChannelAffine& map) {
   std::string reason;

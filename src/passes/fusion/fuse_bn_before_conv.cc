@@ -28,16 +28,16 @@ PassReport fuse_bn_before_conv(Graph& graph, const PassContext& context) {
   PassReport report;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (!is_op(node, "batch_normalization")) continue;
+    if (!is_op(node, "batch_norm")) continue;
     const Use* use = graph.sole_use(node.output());
     if (use == nullptr || !is_compute_layer(graph, graph.node(use->node))) continue;
     const std::string name = node.name;
     const std::string layer = graph.node(use->node).name;
     const std::string reason = fold(graph, id, Use(*use), context);
     if (reason.empty()) {
-      report.applied(layer, fmt::format("folded batch_normalization '{}' before it", name));
+      report.applied(layer, fmt::format("folded batch_norm '{}' before it", name));
     } else {
-      report.left_alone(layer, fmt::format("batch_normalization '{}' before it is not folded: {}", name, reason));
+      report.left_alone(layer, fmt::format("batch_norm '{}' before it is not folded: {}", name, reason));
     }
   }
   return report;

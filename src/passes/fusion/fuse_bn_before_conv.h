@@ -1,6 +1,6 @@
 // Folds batch normalization into the layer behind it (spec C.11).
 //
-// before -> after: y = conv(batch_normalization(x), W, b)   ->   y = conv(x, W', b')
+// before -> after: y = conv(batch_norm(x), W, b)   ->   y = conv(x, W', b')
 //   with s = gamma / sqrt(var + epsilon), t = beta - mean s:  W' = W s per input channel,  b' = b + sum of W t
 //
 // The layer is a convolution or a gemm, or, without shift t, a transposed convolution or a matmul; it keeps its name.

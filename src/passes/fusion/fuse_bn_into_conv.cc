@@ -9,7 +9,7 @@ PassReport fuse_bn_into_conv(Graph& graph, const PassContext& context) {
   PassReport report;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (is_op(node, "batch_normalization")) fold_into_producer(graph, id, node.input(0), context, report);
+    if (is_op(node, "batch_norm")) fold_into_producer(graph, id, node.input(0), context, report);
   }
   return report;
 }

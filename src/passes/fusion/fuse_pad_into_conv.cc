@@ -18,7 +18,7 @@ struct Padding {
 };
 
 // What pad node `node` adds around the spatial axes; `reason` says why that cannot be told or goes beyond them.
-std::optional<Padding> read_padding(const Graph& graph, const Node& node, bool channels_last, std::string& reason) {
+std::optional<Padding> read_padding(const Graph& graph, const Node& node, std::string& reason) {
   const Shape& shape = graph.value(node.input(0)).type.shape;
   const auto pads = constant_ints(graph, node, 1);
   reason = "it is not constant padding of known extents";
@@ -45,8 +45,7 @@ std::optional<Padding> read_padding(const Graph& graph, const Node& node, bool c
     if (value == nullptr || value->size() != 1) return std::nullopt;
     padding.value = value->to_doubles()[0];
   }
-  const size_t channel_axis = channels_last ? rank - 1 : 1;
-  for (const size_t axis : {channel_axis, size_t{0}}) {  // the later one first
+  for (const size_t axis : {size_t{1}, size_t{0}}) {  // the later one first
     if (padding.begin[axis] != 0 || padding.end[axis] != 0) {
       reason = "it pads batch or channels";
       return std::nullopt;
@@ -127,9 +126,8 @@ void take_padding(Graph& graph, NodeId id, const Padding& padding) {
 std::string fold(Graph& graph, NodeId id, NodeId reader, const PassContext& context) {
   const Node& layer = graph.node(reader);
   if (context.skip_layers.contains(layer.name)) return "the layer is to be left alone";
-  const bool channels_last = layer.attrs.get<std::string>("layout", "channels_first") == "channels_last";
   std::string reason;
-  const auto padding = read_padding(graph, graph.node(id), channels_last, reason);
+  const auto padding = read_padding(graph, graph.node(id), reason);
   if (!padding) return reason;
   const ValueId x = graph.node(id).input(0);
   reason = refusal(graph, layer, x, *padding);

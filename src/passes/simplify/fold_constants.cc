@@ -15,12 +15,8 @@ namespace {
 constexpr int64_t kMaxResultBytes = int64_t{1} << 20;
 constexpr int64_t kMaxGrowthBytes = int64_t{64} << 20;
 
-bool unpacks_quantized(const Node& node) {
-  return node.row->quant.kind() == QuantRule::Kind::kKeepFloat && node.op.find("quant") != std::string::npos;
-}
-
 bool foldable(const Graph& graph, const Node& node) {
-  if (node.is_opaque() || !node.row->deterministic || node.row->run == nullptr || unpacks_quantized(node)) return false;
+  if (node.is_opaque() || !node.row->deterministic || node.row->run == nullptr || is_quantizer(node)) return false;
   for (const ValueId input : node.inputs) {
     if (input.valid() && !graph.value(input).is_constant()) return false;
   }

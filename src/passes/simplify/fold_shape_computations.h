@@ -4,7 +4,7 @@
 //
 // With fixed shapes the whole chain of shape, gather, concat, cast and arithmetic becomes a constant: the shape rules
 // follow such values while they infer types (ops/infer.h), and this pass writes them down. Does not fire on values that
-// depend on a named or unknown dim, on values of more than 4096 elements, on graph outputs.
+// depend on a named or unknown dim or come through quantizers, on values of more than 4096 elements, on graph outputs.
 #pragma once
 
 #include "passes/pass.h"

@@ -37,7 +37,7 @@ Chain chain_from(const Graph& graph, NodeId first) {
     const auto map = chain.nodes.empty() ? step->map : chain.map.then(step->map);
     if (!map) break;
     if (chain.nodes.empty()) chain.data = node.input(step->data_port);
-    const bool batch_norm = is_op(node, "batch_normalization");
+    const bool batch_norm = is_op(node, "batch_norm");
     if (batch_norm || !chain.has_batch_norm) chain.keeper = id;
     chain.has_batch_norm = chain.has_batch_norm || batch_norm;
     chain.has_scale = chain.has_scale || is_op(node, "mul") || is_op(node, "div");
@@ -75,7 +75,7 @@ bool join(Graph& graph, const Chain& chain, const ChannelAffine& map) {
     inputs.push_back(graph.add_constant(fmt::format("{}.{}", name, suffixes[i]), parameters[i]));
   }
   const std::vector<ValueId> old = graph.node(chain.keeper).inputs;
-  graph.set_op(chain.keeper, "batch_normalization", &op_table().get("batch_normalization"), {{"epsilon", 0.0}});
+  graph.set_op(chain.keeper, "batch_norm", &op_table().get("batch_norm"), {{"epsilon", 0.0}});
   graph.set_inputs(chain.keeper, inputs);
   for (const ValueId id : old) {
     if (graph.alive(id) && graph.value(id).is_constant() && graph.value(id).uses.empty() && !graph.is_output(id))
@@ -92,7 +92,7 @@ bool join(Graph& graph, const Chain& chain, const ChannelAffine& map) {
 
 PassReport fuse_small_op_batch_norm(Graph& graph, const PassContext&) {
   PassReport report;
-  if (op_table().find("batch_normalization") == nullptr) return report;
+  if (op_table().find("batch_norm") == nullptr) return report;
   std::vector<bool> seen(graph.node_slots());
   for (const NodeId id : graph.topological_order()) {
     if (seen[id.index]) continue;

@@ -1,7 +1,7 @@
 // Joins chains of arithmetic with constants to one batch normalization.
 //
-// before -> after: ((x - mean) / sqrt(var + eps)) * gamma + beta, written out   ->   batch_normalization(x, …)
-//                  batch_normalization, mul, add                                ->   batch_normalization
+// before -> after: ((x - mean) / sqrt(var + eps)) * gamma + beta, written out   ->   batch_norm(x, …)
+//                  batch_norm, mul, add                                         ->   batch_norm
 //
 // A chain is made of add, sub, mul and div by constants and of batch normalizations, each the only reader of the one
 // before; the constants (folded before) are scalars or one number per channel, axis 1. Its maps y = s x + t compose in
