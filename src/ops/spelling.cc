@@ -43,11 +43,15 @@ std::optional<std::vector<int64_t>> ExportContext::constant_ints(size_t port, in
 }
 
 void ExportContext::emit(std::vector<std::string> inputs, Attrs attrs) {
+  emit_as(type_, std::move(inputs), std::move(attrs));
+}
+
+void ExportContext::emit_as(std::string type, std::vector<std::string> inputs, Attrs attrs) {
   while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();
   std::vector<std::string> outputs;
   for (const ValueId output : node_.outputs) outputs.push_back(value_name(output));
   while (!outputs.empty() && outputs.back().empty()) outputs.pop_back();
-  emitted_.push_back({node_.name, domain_, type_, std::move(inputs), std::move(outputs), std::move(attrs)});
+  emitted_.push_back({node_.name, domain_, std::move(type), std::move(inputs), std::move(outputs), std::move(attrs)});
 }
 
 std::string ExportContext::emit_helper(std::string type, std::vector<std::string> inputs, Attrs attrs,

@@ -71,6 +71,8 @@ class ExportContext {
 
   // Emits the node under its own name and type; `inputs` are value names.
   void emit(std::vector<std::string> inputs, Attrs attrs);
+  // The same under another foreign type: the last of several nodes that stand for ours.
+  void emit_as(std::string type, std::vector<std::string> inputs, Attrs attrs);
   // Emits a helper node and returns the name of its (new) output.
   std::string emit_helper(std::string type, std::vector<std::string> inputs, Attrs attrs, std::string_view suffix);
   std::string helper_constant(Tensor tensor, std::string_view suffix);  // returns the constant's name
