@@ -186,8 +186,10 @@ std::vector<Sample> prelu_samples() {
           {.name = "elementwise", .inputs = {random_input({2, 3, 5}), random_weight({3, 5}, -0.5, 0.5)}},
           {.name = "float64",
            .inputs = {random_input({2, 5, 3}, -1, 1, DType::kFloat64), random_weight({5, 1}, -1, 1, DType::kFloat64)}},
-          {.name = "int32",
-           .inputs = {random_input({2, 5, 3}, -9, 9, DType::kInt32), random_weight({5, 1}, -3, 3, DType::kInt32)}}};
+          skip_in_onnx_runtime(
+              {.name = "int32",
+               .inputs = {random_input({2, 5, 3}, -9, 9, DType::kInt32), random_weight({5, 1}, -3, 3, DType::kInt32)}},
+              "ONNX Runtime has no kernel of this type")};
 }
 
 OpRow clip_row() {

@@ -96,10 +96,24 @@ void adapt_slice(Case& c) {
   c.set_ints(2, ends);
 }
 
+// Target sizes of axes that lose channels.
+void adapt_resize(Case& c) {
+  if (c.inputs.size() < 4 || !c.inputs[3]) return;
+  std::vector<int64_t> sizes = c.ints(3);
+  const auto axes = c.attrs.get<std::vector<int64_t>>("axes", {});
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const int64_t named = axes.empty() ? static_cast<int64_t>(i) : axes[i];
+    const auto axis = static_cast<size_t>(normalize_axis(named, c.outputs[0].rank()));
+    if (c.removes(AxisRef::Side::kOutput, 0, axis)) sizes[i] = c.expected[0].dims()[axis];
+  }
+  c.set_ints(3, sizes);
+}
+
 using Adapt = void (*)(Case&);
 const std::map<std::string, Adapt> kAdaptations = {
     {"reshape", adapt_reshape}, {"expand", expected_dims_as_target}, {"split", adapt_split},
     {"conv", adapt_group},      {"conv_transpose", adapt_group},     {"slice", adapt_slice},
+    {"resize", adapt_resize},
 };
 
 struct Tally {
