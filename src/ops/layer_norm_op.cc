@@ -98,8 +98,16 @@ void run_rms(RunContext& c) { run_trailing(c, false); }
 
 std::vector<AxisRelation> axes_layer(const AxesContext& c) {
   const size_t first = first_axis(c.node(), c.input(0).size());
-  return axes_norm(
+  std::vector<AxisRelation> relations = axes_norm(
       c, [first](size_t axis) { return axis >= first; }, "statistics run over it");
+  for (AxisRelation& relation : relations) {
+    if (relation.kind != AxisRelation::Kind::kTie) continue;
+    const size_t axis = relation.refs.back().axis;
+    for (size_t port = 1; port < c.node().outputs.size(); ++port) {
+      if (c.node().output(port).valid()) relation.refs.push_back(out_axis(port, axis));
+    }
+  }
+  return relations;
 }
 
 void infer_group(InferContext& c) {

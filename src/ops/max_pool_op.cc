@@ -59,6 +59,19 @@ std::vector<Sample> samples() {
   };
 }
 
+// An index counts elements from the start of the tensor, across all axes before its own.
+std::vector<AxisRelation> axes_max_pool(const AxesContext& c) {
+  if (!c.node().output(1).valid()) return axes_pool(c);
+  std::vector<AxisRelation> relations;
+  for (size_t axis = 0; axis < c.input(0).size(); ++axis) {
+    const std::string reason = "the indices of the largest elements count across it";
+    relations.push_back(lock(in_axis(0, axis), reason));
+    relations.push_back(lock(out_axis(0, axis), reason));
+    relations.push_back(lock(out_axis(1, axis), reason));
+  }
+  return relations;
+}
+
 }  // namespace
 
 void add_max_pool_op(OpTable& table) {
@@ -75,7 +88,7 @@ void add_max_pool_op(OpTable& table) {
       .lower = lower,
       .layout = LayoutRule::kPreferChannelsLast,
       .quant = QuantRule::pass_through(),
-      .axes = axes_pool,
+      .axes = axes_max_pool,
       .spellings = {onnx("MaxPool")},
       .samples = samples,
   });
