@@ -10,7 +10,9 @@
 namespace amct {
 namespace {
 
-void infer(InferContext& c) { infer_pool(c, compute_output_type(c)); }
+void infer(InferContext& c) {
+  infer_pool(c, is_integer_compute(c.dtype(0)) ? DType::kFloat32 : compute_output_type(c));
+}
 
 void run(RunContext& c) {
   if (is_integer_compute(c.input(0).dtype)) return run_integer_average_pool(c);

@@ -12,18 +12,16 @@
 namespace amct {
 namespace {
 
-constexpr const char* kSwapped = "swapped";  // Origin::op of a permuted weight; Origin::name is the file's name for it
-
 // The permuted weight; the same value for all nodes that share the stored one.
 ValueId import_weight(ImportContext& c, ValueId stored, int64_t groups) {
   Graph& graph = c.graph();
   const Value& value = graph.value(stored);
   const std::string name = fmt::format("{}.out_in.{}", value.name, groups);
   const ValueId known = graph.find_value(name);
-  if (known.valid() && graph.value(known).origin == Origin{value.name, kSwapped}) return known;
+  if (known.valid() && graph.value(known).origin == Origin{value.name, kSwappedWeight}) return known;
   const std::string stored_name = value.name;
   const ValueId id = graph.add_constant(name, swap_in_out(value.data, groups));
-  graph.value(id).origin = {stored_name, kSwapped};
+  graph.value(id).origin = {stored_name, kSwappedWeight};
   return id;
 }
 
@@ -50,7 +48,7 @@ void import_conv_transpose(ImportContext& c) {
 
 std::string export_constant(ExportContext& c, const Value& weight) {
   const Tensor stored = swap_in_out(weight.data, attr_int(c.node(), "group"));
-  const bool own_name = weight.origin.op == kSwapped && !c.graph().find_value(weight.origin.name).valid();
+  const bool own_name = weight.origin.op == kSwappedWeight && !c.graph().find_value(weight.origin.name).valid();
   return own_name ? c.named_constant(stored, weight.origin.name) : c.helper_constant(stored, "weight");
 }
 

@@ -91,6 +91,16 @@ Dim check_channels(const InferContext& c, int64_t groups) {
   return weights[0];
 }
 
+DType sum_type(const InferContext& c) {
+  const auto weights = c.shape(kWeight).fixed();
+  std::optional<int64_t> depth;
+  if (weights && weights->size() > 2) {
+    const Dims dims = out_in_dims(c.node(), *weights);
+    depth = dims[1] * element_count(spatial_of(dims));
+  }
+  return integer_sum_type(c.dtype(kX), depth, c.has(kBias), c.value(kBias));
+}
+
 }  // namespace
 
 bool is_transposed_convolution(const Node& node) { return node.row->attr("weight_layout") != nullptr; }
@@ -105,7 +115,7 @@ std::vector<AttrSpec> convolution_attrs() {
 
 void infer_convolution(InferContext& c) {
   const int64_t groups = read_groups(c);
-  const DType dtype = compute_output_type(c);
+  const DType dtype = is_integer_compute(c.dtype(kX)) ? sum_type(c) : compute_output_type(c);
   const Shape& known = c.shape(kX).ranked() ? c.shape(kX) : c.shape(kWeight);
   if (!known.ranked()) return c.set_output(0, dtype, Shape());
   const size_t rank = known.rank();

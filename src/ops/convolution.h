@@ -20,6 +20,9 @@ std::vector<AxisRelation> axes_convolution(const AxesContext& c);
 Cost cost_convolution(const CostContext& c);
 std::string check_convolution(const Graph& graph, const Node& node);
 
+// Origin::op of a constant weight that is stored permuted; Origin::name is the file's name for it.
+inline constexpr const char* kSwappedWeight = "swapped";
+
 // Converts weights of ConvTranspose from (in, out / group, spatial…) to (out, in / group, spatial…), and back: within a
 // group the first two axes swap. Throws Error(kInput) when `groups` does not divide the first axis.
 Tensor swap_in_out(const Tensor& weights, int64_t groups);

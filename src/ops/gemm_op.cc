@@ -28,7 +28,6 @@ Dims two_dims(Dims dims) {
 }
 
 void infer(InferContext& c) {
-  const DType dtype = is_integer_compute(c.dtype(0)) ? DType::kInt32 : c.dtype(0);
   for (const size_t port : {0, 1}) {
     if (c.shape(port).ranked() && c.shape(port).rank() != 2) {
       c.fail(fmt::format("input {} has rank {}; 2 is needed", port, c.shape(port).rank()));
@@ -47,6 +46,10 @@ void infer(InferContext& c) {
   if (k_a.is_fixed() && k_b.is_fixed() && k_a.extent() != k_b.extent()) {
     c.fail(fmt::format("shapes {} and {} do not multiply", c.shape(0).to_string(), c.shape(1).to_string()));
   }
+  const Dim depth = k_a.is_fixed() ? k_a : k_b;
+  const auto known_depth = depth.is_fixed() ? std::optional(depth.extent()) : std::nullopt;
+  const DType dtype =
+      is_integer_compute(c.dtype(0)) ? integer_sum_type(c.dtype(0), known_depth, c.has(2), c.value(2)) : c.dtype(0);
   const auto bias = c.has(2) ? c.shape(2).fixed() : std::nullopt;
   if (bias && bias->size() > 2) c.fail(fmt::format("input 2 has shape {}", to_string(*bias)));
   for (size_t axis = 0; bias && axis < 2; ++axis) {

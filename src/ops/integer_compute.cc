@@ -1,27 +1,278 @@
 #include "ops/integer_compute.h"
 
-#include <string>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+
+#include "base/checked_math.h"
+#include "base/error.h"
+#include "kernels/simd/int_conv.h"
+#include "ops/op_row.h"
+#include "ops/pool.h"
+#include "ops/product.h"
+#include "ops/window.h"
 
 namespace amct {
 namespace {
 
-[[noreturn]] void not_available(const RunContext& c, const char* what) {
-  throw Error(ErrorCode::kUnsupported, std::string("integer ") + what + " is not available",
-              {.node = c.node().name, .op = c.node().op});
+[[noreturn]] void fail(const Node& node, std::string message) {
+  throw Error(ErrorCode::kInput, std::move(message), {.node = node.name, .op = node.op});
 }
+
+IntInput input_of(const Node& node, const TensorView& x) {
+  const int64_t zero = attr_int(node, "x_offset");
+  const bool wide = x.dtype == DType::kInt16;
+  if (wide ? zero < -32768 || zero > 32767 : zero < -255 || zero > 255) {
+    fail(node, fmt::format("an offset of {} does not fit inputs of type {}", zero, name_of(x.dtype)));
+  }
+  const auto type = wide                       ? IntInput::Type::kInt16
+                    : x.dtype == DType::kUInt8 ? IntInput::Type::kUInt8
+                                               : IntInput::Type::kInt8;
+  return {x.data, type, static_cast<int32_t>(zero)};
+}
+
+void check_types(const Node& node, DType weights, DType bias) {
+  if (weights != DType::kInt8 && weights != DType::kInt4) {
+    fail(node, fmt::format("integer inputs need int8 weights, not {}", name_of(weights)));
+  }
+  if (bias != DType::kUndefined && bias != DType::kInt32) {
+    fail(node, fmt::format("integer inputs need an int32 bias, not {}", name_of(bias)));
+  }
+}
+
+// Entries of the spatial axes, right-aligned in three.
+IntConvShape::Spatial spatial(std::span<const int64_t> entries, int64_t missing) {
+  IntConvShape::Spatial result{missing, missing, missing};
+  std::copy_backward(entries.begin(), entries.end(), result.end());
+  return result;
+}
+
+// `x` and `y` are logical extents.
+IntConvShape windowed(const Dims& x, const Dims& y, const dnn::Window& window, int64_t groups, Layout layout) {
+  return {.batch = x[0],
+          .groups = groups,
+          .in_channels = x[1],
+          .out_channels = y[1],
+          .input = spatial(std::span(x).subspan(2), 1),
+          .output = spatial(std::span(y).subspan(2), 1),
+          .kernel = spatial(window.kernel, 1),
+          .strides = spatial(window.strides, 1),
+          .dilations = spatial(window.dilations, 1),
+          .pads = spatial(window.pads_begin, 0),
+          .channels_last = layout == Layout::kChannelsLast};
+}
+
+// A convolution of either kind with its weights packed.
+template <typename Conv>
+Conv make_conv(const Node& node, const Dims& x, const Dims& y, const TensorView& w, Layout layout) {
+  constexpr bool kTransposed = std::is_same_v<Conv, IntConvTranspose>;
+  const WindowRule rule = read_window(node, Dims(w.dims.begin() + 2, w.dims.end()));
+  const dnn::Window window = resolve_window(rule, std::span(x).subspan(2), kTransposed);
+  const IntConvShape shape = windowed(x, y, window, attr_int(node, "group"), layout);
+  if constexpr (kTransposed) {
+    const int64_t positions = IntConvShape::product(shape.kernel);
+    const bool in_out = attr_string(node, "weight_layout") == "in_out";
+    return in_out ? IntConvTranspose(shape, w.as<int8_t>(), positions, shape.out_group() * positions)
+                  : IntConvTranspose(shape, w.as<int8_t>(), shape.in_group() * positions, positions);
+  } else {
+    return IntConv(shape, w.as<int8_t>());
+  }
+}
+
+template <typename Conv>
+void run_sums(const Conv& conv, const IntInput& x, const int32_t* bias, const MutableView& y, int threads) {
+  if (y.dtype == DType::kInt64) {
+    conv.run(x, bias, y.as<int64_t>(), threads);
+  } else {
+    conv.run(x, bias, y.as<int32_t>(), threads);
+  }
+}
+
+const int32_t* bias_data(const TensorView& bias) { return bias ? bias.as<int32_t>() : nullptr; }
+TensorView optional_input(const RunContext& c, size_t port) { return c.has(port) ? c.input(port) : TensorView(); }
+
+template <typename Conv>
+void run_conv(RunContext& c) {
+  const TensorView bias = optional_input(c, 2);
+  check_types(c.node(), c.input(1).dtype, bias.dtype);
+  const Conv conv = make_conv<Conv>(c.node(), c.input(0).dims, c.output(0).dims, c.input(1), Layout::kPlain);
+  run_sums(conv, input_of(c.node(), c.input(0)), bias_data(bias), c.output(0), c.threads());
+}
+
+// Weights are packed once; the bias is read where it lies.
+template <typename Conv>
+class ConvStep : public Step {
+ public:
+  explicit ConvStep(const LowerContext& c)
+      : node_(c.node()),
+        conv_(
+            make_conv<Conv>(node_, c.input(0).dims, c.output(0).dims, c.input(1).constant->view(), c.input(0).layout)),
+        has_bias_(c.has(2)),
+        threads_(c.threads()) {}
+
+  std::function<void()> bind(const StepIo& io) const override {
+    const IntInput x = input_of(node_, io.inputs[0]);
+    const int32_t* bias = has_bias_ ? bias_data(io.inputs[2]) : nullptr;
+    return [this, x, bias, y = io.outputs[0]] { run_sums(conv_, x, bias, y, threads_); };
+  }
+  std::string implementation() const override { return "simd"; }
+
+ private:
+  const Node node_;
+  const Conv conv_;
+  const bool has_bias_;
+  const int threads_;
+};
+
+template <typename Conv>
+std::unique_ptr<Step> lower_conv(const LowerContext& c) {
+  if (!c.epilogues().empty() || c.input(1).constant == nullptr || c.input(0).layout != c.output(0).layout)
+    return nullptr;
+  check_types(c.node(), c.input(1).dtype, c.has(2) ? c.input(2).dtype : DType::kUndefined);
+  return std::make_unique<ConvStep<Conv>>(c);
+}
+
+// a (rows, k) times a matrix is a convolution over `rows` pixels of k channels. `stride_n` and `stride_k` lead through
+// the matrix.
+IntConv make_product(const int8_t* b, int64_t rows, int64_t n, int64_t k, int64_t stride_n, int64_t stride_k) {
+  std::vector<int8_t> weights(static_cast<size_t>(n * k));
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < k; ++j) weights[i * k + j] = b[i * stride_n + j * stride_k];
+  }
+  const IntConvShape shape{
+      .in_channels = k, .out_channels = n, .input = {1, 1, rows}, .output = {1, 1, rows}, .channels_last = true};
+  return IntConv(shape, weights.data());
+}
+
+IntConv make_gemm(const Node& node, const Dims& a, const TensorView& b) {
+  if (attr_int(node, "transA") != 0 || attr_float(node, "alpha") != 1 || attr_float(node, "beta") != 1) {
+    fail(node, "an integer gemm takes no transposed first input and no factors");
+  }
+  const bool transposed = attr_int(node, "transB") != 0;
+  const int64_t n = b.dims[transposed ? 0 : 1];
+  const int64_t k = b.dims[transposed ? 1 : 0];
+  return make_product(b.as<int8_t>(), a[0], n, k, transposed ? k : 1, transposed ? 1 : n);
+}
+
+// One value per column.
+std::vector<int32_t> column_bias(const Node& node, const TensorView& bias, int64_t columns) {
+  if (!bias) return {};
+  const int32_t* values = bias.as<int32_t>();
+  if (bias.size() == 1) return std::vector<int32_t>(columns, values[0]);
+  if (bias.size() != columns || bias.dims.back() != columns)
+    fail(node, "the bias of an integer gemm has one value per column");
+  return {values, values + columns};
+}
+
+class ProductStep : public Step {
+ public:
+  ProductStep(const Node& node, IntConv product, std::vector<int32_t> bias, int threads)
+      : node_(node), product_(std::move(product)), bias_(std::move(bias)), threads_(threads) {}
+  std::function<void()> bind(const StepIo& io) const override {
+    const IntInput a = input_of(node_, io.inputs[0]);
+    const int32_t* bias = bias_.empty() ? nullptr : bias_.data();
+    return [this, a, bias, y = io.outputs[0]] { run_sums(product_, a, bias, y, threads_); };
+  }
+  std::string implementation() const override { return "simd"; }
+
+ private:
+  const Node node_;
+  const IntConv product_;
+  const std::vector<int32_t> bias_;
+  const int threads_;
+};
 
 }  // namespace
 
-void run_integer_conv(RunContext& c) { not_available(c, "convolution"); }
-void run_integer_conv_transpose(RunContext& c) { not_available(c, "transposed convolution"); }
-void run_integer_gemm(RunContext& c) { not_available(c, "gemm"); }
-void run_integer_matmul(RunContext& c) { not_available(c, "matrix product"); }
-void run_integer_average_pool(RunContext& c) { not_available(c, "average pooling"); }
+DType integer_sum_type(DType activation, std::optional<int64_t> depth, bool has_bias, const Tensor* bias) {
+  // |w| <= 128; |x - offset| <= 255 or 65535.
+  const int64_t product = activation == DType::kInt16 ? 65535 * 128 : 255 * 128;
+  const auto sums = checked_mul(depth.value_or(1), product);
+  int64_t added = 0;
+  if (bias != nullptr && *bias) {
+    for (const int64_t value : bias->to_int64s()) added = std::max<int64_t>(added, std::abs(value));
+  } else if (has_bias) {
+    added = std::numeric_limits<int32_t>::max();
+  }
+  return sums && *sums + added <= std::numeric_limits<int32_t>::max() ? DType::kInt32 : DType::kInt64;
+}
 
-std::unique_ptr<Step> lower_integer_conv(const LowerContext&) { return nullptr; }
-std::unique_ptr<Step> lower_integer_conv_transpose(const LowerContext&) { return nullptr; }
-std::unique_ptr<Step> lower_integer_gemm(const LowerContext&) { return nullptr; }
-std::unique_ptr<Step> lower_integer_matmul(const LowerContext&) { return nullptr; }
+void run_integer_conv(RunContext& c) { run_conv<IntConv>(c); }
+void run_integer_conv_transpose(RunContext& c) { run_conv<IntConvTranspose>(c); }
+std::unique_ptr<Step> lower_integer_conv(const LowerContext& c) { return lower_conv<IntConv>(c); }
+std::unique_ptr<Step> lower_integer_conv_transpose(const LowerContext& c) { return lower_conv<IntConvTranspose>(c); }
+
+void run_integer_gemm(RunContext& c) {
+  const TensorView bias = optional_input(c, 2);
+  check_types(c.node(), c.input(1).dtype, bias.dtype);
+  const auto added = column_bias(c.node(), bias, c.output(0).dims[1]);
+  const IntConv product = make_gemm(c.node(), c.input(0).dims, c.input(1));
+  run_sums(product, input_of(c.node(), c.input(0)), added.empty() ? nullptr : added.data(), c.output(0), c.threads());
+}
+
+std::unique_ptr<Step> lower_integer_gemm(const LowerContext& c) {
+  const bool computed_bias = c.has(2) && c.input(2).constant == nullptr;
+  if (!c.epilogues().empty() || c.input(1).constant == nullptr || computed_bias) return nullptr;
+  check_types(c.node(), c.input(1).dtype, c.has(2) ? c.input(2).dtype : DType::kUndefined);
+  const TensorView bias = c.has(2) ? c.input(2).constant->view() : TensorView();
+  return std::make_unique<ProductStep>(c.node(), make_gemm(c.node(), c.input(0).dims, c.input(1).constant->view()),
+                                       column_bias(c.node(), bias, c.output(0).dims[1]), c.threads());
+}
+
+void run_integer_matmul(RunContext& c) {
+  check_types(c.node(), c.input(1).dtype, DType::kUndefined);
+  const ProductShape shape = product_shape(c.input(0).dims, c.input(1).dims);
+  const IntInput a = input_of(c.node(), c.input(0));
+  const size_t y_bytes = element_bytes(c.output(0).dtype);
+  const size_t a_bytes = element_bytes(c.input(0).dtype);
+  for_each_matrix(shape, [&](int64_t to, int64_t from_a, int64_t from_b) {
+    const int8_t* b = c.input(1).as<int8_t>() + from_b * shape.k * shape.n;
+    const IntConv product = make_product(b, shape.m, shape.n, shape.k, 1, shape.n);
+    IntInput rows = a;
+    rows.data = static_cast<const std::byte*>(a.data) + from_a * shape.m * shape.k * a_bytes;
+    MutableView y = c.output(0);
+    y.data = static_cast<std::byte*>(y.data) + to * shape.m * shape.n * y_bytes;
+    run_sums(product, rows, nullptr, y, c.threads());
+  });
+}
+
+std::unique_ptr<Step> lower_integer_matmul(const LowerContext& c) {
+  const ProductShape shape = product_shape(c.input(0).dims, c.input(1).dims);
+  if (!c.epilogues().empty() || c.input(1).constant == nullptr || element_count(shape.b_batch) != 1) return nullptr;
+  check_types(c.node(), c.input(1).dtype, DType::kUndefined);
+  const int64_t rows = element_count(shape.batch) * shape.m;
+  const int8_t* b = c.input(1).constant->view().as<int8_t>();
+  return std::make_unique<ProductStep>(c.node(), make_product(b, rows, shape.n, shape.k, 1, shape.n),
+                                       std::vector<int32_t>(), c.threads());
+}
+
+void run_integer_average_pool(RunContext& c) {
+  const Dims& x = c.input(0).dims;
+  const dnn::Window window = pool_window(c.node(), x);
+  IntConvShape shape = windowed(x, c.output(0).dims, window, 1, Layout::kPlain);
+  const int64_t pixels = IntConvShape::product(shape.output);
+  std::vector<int64_t> sums(static_cast<size_t>(c.output(0).size())), counts(static_cast<size_t>(pixels));
+  int_window_sums(shape, input_of(c.node(), c.input(0)), sums.data(), counts.data());
+  if (attr_int(c.node(), "count_include_pad") != 0) {
+    // The same window over the padded image: what ceil_mode adds behind the pads does not count.
+    const auto ends = spatial(window.pads_end, 0);
+    for (size_t i = 0; i < 3; ++i) {
+      shape.input[i] += shape.pads[i] + ends[i];
+      shape.pads[i] = 0;
+    }
+    shape.batch = shape.in_channels = shape.out_channels = 1;
+    const std::vector<int8_t> ones(static_cast<size_t>(IntConvShape::product(shape.input)), 1);
+    std::vector<int64_t> unused(static_cast<size_t>(pixels));
+    int_window_sums(shape, {ones.data(), IntInput::Type::kInt8, 0}, unused.data(), counts.data());
+  }
+  float* y = c.output(0).as<float>();
+  for (size_t i = 0; i < sums.size(); ++i) {
+    y[i] = static_cast<float>(sums[i]) / static_cast<float>(counts[i % static_cast<size_t>(pixels)]);
+  }
+}
+
 std::unique_ptr<Step> lower_integer_average_pool(const LowerContext&) { return nullptr; }
 
 }  // namespace amct

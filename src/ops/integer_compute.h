@@ -1,13 +1,16 @@
-// The integer variants of the compute rows: int8 or int16 activations (uint8 for pooling and QDQ graphs) with int8
-// weights and an int32 bias give int32 sums.
+// The integer variants of the compute rows: int8, uint8 or int16 activations with int8 weights and an int32 bias give
+// exact sums: int32 where no input can make the layer exceed it, else int64.
 //
 // The rows of conv, conv_transpose, gemm, matmul and average_pool call these when the type of input 0 is int8, uint8 or
-// int16. Shape rules are those of the float variant; the output type is int32. The attribute `x_offset` (default 0, not
-// in ONNX, never exported) is subtracted from every element of the integer input before padding, so that pads are
-// zeros. Average pooling keeps the integer sum of its window: whoever dequantizes it divides.
+// int16. Shape rules are those of the float variant. The attribute `x_offset` (default 0, not in ONNX, never exported)
+// is subtracted from every element of the integer input before padding, so that pads are zeros. Average pooling adds
+// integers too and gives float32(sum) / float32(count), the division that follows on Ascend: windows at the border may
+// hold fewer elements, so the count cannot be part of the dequantization parameter.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "ops/lower.h"
 #include "ops/run.h"
@@ -18,6 +21,10 @@ namespace amct {
 inline bool is_integer_compute(DType dtype) {
   return dtype == DType::kInt8 || dtype == DType::kUInt8 || dtype == DType::kInt16;
 }
+
+// The type of the sums of `depth` products (nullopt = not known) and a bias (`bias` null = not known, if there is one):
+// int32 if depth * max|w| * max|x - x_offset| + max|bias| fits, else int64.
+DType integer_sum_type(DType activation, std::optional<int64_t> depth, bool has_bias, const Tensor* bias);
 
 void run_integer_conv(RunContext& c);
 void run_integer_conv_transpose(RunContext& c);

@@ -13,7 +13,10 @@ namespace {
 
 DType output_type(const InferContext& c) {
   const DType dtype = c.dtype(0);
-  return is_integer_compute(dtype) ? DType::kInt32 : dtype;
+  if (!is_integer_compute(dtype)) return dtype;
+  const Shape& a = c.shape(0);
+  const Dim depth = a.ranked() && a.rank() > 0 ? a[a.rank() - 1] : Dim();
+  return integer_sum_type(dtype, depth.is_fixed() ? std::optional(depth.extent()) : std::nullopt, false, nullptr);
 }
 
 // Shape without the last `count` axes.

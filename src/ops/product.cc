@@ -15,24 +15,6 @@ Dims leading(const Dims& dims, size_t count) {
   return batch;
 }
 
-// Calls f(y_index, a_index, b_index) for every matrix of the batch.
-template <typename F>
-void for_each_matrix(const ProductShape& shape, F&& f) {
-  const int64_t count = element_count(shape.batch);
-  for (int64_t at = 0; at < count; ++at) {
-    int64_t rest = at, a = 0, b = 0, a_stride = 1, b_stride = 1;
-    for (size_t axis = shape.batch.size(); axis-- > 0;) {
-      const int64_t position = rest % shape.batch[axis];
-      rest /= shape.batch[axis];
-      if (shape.a_batch[axis] != 1) a += position * a_stride;
-      if (shape.b_batch[axis] != 1) b += position * b_stride;
-      a_stride *= shape.a_batch[axis];
-      b_stride *= shape.b_batch[axis];
-    }
-    f(at, a, b);
-  }
-}
-
 template <typename T>
 void multiply_integers(const ProductShape& s, const T* a, const T* b, T* y) {
   for (int64_t i = 0; i < s.m; ++i) {

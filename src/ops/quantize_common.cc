@@ -2,42 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
 namespace amct {
-namespace {
-
-struct CodedType {
-  int64_t code;
-  DType dtype;
-};
-constexpr std::array<CodedType, 10> kCodes = {{{1, DType::kFloat32},
-                                               {2, DType::kUInt8},
-                                               {3, DType::kInt8},
-                                               {4, DType::kUInt16},
-                                               {5, DType::kInt16},
-                                               {6, DType::kInt32},
-                                               {10, DType::kFloat16},
-                                               {16, DType::kBFloat16},
-                                               {21, DType::kUInt4},
-                                               {22, DType::kInt4}}};
-
-}  // namespace
-
-std::optional<DType> quantized_type_from_onnx(int64_t code) {
-  for (const CodedType& type : kCodes) {
-    if (type.code == code) return type.dtype;
-  }
-  return std::nullopt;
-}
-
-std::optional<int64_t> onnx_code_of(DType dtype) {
-  for (const CodedType& type : kCodes) {
-    if (type.dtype == dtype) return type.code;
-  }
-  return std::nullopt;
-}
-
 IntegerBounds integer_bounds(DType dtype) {
   AMCT_CHECK(is_integer(dtype) && bit_width(dtype) <= 32, "no quantization to this type");
   const int bits = bit_width(dtype);

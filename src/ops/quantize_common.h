@@ -1,16 +1,11 @@
-// What the standard quantization operators share: which scale belongs to which element, and ONNX's numbers of types.
+// What the standard quantization operators share: which scale belongs to which element.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "ops/op_row.h"
 
 namespace amct {
-
-// The element type with this number in ONNX's TensorProto.DataType; nullopt for types without a quantization here.
-std::optional<DType> quantized_type_from_onnx(int64_t code);
-std::optional<int64_t> onnx_code_of(DType dtype);
 
 struct IntegerBounds {
   int64_t low = 0;

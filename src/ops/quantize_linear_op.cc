@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "ir/dispatch.h"
+#include "ops/onnx_types.h"
 #include "ops/quantize_common.h"
 
 namespace amct {
@@ -16,7 +17,7 @@ DType quantized_type(const InferContext& c) {
   if (c.has(2)) return c.dtype(2);
   const int64_t code = attr_int(c.node(), "output_dtype");
   if (code == 0) return DType::kUInt8;
-  const auto dtype = quantized_type_from_onnx(code);
+  const auto dtype = dtype_from_onnx(code);
   if (!dtype || !is_integer(*dtype)) c.fail(fmt::format("output_dtype {} is not an integer type", code));
   return *dtype;
 }
@@ -72,7 +73,7 @@ void infer_dequantize(InferContext& c) {
   const int64_t code = attr_int(c.node(), "output_dtype");
   DType dtype = c.dtype(1);
   if (code != 0) {
-    const auto asked = quantized_type_from_onnx(code);
+    const auto asked = dtype_from_onnx(code);
     if (!asked || !is_floating(*asked)) c.fail(fmt::format("output_dtype {} is not a floating-point type", code));
     dtype = *asked;
   }
@@ -144,7 +145,9 @@ void refuse_small_floats(const ImportContext& c) {
     if (is_floating(dtype) && bit_width(dtype) <= 8) c.unsupported("8- and 4-bit floats");
   }
   const int64_t code = c.attrs().get<int64_t>("output_dtype", 0);
-  if (code != 0 && !quantized_type_from_onnx(code)) c.unsupported(fmt::format("output_dtype {}", code));
+  const auto asked = dtype_from_onnx(code);
+  if (code != 0 && (!asked || (is_floating(*asked) && bit_width(*asked) <= 8)))
+    c.unsupported(fmt::format("output_dtype {}", code));
 }
 
 void import_quantize(ImportContext& c) {
