@@ -1,0 +1,148 @@
+#include "passes/quantize/apply_ascend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <tuple>
+
+#include "base/error.h"
+#include "ops/convolution.h"
+#include "ops/infer.h"
+#include "ops/op_row.h"
+#include "passes/quantize/integer_constants.h"
+#include "passes/quantize/plan_layers.h"
+
+namespace amct {
+namespace {
+
+Tensor transposed(const Tensor& matrix) {
+  const Dims& dims = matrix.dims();
+  Tensor result = Tensor::allocate(matrix.dtype(), {dims[1], dims[0]});
+  const auto from = matrix.values<int8_t>();
+  const auto to = result.mutable_values<int8_t>();
+  for (int64_t i = 0; i < dims[0]; ++i) {
+    for (int64_t j = 0; j < dims[1]; ++j) to[j * dims[0] + i] = from[i * dims[1] + j];
+  }
+  return result;
+}
+
+std::string type_name(int bits) { return fmt::format("INT{}", bits == 16 ? 16 : bits == 4 ? 4 : 8); }
+
+class Applier {
+ public:
+  Applier(const Graph& source, const Plan& plan) : plan_(plan), graph_(source) {}
+
+  Graph run() {
+    Faults faults;
+    for (const LayerPlan& layer : plan_.layers) {
+      if (!layer.quantize) continue;
+      try {
+        apply(layer);
+      } catch (const Error& error) {
+        faults.add(error.with({.model = graph_.info.path, .node = layer.name, .op = layer.op}));
+      }
+    }
+    faults.throw_if_any();
+    int64_t& opset = graph_.info.opsets[""];
+    opset = std::max<int64_t>(opset, 11);
+    update_types(graph_);
+    return std::move(graph_);
+  }
+
+ private:
+  void apply(const LayerPlan& layer) {
+    const NodeId id = graph_.find_node(layer.name);
+    if (!id.valid()) throw Error(ErrorCode::kConfig, "the plan names a layer that the model does not have");
+    if (!layer.activation.factor || (layer.weight && layer.weight->scales.empty())) {
+      throw Error(ErrorCode::kConfig, "the plan has no factors for this layer", {}, "calibrate first");
+    }
+    const float scale_d = layer.activation.factor->scale;
+    const NodeId add = bias_add_of(graph_, id);
+    const ValueId bias = bias_of(graph_, id);
+    const auto scales = dequant_scales(scale_d, layer.weight ? layer.weight->scales : std::vector<float>());
+    // What can fail comes first, so that all layers' faults are found on a whole graph.
+    Tensor bias_values;
+    if (bias.valid())
+      bias_values = integer_bias(*graph_.constant(bias), scales, output_channels(graph_, id), layer.name);
+    quantize_input(layer, id);
+    if (layer.weight) replace_weight(*layer.weight, id);
+    if (bias.valid()) replace_bias(id, add, bias, std::move(bias_values));
+    dequantize(layer, add.valid() ? add : id, scales);
+  }
+
+  void quantize_input(const LayerPlan& layer, NodeId id) {
+    const ValueId input = quantized_input(graph_, id);
+    const ScaleOffset factor = *layer.activation.factor;
+    const auto key = std::tuple(input, std::bit_cast<uint32_t>(factor.scale), factor.offset, layer.activation.bits);
+    auto [at, is_new] = shared_.try_emplace(key, kNoValue);
+    if (is_new) {
+      const std::string name = layer.name + ".quant";
+      const NodeId quant = add_op(graph_, name, "ascend_quant", {input},
+                                  {{"scale", static_cast<double>(1.0f / factor.scale)},
+                                   {"offset", static_cast<double>(factor.offset)},
+                                   {"dst_type", type_name(layer.activation.bits)}},
+                                  name + ".output0");
+      at->second = graph_.node(quant).output();
+    }
+    const Node& node = graph_.node(id);
+    if (node.input(0) == input) return graph_.set_input(id, 0, at->second);
+    const NodeId pad = graph_.value(node.input(0)).producer;  // of the pool alone; its zero stays zero as an integer
+    if (graph_.node(pad).input(2).valid()) graph_.set_input(pad, 2, kNoValue);
+    graph_.set_input(pad, 0, at->second);
+  }
+
+  void replace_weight(const WeightPlan& weight, NodeId id) {
+    const auto& rule = graph_.node(id).row->quant.compute_rule();
+    const int axis = rule.channel_axis_for(graph_, graph_.node(id));
+    const ValueId old = graph_.node(id).input(rule.weight_port);
+    Tensor integers = integer_weights(*graph_.constant(old), weight.scales, axis, weight.bits);
+    Node& node = graph_.node(id);
+    if (node.op == "gemm") {
+      if (attr_int(node, "transB") != 0) integers = transposed(integers);
+      node.attrs.set("transB", int64_t{0});
+    }
+    const std::string name = node.name + ".sub_module.weight";
+    const bool swapped = node.row->attr("weight_layout") != nullptr;  // exported under the name in its origin
+    const ValueId fresh = graph_.add_constant(swapped ? name + ".out_in" : name, std::move(integers));
+    if (swapped) graph_.value(fresh).origin = {name, kSwappedWeight};
+    replace_constant_input(id, rule.weight_port, fresh);
+  }
+
+  void replace_bias(NodeId layer, NodeId add, ValueId old, Tensor values) {
+    const ValueId fresh = graph_.add_constant(graph_.node(layer).name + ".sub_module.bias", std::move(values));
+    if (!add.valid())
+      return replace_constant_input(layer, graph_.node(layer).row->quant.compute_rule().bias_port, fresh);
+    replace_constant_input(add, graph_.node(add).input(0) == old ? 0 : 1, fresh);
+  }
+
+  void replace_constant_input(NodeId node, size_t port, ValueId fresh) {
+    const ValueId old = graph_.node(node).input(port);
+    graph_.set_input(node, port, fresh);
+    if (graph_.value(old).uses.empty() && !graph_.is_output(old)) graph_.erase_value(old);
+  }
+
+  void dequantize(const LayerPlan& layer, NodeId last, const std::vector<float>& scales) {
+    const ValueId output = graph_.node(last).output();
+    const bool was_output = graph_.is_output(output);
+    const bool half = graph_.value(output).type.dtype == DType::kFloat16;
+    const std::string name = layer.name + ".dequant";
+    const ValueId parameter = graph_.add_constant(name + ".param", dequant_parameters(scales));
+    const NodeId dequant = add_op(graph_, name, "ascend_dequant", {output, parameter},
+                                  {{"dtype", int64_t{half ? 1 : 0}}}, name + ".output0");
+    graph_.replace_uses(output, graph_.node(dequant).output());
+    graph_.set_input(dequant, 0, output);
+    if (was_output) graph_.rename_value(output, graph_.fresh_value_name(layer.name + "_output0"));
+  }
+
+  const Plan& plan_;
+  Graph graph_;
+  std::map<std::tuple<ValueId, uint32_t, int32_t, int>, ValueId> shared_;
+};
+
+}  // namespace
+
+Graph apply_ascend(const Graph& graph, const Plan& plan) { return Applier(graph, plan).run(); }
+
+}  // namespace amct

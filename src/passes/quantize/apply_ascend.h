@@ -1,0 +1,20 @@
+// From a float graph and its filled plan to the graph that Ascend's compiler takes (spec C.6, C.11, E.3):
+//
+//   x -> Conv(w, b) -> y      becomes      x -> AscendQuant -> Conv(int8 w, int32 b) -> AscendDequant -> y
+//
+// with the dequantization behind the bias Add of a MatMul and the quantization before the private Pad of an
+// AveragePool. Layers that read one tensor with the same settings share one AscendQuant. Gemm weights lose their
+// transposition. The offset is part of the quantized integers and nothing takes it off: that is the compiler's business
+// (docs/formats/graphs.md), and attach_quant_offset's when the graph is executed.
+#pragma once
+
+#include "ir/graph.h"
+#include "plan/plan.h"
+
+namespace amct {
+
+// Opset of the result: the source's, at least 11. Throws Error(kConfig) when a quantized layer of the plan has no
+// factors or is not in the graph, Error(kNumeric) when a bias leaves the range of int32; all faults at once.
+Graph apply_ascend(const Graph& graph, const Plan& plan);
+
+}  // namespace amct

@@ -1,0 +1,84 @@
+#include "passes/quantize/integer_constants.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace amct {
+namespace {
+
+// Calls f(element index, scale) for all weights.
+template <typename F>
+void for_each_scaled(const Dims& dims, std::span<const float> scales, int axis, F&& f) {
+  int64_t inner = 1;
+  for (size_t i = static_cast<size_t>(axis) + 1; i < dims.size(); ++i) inner *= dims[i];
+  const int64_t count = element_count(dims);
+  const auto channels = static_cast<int64_t>(scales.size());
+  AMCT_CHECK(channels == 1 || (axis < static_cast<int>(dims.size()) && dims[axis] == channels),
+             "one weight scale, or one per output channel");
+  for (int64_t i = 0; i < count; ++i) f(i, channels == 1 ? scales[0] : scales[(i / inner) % channels]);
+}
+
+}  // namespace
+
+Tensor integer_weights(const Tensor& weights, std::span<const float> scales, int axis, int bits) {
+  const Tensor source = weights.cast(DType::kFloat32);
+  const auto from = source.values<float>();
+  Tensor result = Tensor::allocate(DType::kInt8, weights.dims());
+  const auto to = result.mutable_values<int8_t>();
+  const auto low = static_cast<float>(-(1 << (bits - 1)));
+  const auto high = static_cast<float>((1 << (bits - 1)) - 1);
+  for_each_scaled(weights.dims(), scales, axis, [&](int64_t i, float scale) {
+    to[i] = static_cast<int8_t>(std::clamp(std::nearbyint(from[i] / scale), low, high));
+  });
+  return result;
+}
+
+Tensor fake_quantized(const Tensor& weights, std::span<const float> scales, int axis, int bits) {
+  const Tensor integers = integer_weights(weights, scales, axis, bits);
+  const auto from = integers.values<int8_t>();
+  Tensor result = Tensor::allocate(DType::kFloat32, weights.dims());
+  const auto to = result.mutable_values<float>();
+  for_each_scaled(weights.dims(), scales, axis, [&](int64_t i, float scale) { to[i] = from[i] * scale; });
+  return result;
+}
+
+std::vector<float> dequant_scales(float scale_d, std::span<const float> scales) {
+  if (scales.empty()) return {scale_d};
+  std::vector<float> result;
+  for (const float scale : scales) result.push_back(scale_d * scale);
+  return result;
+}
+
+Tensor integer_bias(const Tensor& bias, std::span<const float> dequant_scales, int64_t channels,
+                    const std::string& layer) {
+  const Tensor source = bias.cast(DType::kFloat32);
+  const auto values = source.values<float>();
+  Tensor result = Tensor::allocate(DType::kInt32, {channels});
+  const auto to = result.mutable_values<int32_t>();
+  for (int64_t i = 0; i < channels; ++i) {
+    const float value = values.size() == 1 ? values[0] : values[i];
+    const float scale = dequant_scales.size() == 1 ? dequant_scales[0] : dequant_scales[i];
+    const double quantized = std::nearbyint(value / scale);  // the division rounds to float32, as AMCT's does
+    if (!(quantized >= std::numeric_limits<int32_t>::min() && quantized <= std::numeric_limits<int32_t>::max())) {
+      throw Error(ErrorCode::kNumeric,
+                  fmt::format("bias {} of channel {} is too large for its scale {}", value, i, scale), {.node = layer},
+                  "skip the layer");
+    }
+    to[i] = static_cast<int32_t>(quantized);
+  }
+  return result;
+}
+
+Tensor dequant_parameters(std::span<const float> dequant_scales) {
+  std::vector<uint64_t> words;
+  for (const float scale : dequant_scales) words.push_back(std::bit_cast<uint32_t>(scale));
+  return Tensor::of<uint64_t>({static_cast<int64_t>(words.size())}, words);
+}
+
+}  // namespace amct

@@ -1,0 +1,30 @@
+// The constants of a quantized layer: integer weights, integer bias, packed dequantization parameters.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/tensor.h"
+
+namespace amct {
+
+// clip(round_half_even(w / scale)) as int8 (values of fewer bits too). `scales` holds one scale, or one per index of
+// `axis`.
+Tensor integer_weights(const Tensor& weights, std::span<const float> scales, int axis, int bits);
+// The same, multiplied by the scales again: float32.
+Tensor fake_quantized(const Tensor& weights, std::span<const float> scales, int axis, int bits);
+
+// scale_d * scale_w in float32, one per weight scale; `scale_d` alone for a layer without weights.
+std::vector<float> dequant_scales(float scale_d, std::span<const float> scales);
+
+// round_half_even(bias / dequant scale) as int32, `channels` values; a single bias value is repeated. Throws
+// Error(kNumeric) naming the layer when a value leaves the range of int32 (spec C.6).
+Tensor integer_bias(const Tensor& bias, std::span<const float> dequant_scales, int64_t channels,
+                    const std::string& layer);
+
+// uint64 words: bits 0-31 the float32 scale, bits 32-39 the weight's offset, bits 40-47 the shift (spec E.3).
+Tensor dequant_parameters(std::span<const float> dequant_scales);
+
+}  // namespace amct

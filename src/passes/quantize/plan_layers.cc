@@ -1,0 +1,186 @@
+#include "passes/quantize/plan_layers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include "base/error.h"
+#include "ops/op_row.h"
+
+namespace amct {
+namespace {
+
+const QuantRule::Compute* compute_rule(const Node& node) {
+  if (node.is_opaque() || node.row->quant.kind() != QuantRule::Kind::kCompute) return nullptr;
+  return &node.row->quant.compute_rule();
+}
+
+ValueId weight_of(const Node& node) {
+  const auto* rule = compute_rule(node);
+  return rule != nullptr && rule->weight_port >= 0 ? node.input(rule->weight_port) : kNoValue;
+}
+
+// The first other layer that reads the same weight.
+std::string weight_sharer(const Graph& graph, NodeId layer) {
+  const ValueId weight = weight_of(graph.node(layer));
+  if (!weight.valid()) return {};
+  for (const Use& use : graph.value(weight).uses) {
+    if (use.node != layer) return graph.node(use.node).name;
+  }
+  return {};
+}
+
+std::string reason_to_keep(const Graph& graph, NodeId id, const QuantizeOptions& options) {
+  const Node& node = graph.node(id);
+  if (std::find(options.skip.begin(), options.skip.end(), node.name) != options.skip.end()) {
+    return "the configuration skips it";
+  }
+  const auto* rule = compute_rule(node);
+  if (rule->check != nullptr) {
+    if (std::string reason = rule->check(graph, node); !reason.empty()) return reason;
+  }
+  const Value& input = graph.value(node.input(0));
+  if (input.kind == ValueKind::kConstant) return "its input is constant";
+  if (input.type.dtype != DType::kUndefined && !is_floating(input.type.dtype)) {
+    return fmt::format("its input is {}, not floating point", name_of(input.type.dtype));
+  }
+  if (const std::string other = weight_sharer(graph, id); !other.empty()) {
+    return fmt::format("its weight is shared with '{}'", other);
+  }
+  const ValueId bias = bias_of(graph, id);
+  const Tensor* values = bias.valid() ? graph.constant(bias) : nullptr;
+  if (values != nullptr && values->size() != 1 && values->size() != output_channels(graph, id)) {
+    return "its bias has more than one value per output channel";
+  }
+  return {};
+}
+
+void check_finite(const Graph& graph, const Node& node, ValueId id, const char* what, Faults& faults) {
+  const Tensor* tensor = id.valid() ? graph.constant(id) : nullptr;
+  if (tensor == nullptr || !is_floating(tensor->dtype())) return;
+  const auto bad = [](auto value) { return !std::isfinite(static_cast<float>(value)); };
+  bool found = false;
+  if (tensor->dtype() == DType::kFloat32) {
+    found = std::ranges::any_of(tensor->values<float>(), bad);
+  } else {
+    found = std::ranges::any_of(tensor->to_doubles(), bad);
+  }
+  if (!found) return;
+  faults.add(Error(ErrorCode::kNumeric, fmt::format("{} '{}' holds NaN or infinity", what, graph.value(id).name),
+                   {.model = graph.info.path, .node = node.name, .op = node.op}, "retrain or repair it"));
+}
+
+bool has_layer(const Plan& plan, const std::string& name) { return plan.find(name) != nullptr; }
+
+void check_names(const Plan& plan, const QuantizeOptions& options, Faults& faults) {
+  std::vector<std::string> known;
+  for (const LayerPlan& layer : plan.layers) known.push_back(layer.name);
+  for (const std::string& name : options.skip) {
+    if (has_layer(plan, name)) continue;
+    const std::string near = closest(name, known);
+    faults.add(Error(ErrorCode::kConfig, fmt::format("there is no layer '{}' to skip", name), {},
+                     near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near)));
+  }
+}
+
+LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& options) {
+  const Node& node = graph.node(id);
+  const auto& rule = *compute_rule(node);
+  LayerPlan layer{.name = node.name, .op = node.op, .tensor = graph.value(quantized_input(graph, id)).name};
+  layer.reason = reason_to_keep(graph, id, options);
+  layer.quantize = layer.reason.empty();
+  layer.activation.bits = options.activation_bits;
+  layer.activation.asymmetric = options.asymmetric && !rule.symmetric_only_for(graph, node);
+  layer.activation.search = options.search;
+  if (rule.weight_port >= 0) layer.weight = WeightPlan{.bits = options.weight_bits, .per_channel = rule.per_channel};
+  return layer;
+}
+
+}  // namespace
+
+NodeId bias_add_of(const Graph& graph, NodeId matmul) {
+  const Node& node = graph.node(matmul);
+  if (node.op != "matmul") return kNoNode;
+  const Use* use = graph.sole_use(node.output());
+  if (use == nullptr || graph.node(use->node).op != "add") return kNoNode;
+  const Tensor* addend = graph.constant(graph.node(use->node).input(1 - use->port));
+  const bool fits = addend != nullptr && addend->rank() == 1 && addend->size() == output_channels(graph, matmul);
+  return fits ? use->node : kNoNode;
+}
+
+bool is_zero_pad(const Graph& graph, const Node& node) {
+  if (node.op != "pad" || attr_string(node, "mode") != "constant") return false;
+  if (!node.input(2).valid()) return true;
+  const Tensor* value = graph.constant(node.input(2));
+  return value != nullptr && value->size() == 1 && value->to_doubles()[0] == 0;
+}
+
+ValueId quantized_input(const Graph& graph, NodeId layer) {
+  const ValueId input = graph.node(layer).input(0);
+  const Node* pad = graph.producer(input);
+  const bool own = graph.node(layer).op == "average_pool" && pad != nullptr && graph.sole_use(input) != nullptr;
+  return own && is_zero_pad(graph, *pad) ? pad->input(0) : input;
+}
+
+ValueId bias_of(const Graph& graph, NodeId layer) {
+  const Node& node = graph.node(layer);
+  const auto* rule = compute_rule(node);
+  if (rule != nullptr && rule->bias_port >= 0 && node.input(rule->bias_port).valid())
+    return node.input(rule->bias_port);
+  const NodeId add = bias_add_of(graph, layer);
+  if (!add.valid()) return kNoValue;
+  const Node& node_of_add = graph.node(add);
+  return node_of_add.input(node_of_add.input(0) == node.output() ? 1 : 0);
+}
+
+int64_t output_channels(const Graph& graph, NodeId layer) {
+  const Node& node = graph.node(layer);
+  const ValueId weight = weight_of(node);
+  const Tensor* tensor = weight.valid() ? graph.constant(weight) : nullptr;
+  if (tensor == nullptr) return 0;
+  const int axis = compute_rule(node)->channel_axis_for(graph, node);
+  return axis >= 0 && axis < static_cast<int>(tensor->rank()) ? tensor->dims()[axis] : 0;
+}
+
+Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
+  Plan plan{.model = graph.info.path};
+  plan.calibrate_with_quantized_weights = options.calibrate_with_quantized_weights;
+  Faults faults;
+  for (const NodeId id : graph.topological_order()) {
+    const Node& node = graph.node(id);
+    if (compute_rule(node) == nullptr || !node.input(0).valid()) continue;
+    plan.layers.push_back(plan_layer(graph, id, options));
+    if (!plan.layers.back().quantize) continue;
+    check_finite(graph, node, weight_of(node), "weight", faults);
+    check_finite(graph, node, bias_of(graph, id), "bias", faults);
+  }
+  check_names(plan, options, faults);
+  faults.throw_if_any();
+  return plan;
+}
+
+std::vector<FloatOperator> operators_kept_float(const Graph& graph) {
+  std::map<std::string, FloatOperator> found;
+  for (const NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    std::optional<std::string> reason;
+    if (node.is_opaque()) {
+      reason = "an operator that is not known here";
+    } else if (node.row->quant.kind() == QuantRule::Kind::kKeepFloat) {
+      reason = node.row->quant.reason();
+    }
+    if (!reason) continue;
+    FloatOperator& entry = found[node.op];
+    entry.op = node.origin.op.empty() ? node.op : node.origin.op;
+    entry.reason = *reason;
+    ++entry.nodes;
+  }
+  std::vector<FloatOperator> result;
+  for (auto& [op, entry] : found) result.push_back(std::move(entry));
+  return result;
+}
+
+}  // namespace amct

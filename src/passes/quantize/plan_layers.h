@@ -1,0 +1,48 @@
+// Which layers are quantized, and why the others are not.
+//
+// Every node whose row says `compute` gets a LayerPlan, quantized or with its reason; constraints are the rows' own
+// (docs/formats/plan.md, AMCT's table of supported layers). Nothing is estimated here.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "plan/plan.h"
+
+namespace amct {
+
+struct QuantizeOptions {
+  std::vector<std::string> skip;  // layer keys that stay float
+  int activation_bits = 8;
+  int weight_bits = 8;
+  bool asymmetric = true;  // activations of layers that allow it
+  ClipSearch search;
+  bool calibrate_with_quantized_weights = true;
+};
+
+// Throws Error(kConfig) for unknown names in `skip` (with the closest layer) and Error(kNumeric) for NaN or infinity in
+// the weights or bias of a layer that would be quantized; all faults at once.
+Plan plan_layers(const Graph& graph, const QuantizeOptions& options = {});
+
+// Operators that are no quantizable layers at all, for reports: "Softmax stays float: <reason>".
+struct FloatOperator {
+  std::string op;
+  std::string reason;
+  int64_t nodes = 0;
+};
+std::vector<FloatOperator> operators_kept_float(const Graph& graph);
+
+// The Add of a constant bias, one value per output, behind a matmul, if that is all the matmul feeds (spec C.6).
+NodeId bias_add_of(const Graph& graph, NodeId matmul);
+// True for a Pad with zeros: zero is an integer of every quantizer, so quantized values pass it.
+bool is_zero_pad(const Graph& graph, const Node& node);
+// The value that the quantizer of a layer reads: its input 0, or for a pool behind a zero Pad of its own that Pad's
+// input.
+ValueId quantized_input(const Graph& graph, NodeId layer);
+// The constant that holds a layer's bias: its bias port, or the addend of its bias Add; kNoValue if it has none.
+ValueId bias_of(const Graph& graph, NodeId layer);
+// Number of output channels: the extent of the weight's channel axis (0 without a weight).
+int64_t output_channels(const Graph& graph, NodeId layer);
+
+}  // namespace amct
