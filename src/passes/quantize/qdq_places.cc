@@ -1,0 +1,169 @@
+#include "passes/quantize/qdq_places.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+
+#include "ops/op_row.h"
+#include "passes/quantize/plan_layers.h"
+
+namespace amct {
+namespace {
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+class Placer {
+ public:
+  Placer(const Graph& graph, const Plan& plan, const QdqTarget& target)
+      : graph_(graph), plan_(plan), target_(target), order_(graph.topological_order()) {}
+
+  std::vector<QdqPlace> run() {
+    for (const NodeId id : order_) {
+      const LayerPlan* layer = plan_.find(graph_.node(id).name);
+      if (layer != nullptr && layer->quantize) want_layer(id);
+    }
+    for (size_t before = 0; before != wanted_.size();) {  // operators between quantized ones, until nothing changes
+      before = wanted_.size();
+      for (const NodeId id : order_) want_both_sides(id);
+    }
+    std::vector<QdqPlace> places;
+    const auto place = [&](ValueId value) {
+      if (wanted_.contains(value)) places.push_back({value, source_of(value), absorbed_by(value)});
+    };
+    for (const ValueId input : graph_.inputs()) place(input);
+    for (const NodeId id : order_) {
+      for (const ValueId output : graph_.node(id).outputs) {
+        if (output.valid()) place(output);
+      }
+    }
+    return places;
+  }
+
+ private:
+  bool is_float_activation(ValueId id) const {
+    if (!id.valid()) return false;
+    const Value& value = graph_.value(id);
+    return !value.is_constant() && (value.type.dtype == DType::kFloat32 || value.type.dtype == DType::kUndefined);
+  }
+
+  // The data that an operator without arithmetic hands on: its input 0.
+  ValueId passed_on(ValueId id) const {
+    const Node* producer = graph_.producer(id);
+    if (producer == nullptr || producer->is_opaque()) return kNoValue;
+    const bool passes = producer->row->quant.kind() == QuantRule::Kind::kPassThrough || is_zero_pad(graph_, *producer);
+    return passes && is_float_activation(producer->input(0)) ? producer->input(0) : kNoValue;
+  }
+
+  ValueId source_of(ValueId id) const {
+    while (passed_on(id).valid()) id = passed_on(id);
+    return id;
+  }
+
+  void want(ValueId id) {
+    for (; is_float_activation(id) && wanted_.insert(id).second; id = passed_on(id)) {
+    }
+  }
+
+  // The quantizer of a result stands behind the operator that it may absorb.
+  void want_result(ValueId id) {
+    const Use* use = graph_.sole_use(id);
+    const bool may_absorb = use != nullptr && contains(target_.absorbed, graph_.node(use->node).op) &&
+                            range_of(graph_.node(use->node)).has_value();
+    if (!may_absorb) return want(id);
+    const ValueId result = graph_.node(use->node).output();
+    if (is_symmetric(graph_.value(result).name)) want(id);  // its range holds negative values: the operator stays
+    want(result);
+  }
+
+  bool is_symmetric(const std::string& tensor) const {
+    return std::any_of(plan_.layers.begin(), plan_.layers.end(), [&](const LayerPlan& layer) {
+      return layer.quantize && layer.tensor == tensor && !layer.activation.asymmetric;
+    });
+  }
+
+  void want_layer(NodeId id) {
+    const Node& node = graph_.node(id);
+    want(node.input(0));
+    const NodeId add = bias_add_of(graph_, id);
+    if (!contains(target_.float_output, node.op)) want_result(graph_.node(add.valid() ? add : id).output());
+  }
+
+  void want_both_sides(NodeId id) {
+    const Node& node = graph_.node(id);
+    if (node.is_opaque() || !contains(target_.quantized_both_sides, node.op)) return;
+    if (!std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return is_float_activation(v); })) return;
+    const bool touches =
+        std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return wanted_.contains(v); });
+    if (!touches && !wanted_.contains(node.output())) return;
+    for (const ValueId input : node.inputs) want(input);
+    want_result(node.output());
+  }
+
+  // The range of an operator that may vanish; nullopt if it is not constant.
+  std::optional<AbsorbedRange> range_of(const Node& node) const {
+    const NodeId id = graph_.value(node.output()).producer;
+    AbsorbedRange range{id, 0, std::numeric_limits<float>::infinity()};
+    if (node.op == "relu") return range;
+    const auto bound = [&](size_t port, float none) -> std::optional<float> {
+      if (!node.input(port).valid()) return none;
+      const Tensor* tensor = graph_.constant(node.input(port));
+      if (tensor == nullptr || tensor->size() != 1) return std::nullopt;
+      return static_cast<float>(tensor->to_doubles()[0]);
+    };
+    const auto low = bound(1, -std::numeric_limits<float>::infinity());
+    const auto high = bound(2, std::numeric_limits<float>::infinity());
+    if (!low || !high || *low > 0 || *high < 0) return std::nullopt;
+    return AbsorbedRange{id, *low, *high};
+  }
+
+  std::optional<AbsorbedRange> absorbed_by(ValueId id) const {
+    const Node* producer = graph_.producer(id);
+    if (producer == nullptr || producer->is_opaque() || !contains(target_.absorbed, producer->op)) return std::nullopt;
+    const ValueId before = producer->input(0);
+    return graph_.sole_use(before) != nullptr ? range_of(*producer) : std::nullopt;
+  }
+
+  const Graph& graph_;
+  const Plan& plan_;
+  const QdqTarget& target_;
+  std::vector<NodeId> order_;
+  std::set<ValueId> wanted_;
+};
+
+bool is_layer_input(const Plan& plan, const std::string& tensor) {
+  return std::any_of(plan.layers.begin(), plan.layers.end(),
+                     [&](const LayerPlan& layer) { return layer.quantize && layer.tensor == tensor; });
+}
+
+}  // namespace
+
+std::vector<QdqPlace> qdq_places(const Graph& graph, const Plan& plan, const QdqTarget& target) {
+  return Placer(graph, plan, target).run();
+}
+
+std::string factor_tensor(const Graph& graph, const Plan& plan, const std::vector<QdqPlace>& places, ValueId source) {
+  if (is_layer_input(plan, graph.value(source).name)) return graph.value(source).name;
+  for (const QdqPlace& place : places) {
+    if (place.source == source && is_layer_input(plan, graph.value(place.value).name))
+      return graph.value(place.value).name;
+  }
+  return graph.value(source).name;
+}
+
+std::vector<std::string> tensors_to_calibrate(const Graph& graph, const Plan& plan,
+                                              const std::vector<QdqTarget>& targets) {
+  std::vector<std::string> tensors;
+  for (const QdqTarget& target : targets) {
+    const auto places = qdq_places(graph, plan, target);
+    for (const QdqPlace& place : places) {
+      const std::string name = factor_tensor(graph, plan, places, place.source);
+      const bool known = is_layer_input(plan, name) || std::find(tensors.begin(), tensors.end(), name) != tensors.end();
+      if (!known) tensors.push_back(name);
+    }
+  }
+  return tensors;
+}
+
+}  // namespace amct

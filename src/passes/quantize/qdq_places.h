@@ -1,0 +1,38 @@
+// Which values of a graph a QDQ target quantizes: worked out once, for calibration and for the rewriting.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "passes/quantize/qdq_targets.h"
+#include "plan/plan.h"
+
+namespace amct {
+
+// The operator between a layer and its quantizer that may vanish: its result's range.
+struct AbsorbedRange {
+  NodeId node;
+  float low = 0;
+  float high = 0;  // infinity for ReLU
+};
+
+struct QdqPlace {
+  ValueId value;
+  // The value whose factor serves: itself, or what operators that only move elements got it from.
+  ValueId source;
+  std::optional<AbsorbedRange> absorbed;  // the producer of `value`, when it may vanish
+};
+
+// In topological order of the values' producers.
+std::vector<QdqPlace> qdq_places(const Graph& graph, const Plan& plan, const QdqTarget& target);
+
+// The name of the plan's tensor (or layer input) whose factor a place takes; places of one source share it.
+std::string factor_tensor(const Graph& graph, const Plan& plan, const std::vector<QdqPlace>& places, ValueId source);
+
+// Values that these targets quantize beyond the inputs of layers, by name: calibration gives each a TensorPlan.
+std::vector<std::string> tensors_to_calibrate(const Graph& graph, const Plan& plan,
+                                              const std::vector<QdqTarget>& targets = {qdq_target("onnxruntime")});
+
+}  // namespace amct
