@@ -1,0 +1,84 @@
+#include "cli/command.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+
+namespace amct {
+namespace {
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find(separator, begin), text.size());
+    if (end > begin) parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return parts;
+}
+
+// "name:1,3,224,224" or "1,3,224,224"; several inputs are separated by ";".
+void parse_shape(const std::string& text, DataOptions& options) {
+  const size_t colon = text.rfind(':');
+  options.bin_names.push_back(colon == std::string::npos ? "" : text.substr(0, colon));
+  Dims dims;
+  for (const std::string& part : split(colon == std::string::npos ? text : text.substr(colon + 1), ',')) {
+    int64_t extent = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), extent);
+    if (error != std::errc() || end != part.data() + part.size() || extent <= 0) {
+      throw Error(ErrorCode::kConfig, fmt::format("--input-shape: '{}' is not a positive number", part), {},
+                  "write it as name:1,3,224,224");
+    }
+    dims.push_back(extent);
+  }
+  options.bin_shapes.push_back(std::move(dims));
+}
+
+}  // namespace
+
+int GlobalOptions::worker_count() const { return threads > 0 ? threads : static_cast<int>(usable_cores()); }
+
+void DataArguments::add_to(CLI::App& command, bool data_required) {
+  auto* option = command.add_option("--data", data,
+                                    "images (JPEG, PNG), .npy, .npz, .bin, idx or TensorProto files: a folder or one file");
+  if (data_required) option->required();
+  command.add_option("--preprocess", preprocess,
+                     "imagenet, imagenet-tf, cifar, mnist, unit, or resize=256,crop=224,mean=…,std=…,color=rgb|bgr,"
+                     "layout=nchw|nhwc,filter=antialias|area|nearest");
+  command.add_option("--input-shape", input_shapes, "shape of .bin files: name:1,3,224,224 (several: separated by ;)")
+      ->delimiter(';');
+  command.add_option("--data-types", data_types, "element types of .bin files: float32, uint8, … (several: separated by ;)")
+      ->delimiter(';');
+  command.add_option("--samples", samples, "use the first N samples, in byte-wise order of the file names")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--batch", batch, "samples that are processed together; does not change any result")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+}
+
+DataOptions DataArguments::options() const {
+  DataOptions result;
+  if (!preprocess.empty()) result.preprocess = parse_preprocess(preprocess);
+  for (const std::string& text : input_shapes) parse_shape(text, result);
+  for (const std::string& text : data_types) {
+    const auto dtype = dtype_from_name(text);
+    if (!dtype) {
+      throw Error(ErrorCode::kConfig, fmt::format("--data-types: '{}' is not an element type", text), {},
+                  "float32, float16, float64, int8 to int64, uint8 to uint64 and bool are");
+    }
+    result.bin_types.push_back(*dtype);
+  }
+  return result;
+}
+
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void print_json(const nlohmann::ordered_json& object) { print(object.dump(2) + "\n"); }
+
+}  // namespace amct

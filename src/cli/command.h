@@ -1,0 +1,54 @@
+// What the subcommands share: global options, the options that describe data, and how results are printed.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/source.h"
+
+namespace amct {
+
+// Accepted before and after the subcommand.
+struct GlobalOptions {
+  int threads = 0;  // 0 = all usable cores
+  bool quiet = false;
+  bool verbose = false;
+  bool json = false;
+
+  int worker_count() const;
+};
+
+// Which data a command reads, and how: the same options wherever data is read.
+struct DataArguments {
+  std::filesystem::path data;
+  std::string preprocess;
+  std::vector<std::string> input_shapes;  // "name:1,3,224,224" as AMCT's command line
+  std::vector<std::string> data_types;
+  std::optional<int64_t> samples;
+  int64_t batch = 1;
+
+  void add_to(CLI::App& command, bool data_required = true);
+  DataOptions options() const;  // throws Error(kConfig)
+};
+
+// Each adds one subcommand whose callback does the work.
+void add_quantize_command(CLI::App& app, const GlobalOptions& global);
+void add_evaluate_command(CLI::App& app, const GlobalOptions& global);
+void add_compare_command(CLI::App& app, const GlobalOptions& global);
+void add_inspect_command(CLI::App& app, const GlobalOptions& global);
+void add_run_command(CLI::App& app, const GlobalOptions& global);
+void add_ops_command(CLI::App& app, const GlobalOptions& global);
+void add_passes_command(CLI::App& app, const GlobalOptions& global);
+void add_completion_command(CLI::App& app);
+
+// Standard output: text for people, or the one JSON object under --json.
+void print(const std::string& text);
+void print_json(const nlohmann::ordered_json& object);
+
+}  // namespace amct

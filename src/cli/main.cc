@@ -1,0 +1,81 @@
+// The program: parses the command line, runs one subcommand, turns errors into one line and an exit code
+// (0 done, 1 user error, 2 unsupported, 3 internal).
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <new>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/version.h"
+
+namespace {
+
+void say_error(const std::string& text) { std::fprintf(stderr, "error: %s\n", text.c_str()); }
+
+int report(const amct::Error& error) {
+  if (const auto* list = dynamic_cast<const amct::ErrorList*>(&error)) {
+    for (const amct::Error& item : list->errors()) say_error(item.what());
+  } else {
+    say_error(error.what());
+  }
+  return amct::exit_code(error.code());
+}
+
+// A message of CLI11 on one line, with what to do.
+int report(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  std::string command = "amct";
+  for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
+  std::string message = error.what();
+  for (char& c : message) {
+    if (c == '\n') c = ' ';
+  }
+  say_error(fmt::format("{}; see '{} --help'", message, command));
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"amct makes neural networks smaller and faster.", "amct"};
+  app.footer("Example:\n  amct quantize model.onnx --data images/ --preprocess imagenet --out out/model\n");
+  app.set_version_flag("--version", std::string("amct ") + amct::kVersion);
+  app.require_subcommand(1);
+  app.fallthrough();
+  amct::GlobalOptions global;
+  app.add_option("--threads", global.threads, "threads to use (default: all cores this process may use)")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--quiet,-q", global.quiet, "print errors and results only");
+  app.add_flag("--verbose,-v", global.verbose, "say more about what happens");
+  app.add_flag("--json", global.json, "print one JSON object on standard output, everything else on standard error");
+  app.parse_complete_callback([&global] {
+    amct::set_log_level(global.quiet     ? amct::LogLevel::kQuiet
+                        : global.verbose ? amct::LogLevel::kDebug
+                                         : amct::LogLevel::kInfo);
+  });
+
+  try {
+    amct::add_quantize_command(app, global);
+    amct::add_evaluate_command(app, global);
+    amct::add_compare_command(app, global);
+    amct::add_inspect_command(app, global);
+    amct::add_run_command(app, global);
+    amct::add_ops_command(app, global);
+    amct::add_passes_command(app, global);
+    amct::add_completion_command(app);
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return report(app, error);
+  } catch (const amct::Error& error) {
+    return report(error);
+  } catch (const std::bad_alloc&) {
+    say_error("not enough memory; use fewer --threads or a smaller model");
+    return 1;
+  } catch (const std::exception& error) {
+    say_error(fmt::format("internal error: {}; please report it with the command that led here", error.what()));
+    return 3;
+  }
+}

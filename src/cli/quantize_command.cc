@@ -1,0 +1,113 @@
+// `amct quantize`: simplify, fuse, calibrate, quantize, export, summarise.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "workflow/quantize.h"
+
+namespace amct {
+namespace {
+
+struct Arguments {
+  QuantizeRequest request;
+  DataArguments data;
+  std::vector<std::string> emit;
+  std::string calibrate_weights;
+};
+
+std::set<Emit> parse_emit(const std::vector<std::string>& names) {
+  if (names.empty()) return {Emit::kFake, Emit::kDeploy, Emit::kQdq};
+  std::set<Emit> result;
+  for (const std::string& name : names) {
+    result.insert(name == "fake" ? Emit::kFake : name == "deploy" ? Emit::kDeploy : Emit::kQdq);
+  }
+  return result;
+}
+
+nlohmann::ordered_json to_json(const Accuracy& accuracy) {
+  return {{"top1", accuracy.top1}, {"top5", accuracy.top5}, {"samples", accuracy.samples}};
+}
+
+nlohmann::ordered_json to_json(const QuantizeReport& report) {
+  using Json = nlohmann::ordered_json;
+  const auto decibels = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
+  Json kept = Json::array();
+  for (const auto& [layer, reason] : report.kept_float) kept.push_back({{"layer", layer}, {"reason", reason}});
+  Json passes = Json::object();
+  for (const auto& [pass, changes] : report.simplifications) passes[pass] = changes;
+  Json weakest = Json::array();
+  for (const LayerSqnr& layer : report.weakest) {
+    weakest.push_back({{"layer", layer.layer}, {"sqnr_db", decibels(layer.sqnr_db)}});
+  }
+  Json files = Json::array();
+  for (const OutputFile& file : report.files) {
+    files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}, {"purpose", file.purpose}});
+  }
+  return {{"model", report.model},
+          {"samples", report.samples},
+          {"nodes_before", report.nodes_before},
+          {"nodes_after", report.nodes_after},
+          {"passes", std::move(passes)},
+          {"layers", report.layers},
+          {"quantized", report.quantized},
+          {"kept_float", std::move(kept)},
+          {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
+          {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
+          {"sqnr_db", decibels(report.sqnr_db)},
+          {"same_class", report.same_class_percent},
+          {"weakest", std::move(weakest)},
+          {"warnings", report.warnings},
+          {"files", std::move(files)},
+          {"seconds",
+           {{"read", report.read_seconds},
+            {"prepare", report.prepare_seconds},
+            {"calibrate", report.calibrate_seconds},
+            {"search", report.search_seconds},
+            {"write", report.write_seconds},
+            {"total", report.total_seconds}}}};
+}
+
+}  // namespace
+
+void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* command = app.add_subcommand("quantize", "Turn a trained model and sample data into INT8 models");
+  command->footer(
+      "Example:\n  amct quantize model.onnx --data val/ --labels val/labels.txt --preprocess imagenet --out out/model\n");
+  auto arguments = std::make_shared<Arguments>();
+  QuantizeRequest& request = arguments->request;
+  command->add_option("model", request.model, "the model file")->required();
+  arguments->data.add_to(*command);
+  command->add_option("--out", request.out_prefix, "prefix of the output files; missing folders are created")->required();
+  command->add_option("--labels", request.labels, "labels of the data: accuracy before and after is measured on all of it");
+  command->add_option("--config", request.config, "a plan to start from (PREFIX_plan.json of an earlier run, edited)");
+  command->add_option("--skip", request.skip, "layers that stay float")->delimiter(',');
+  command->add_option("--emit", arguments->emit, "files to write: fake, deploy, qdq (default: all)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"fake", "deploy", "qdq"}));
+  command->add_option("--calibrate-weights", arguments->calibrate_weights,
+                      "weights while activations are observed: quantized (as AMCT does) or float")
+      ->check(CLI::IsMember({"quantized", "float"}));
+  command->add_flag("--check", request.check, "verify the graph and its numbers after every pass");
+  command->callback([arguments, &global] {
+    QuantizeRequest job = arguments->request;
+    job.data = arguments->data.data;
+    job.data_options = arguments->data.options();
+    job.samples = arguments->data.samples.value_or(job.samples);
+    job.workers = global.worker_count();
+    job.emit = parse_emit(arguments->emit);
+    if (!arguments->calibrate_weights.empty()) {
+      job.calibrate_with_quantized_weights = arguments->calibrate_weights == "quantized";
+    }
+    const QuantizeReport report = quantize(job);
+    if (global.json) {
+      print_json(to_json(report));
+    } else {
+      print(to_summary(report));
+    }
+  });
+}
+
+}  // namespace amct

@@ -1,0 +1,38 @@
+// Two models on the same samples, output by output and layer by layer: where a compressed network departs from its
+// original.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/source.h"
+#include "ir/graph.h"
+
+namespace amct {
+
+struct ValueComparison {
+  std::string name;  // output or layer key
+  std::string op;    // of a layer
+  double sqnr_db = 0;
+  double cosine = 0;
+  double largest_difference = 0;
+};
+
+struct Comparison {
+  int64_t samples = 0;
+  std::vector<ValueComparison> outputs;
+  std::vector<ValueComparison> layers;  // worst first
+  double logit_sqnr_db = 0;             // of output 0, softmax undone, each sample's mean removed
+  double same_class_percent = 0;        // samples whose top class stays the same
+};
+
+// `original` and `compressed` take the same inputs. Layers are matched by key; in a quantized graph the result of a layer
+// is what leaves its dequantization. Throws Error(kInput) when the models do not fit together.
+Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const Graph> compressed,
+                   const DataSource& source, int64_t samples, int workers);
+
+// True if the graph holds quantization already (deploy, fake-quant or QDQ): such a graph is not fused again.
+bool is_quantized(const Graph& graph);
+
+}  // namespace amct

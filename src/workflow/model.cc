@@ -1,0 +1,35 @@
+#include "workflow/model.h"
+
+#include "frontends/onnx/load_onnx.h"
+#include "ops/infer.h"
+#include "passes/quantize/attach_quant_offset.h"
+
+namespace amct {
+
+Graph load_model(const std::filesystem::path& path) {
+  Graph graph = load_onnx(path);
+  attach_quant_offset(graph);
+  return graph;
+}
+
+PipelineReport prepare(Graph& graph, bool fuse, const PipelineOptions& options) {
+  PipelineReport report = run_passes(graph, simplify_passes(), options);
+  if (!fuse) return report;
+  PipelineReport fused = run_passes(graph, fusion_passes(), options);
+  report.passes.insert(report.passes.end(), fused.passes.begin(), fused.passes.end());
+  PipelineReport tidied = run_passes(graph, simplify_passes(), options);
+  report.passes.insert(report.passes.end(), tidied.passes.begin(), tidied.passes.end());
+  report.nodes_after = graph.node_count();
+  return report;
+}
+
+std::vector<InputSpec> input_specs(const Graph& graph) {
+  std::vector<InputSpec> specs;
+  for (const ValueId id : graph.inputs()) {
+    const Value& input = graph.value(id);
+    specs.push_back({input.name, input.type.dtype, input.type.shape.dims()});
+  }
+  return specs;
+}
+
+}  // namespace amct

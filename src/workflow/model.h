@@ -1,0 +1,24 @@
+// Reading a model of any format and bringing it into the form that the verbs work on.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/source.h"
+#include "ir/graph.h"
+#include "passes/pass.h"
+
+namespace amct {
+
+// Reads a model; the format is told by content. Deploy models become executable (quantization offsets reach the integer
+// layers). Throws Error(kInput) for anything that is not a model.
+Graph load_model(const std::filesystem::path& path);
+
+// Simplifies and fuses in place: what every compression starts from. `fuse` false only simplifies.
+PipelineReport prepare(Graph& graph, bool fuse = true, const PipelineOptions& options = {});
+
+// The graph's inputs as data must fit them.
+std::vector<InputSpec> input_specs(const Graph& graph);
+
+}  // namespace amct

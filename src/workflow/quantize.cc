@@ -1,0 +1,175 @@
+#include "workflow/quantize.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "base/files.h"
+#include "export/onnx/write_onnx.h"
+#include "passes/quantize/apply_ascend.h"
+#include "passes/quantize/apply_qdq.h"
+#include "passes/quantize/ascend_to_fake_quant.h"
+#include "passes/quantize/plan_layers.h"
+#include "recipe/plan_json.h"
+#include "recipe/quant_json.h"
+#include "recipe/record_file.h"
+#include "workflow/calibrate.h"
+#include "workflow/compare.h"
+#include "workflow/inspect.h"
+#include "workflow/model.h"
+
+namespace amct {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kComparedSamples = 64;  // enough for a stable SQNR; more would cost more than calibrating
+constexpr size_t kWeakestLayers = 3;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::string_view suffix) {
+  return prefix.string() + std::string(suffix);
+}
+
+Plan make_plan(const Graph& graph, const QuantizeRequest& request) {
+  PlanOptions options;
+  options.skip = request.skip;
+  Plan plan = plan_layers(graph, options);
+  if (!request.config.empty()) apply_settings(read_plan(request.config), request.config, plan);
+  if (request.calibrate_with_quantized_weights) {
+    plan.calibrate_with_quantized_weights = *request.calibrate_with_quantized_weights;
+  }
+  plan.model = request.model.filename().string();
+  return plan;
+}
+
+void describe_model(const ModelFacts& facts, QuantizeReport& report) {
+  report.model = facts.path;
+  report.opset = facts.opset;
+  report.bytes = facts.file_bytes;
+  report.parameters = facts.parameters;
+  report.macs = facts.macs;
+}
+
+void describe_plan(const Plan& plan, QuantizeReport& report) {
+  for (const LayerPlan& layer : plan.layers) {
+    ++report.layers;
+    if (layer.quantize) {
+      ++report.quantized;
+    } else {
+      report.kept_float.emplace_back(layer.name, layer.reason);
+    }
+  }
+  report.warnings = plan.warnings;
+}
+
+void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
+  report.nodes_before = passes.nodes_before;
+  report.nodes_after = passes.nodes_after;
+  for (const auto& [name, pass] : passes.passes) {
+    const auto at = std::find_if(report.simplifications.begin(), report.simplifications.end(),
+                                 [&](const auto& item) { return item.first == name; });
+    if (at == report.simplifications.end()) {
+      report.simplifications.emplace_back(name, pass.changes);
+    } else {
+      at->second += pass.changes;
+    }
+  }
+}
+
+// The graphs to be written, made from the float graph and the filled plan.
+struct Products {
+  std::shared_ptr<const Graph> deploy, fake, qdq;
+};
+
+Products build(const Graph& graph, const Plan& plan, const QuantizeRequest& request) {
+  Products products;
+  Graph deploy = apply_ascend(graph, plan);
+  products.fake = std::make_shared<const Graph>(ascend_to_fake_quant(deploy));
+  products.deploy = std::make_shared<const Graph>(std::move(deploy));
+  if (request.emit.contains(Emit::kQdq)) {
+    products.qdq = std::make_shared<const Graph>(apply_qdq(graph, plan, qdq_target(request.qdq_target)));
+  }
+  return products;
+}
+
+void measure(std::shared_ptr<const Graph> graph, const Products& products, const DataSource& source,
+             const QuantizeRequest& request, QuantizeReport& report) {
+  const Comparison comparison = compare(graph, products.fake, source, std::min(report.samples, kComparedSamples),
+                                        request.workers);
+  report.sqnr_db = comparison.logit_sqnr_db;
+  report.same_class_percent = comparison.same_class_percent;
+  for (size_t i = 0; i < std::min(kWeakestLayers, comparison.layers.size()); ++i) {
+    report.weakest.push_back({comparison.layers[i].name, comparison.layers[i].sqnr_db});
+  }
+  if (request.labels.empty()) return;
+  const std::vector<int64_t> labels = read_labels(request.labels, source);
+  report.before = evaluate(graph, source, labels, 0, request.workers);
+  report.after = evaluate(products.fake, source, labels, 0, request.workers);
+}
+
+void write(const Products& products, const Plan& plan, const QuantizeRequest& request, QuantizeReport& report) {
+  OutputFiles files;
+  const auto add = [&](std::string_view suffix, std::string purpose) -> OutputFiles::Writer& {
+    report.files.push_back({with_suffix(request.out_prefix, suffix), 0, std::move(purpose)});
+    return files.add(report.files.back().path);
+  };
+  const auto add_model = [&](const Graph& graph, std::string_view suffix, std::string purpose) {
+    report.files.push_back({with_suffix(request.out_prefix, suffix), 0, std::move(purpose)});
+    write_onnx(graph, report.files.back().path, {}, files);
+  };
+  if (request.emit.contains(Emit::kQdq)) {
+    add_model(*products.qdq, "_qdq.onnx", qdq_target(request.qdq_target).runtime);
+  }
+  if (request.emit.contains(Emit::kFake)) {
+    add_model(*products.fake, "_fake_quant_model.onnx", "simulation, any ONNX runtime");
+  }
+  if (request.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
+  add("_record.txt", "factors, as AMCT writes them").write(record_text(plan));
+  add("_quant.json", "inserted operators, original to quantized layers").write(quant_json(*products.deploy, plan));
+  add("_plan.json", "what was done to each layer; edit and pass with --config").write(plan_text(plan));
+  files.commit();
+  for (OutputFile& file : report.files) file.bytes = std::filesystem::file_size(file.path);
+}
+
+}  // namespace
+
+QuantizeReport quantize(const QuantizeRequest& request) {
+  QuantizeReport report;
+  const auto start = Clock::now();
+  Graph graph = load_model(request.model);
+  if (is_quantized(graph)) {
+    throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
+                "give the float model");
+  }
+  describe_model(inspect(graph), report);
+  report.read_seconds = seconds_since(start);
+
+  const auto prepare_start = Clock::now();
+  describe_passes(prepare(graph, true, {.check = request.check}), report);
+  Plan plan = make_plan(graph, request);
+  if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, qdq_target(request.qdq_target));
+  const auto source = open_data(request.data, input_specs(graph), request.data_options);
+  report.prepare_seconds = seconds_since(prepare_start);
+
+  const CalibrationTimes times = calibrate(graph, plan, *source, request.samples, request.workers);
+  report.samples = times.samples;
+  report.calibrate_seconds = times.run_seconds;
+  report.search_seconds = times.search_seconds;
+  describe_plan(plan, report);
+
+  const auto write_start = Clock::now();
+  const Products products = build(graph, plan, request);
+  report.write_seconds = seconds_since(write_start);
+  measure(std::make_shared<const Graph>(std::move(graph)), products, *source, request, report);
+  const auto files_start = Clock::now();
+  write(products, plan, request, report);
+  report.write_seconds += seconds_since(files_start);
+  report.total_seconds = seconds_since(start);
+  return report;
+}
+
+}  // namespace amct

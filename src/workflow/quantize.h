@@ -1,0 +1,70 @@
+// The verb `quantize`: a trained network and some samples in, INT8 files and a report out.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "data/source.h"
+#include "plan/plan.h"
+#include "workflow/evaluate.h"
+
+namespace amct {
+
+enum class Emit { kFake, kDeploy, kQdq };
+
+struct QuantizeRequest {
+  std::filesystem::path model;
+  std::filesystem::path data;
+  std::filesystem::path out_prefix;
+  std::filesystem::path labels;  // empty = no accuracy
+  std::filesystem::path config;  // plan to start from; empty = defaults
+  DataOptions data_options;
+  int64_t samples = 64;
+  int workers = 1;
+  std::vector<std::string> skip;
+  std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
+  std::string qdq_target = "onnxruntime";
+  std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
+  bool check = false;                                    // verify every pass
+};
+
+struct OutputFile {
+  std::filesystem::path path;
+  uint64_t bytes = 0;
+  std::string purpose;  // "ONNX Runtime (CPU)"
+};
+
+struct LayerSqnr {
+  std::string layer;
+  double sqnr_db = 0;
+};
+
+struct QuantizeReport {
+  std::string model;
+  int64_t opset = 0, parameters = 0, macs = 0;
+  uint64_t bytes = 0;
+  size_t nodes_before = 0, nodes_after = 0;
+  std::vector<std::pair<std::string, int>> simplifications;  // pass -> changes
+  int64_t samples = 0;
+  double read_seconds = 0, prepare_seconds = 0, calibrate_seconds = 0, search_seconds = 0, write_seconds = 0,
+         total_seconds = 0;
+  size_t layers = 0, quantized = 0;
+  std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
+  std::optional<Accuracy> before, after;
+  double sqnr_db = 0;             // of the logits, fake-quant against float
+  double same_class_percent = 0;
+  std::vector<LayerSqnr> weakest;
+  std::vector<std::string> warnings;
+  std::vector<OutputFile> files;
+};
+
+// Writes nothing unless everything succeeded. Throws Error.
+QuantizeReport quantize(const QuantizeRequest& request);
+
+std::string to_summary(const QuantizeReport& report);  // what the program prints when it is done
+
+}  // namespace amct

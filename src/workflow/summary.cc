@@ -1,0 +1,77 @@
+// The summary that `amct quantize` prints: one line a stage, in the order of the work.
+#include <fmt/format.h>
+
+#include <map>
+
+#include "workflow/inspect.h"
+#include "workflow/quantize.h"
+
+namespace amct {
+namespace {
+
+std::string simplified_line(const QuantizeReport& report) {
+  std::string text = fmt::format("simplified {} -> {} nodes", report.nodes_before, report.nodes_after);
+  const char* separator = ": ";
+  for (const auto& [pass, changes] : report.simplifications) {
+    text += fmt::format("{}{} {}", separator, changes, pass);
+    separator = ", ";
+  }
+  return text + "\n";
+}
+
+// "28 of 29 layers to INT8; fc stays float: …": layers that share a reason share a clause.
+std::string quantized_line(const QuantizeReport& report) {
+  std::string text = fmt::format("quantized  {} of {} layers to INT8", report.quantized, report.layers);
+  std::map<std::string, std::vector<std::string>> by_reason;
+  for (const auto& [layer, reason] : report.kept_float) by_reason[reason].push_back(layer);
+  for (const auto& [reason, layers] : by_reason) {
+    text += layers.size() <= 2
+                ? fmt::format("; {} {} float: {}", fmt::join(layers, ", "), layers.size() == 1 ? "stays" : "stay", reason)
+                : fmt::format("; {} layers stay float: {}", layers.size(), reason);
+  }
+  return text + "\n";
+}
+
+std::string accuracy_line(const QuantizeReport& report) {
+  std::string text = "accuracy   ";
+  if (report.before && report.after) {
+    text += fmt::format("top-1 {:.1f} -> {:.1f} ({:+.1f}), top-5 {:.1f} -> {:.1f} on {} samples, ", report.before->top1,
+                        report.after->top1, report.after->top1 - report.before->top1, report.before->top5,
+                        report.after->top5, report.after->samples);
+  }
+  text += fmt::format("SQNR {:.1f} dB, same class {:.1f} %", report.sqnr_db, report.same_class_percent);
+  const char* separator = "; weakest: ";
+  for (const LayerSqnr& layer : report.weakest) {
+    text += fmt::format("{}{} ({:.1f} dB)", separator, layer.layer, layer.sqnr_db);
+    separator = ", ";
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string to_summary(const QuantizeReport& report) {
+  std::string text = fmt::format("read       {}  opset {}, {}, {} parameters, {} MACs\n", report.model, report.opset,
+                                 human_bytes(report.bytes), human_count(report.parameters), human_count(report.macs));
+  text += simplified_line(report);
+  text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
+                      report.calibrate_seconds, report.search_seconds);
+  text += quantized_line(report);
+  text += accuracy_line(report);
+  for (const std::string& warning : report.warnings) text += fmt::format("warning    {}\n", warning);
+  const char* label = "wrote";
+  size_t width = 0;
+  for (const OutputFile& file : report.files) width = std::max(width, file.path.string().size());
+  std::string qdq;
+  for (const OutputFile& file : report.files) {
+    const std::string path = file.path.string();
+    text += fmt::format("{:<10} {:<{}}  {:>8}  {}\n", label, path, width, human_bytes(file.bytes), file.purpose);
+    if (qdq.empty() && path.ends_with(".onnx")) qdq = path;
+    label = "";
+  }
+  if (!qdq.empty()) text += fmt::format("next       amct compare {} {} --data DIR\n", report.model, qdq);
+  text += fmt::format("total      {:.2f} s\n", report.total_seconds);
+  return text;
+}
+
+}  // namespace amct
