@@ -1,0 +1,77 @@
+"""The networks and images that the whole-run benchmarks use, preprocessed independently of amct (with Pillow)."""
+
+import dataclasses
+import os
+import pathlib
+import tarfile
+import tempfile
+
+import numpy as np
+from PIL import Image
+
+ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", pathlib.Path(__file__).resolve().parents[2] / "shared/assets"))
+
+
+@dataclasses.dataclass
+class Network:
+    name: str
+    file: str
+    preprocess: str  # as amct's --preprocess says it
+    logits: str  # the value before the final softmax, or the output
+
+    @property
+    def path(self):
+        return ASSETS / "onnx" / self.file
+
+    def pixels(self, image):
+        """One image file as the network's input, without the batch axis."""
+        picture = Image.open(image).convert("RGB")
+        if self.preprocess.startswith("imagenet"):
+            left, top = (picture.width - 224) // 2, (picture.height - 224) // 2
+            picture = picture.crop((left, top, left + 224, top + 224))
+        x = np.asarray(picture, dtype=np.float32)
+        if self.preprocess == "imagenet-tf":
+            x = x / 127.5 - 1
+        else:
+            x = x / 255
+            if self.preprocess == "imagenet":
+                x = (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+        return np.ascontiguousarray(x.transpose(2, 0, 1))
+
+
+NETWORKS = [
+    Network("mobilenet_v1_025", "mobilenet_v1_025.onnx", "imagenet-tf", "softmax"),
+    Network("mobilenet_v2", "mobilenet_v2.onnx", "imagenet", "logits"),
+    Network("resnet8", "resnet8_cifar10.onnx", "cifar", "logits"),
+]
+
+
+def imagenet_images():
+    """Files and classes of the 300 photographs, in byte-wise order of the names."""
+    folder = ASSETS / "datasets/imagenet300"
+    pairs = [line.split() for line in (folder / "labels.txt").read_text().splitlines() if line.strip()]
+    return [(folder / name, int(label)) for name, label in sorted(pairs)]
+
+
+def cifar_images(work):
+    """64 training images for calibration and 500 held-back test images, unpacked below `work`."""
+    classes = None
+    result = []
+    for archive, part, per_class in (("train50k", "train", 7), ("test_even5k", "test", 50)):
+        target = pathlib.Path(work) / part
+        if not target.exists():
+            with tarfile.open(ASSETS / f"datasets/cifar10/{archive}.tar.gz") as tar:
+                members = [m for m in tar.getmembers() if m.isfile()]
+                classes = sorted({m.name.split("/")[1] for m in members})
+                target.mkdir(parents=True)
+                for name in classes:
+                    chosen = sorted(m.name for m in members if m.name.split("/")[1] == name)[:per_class]
+                    for index, member in enumerate(chosen):
+                        data = tar.extractfile(member).read()
+                        (target / f"{index:03d}_{classes.index(name)}.jpg").write_bytes(data)
+        result.append([(p, int(p.stem.split("_")[1])) for p in sorted(target.iterdir())])
+    return result[0][:64], result[1]
+
+
+def work_folder():
+    return pathlib.Path(tempfile.mkdtemp(prefix="amct-bench-"))
