@@ -1,0 +1,89 @@
+"""What the command-line tests share: a small network, data for it, and a way to run the program."""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+AMCT = os.environ["AMCT_PROGRAM"]
+ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", "../shared/assets"))
+SEED = int(os.environ.get("AMCT_SEED", "20240917"))
+
+
+def small_network(path, *, batch="N", opset=13, scale=1.0, weights=None):
+    """Convolution, batch norm, ReLU, depthwise, residual Add, global pooling, Gemm, Softmax on 3x12x10 images, 7 classes."""
+    rng = np.random.default_rng(SEED)
+    constants = {
+        "conv1.weight": rng.normal(0, 0.4 * scale, (9, 3, 3, 3)),
+        "bn1.scale": rng.uniform(0.5, 1.5, 9),
+        "bn1.bias": rng.normal(0, 0.2, 9),
+        "bn1.mean": rng.normal(0, 0.2, 9),
+        "bn1.var": rng.uniform(0.5, 2, 9),
+        "dw.weight": rng.normal(0, 0.4, (9, 1, 3, 3)),
+        "dw.bias": rng.normal(0, 0.1, 9),
+        "pw.weight": rng.normal(0, 0.4, (9, 9, 1, 1)),
+        "fc.weight": rng.normal(0, 0.5, (7, 9)),
+        "fc.bias": rng.normal(0, 0.1, 7),
+    }
+    constants.update(weights or {})
+    nodes = [
+        helper.make_node("Conv", ["x", "conv1.weight"], ["c1"], "conv1", pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("BatchNormalization", ["c1", "bn1.scale", "bn1.bias", "bn1.mean", "bn1.var"], ["b1"], "bn1"),
+        helper.make_node("Relu", ["b1"], ["r1"], "relu1"),
+        helper.make_node("Conv", ["r1", "dw.weight", "dw.bias"], ["d1"], "dw", pads=[1, 1, 1, 1], group=9),
+        helper.make_node("Relu", ["d1"], ["r2"], "relu2"),
+        helper.make_node("Conv", ["r2", "pw.weight"], ["p1"], "pw"),
+        helper.make_node("Add", ["p1", "r1"], ["a1"], "add"),
+        helper.make_node("GlobalAveragePool", ["a1"], ["g1"], "gap"),
+        helper.make_node("Flatten", ["g1"], ["f1"], "flatten"),
+        helper.make_node("Gemm", ["f1", "fc.weight", "fc.bias"], ["logits"], "fc", transB=1),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], "softmax", axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "small", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 12, 10])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [batch, 7])],
+        [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.save(model, str(path))
+    return model
+
+
+class CommandTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.work = pathlib.Path(folder.name)
+        self.model = self.work / "small.onnx"
+        small_network(self.model)
+        self.data = self.work / "data.npy"
+        self.samples = np.random.default_rng(SEED + 1).normal(0, 1, (20, 3, 12, 10)).astype(np.float32)
+        np.save(self.data, self.samples)
+
+    def run_amct(self, *arguments, code=0, **options):
+        result = subprocess.run([AMCT, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+        self.assertEqual(result.returncode, code, f"amct {arguments}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def run_json(self, *arguments):
+        return json.loads(self.run_amct(*arguments, "--json").stdout)
+
+    def quantize(self, *extra, out="out/small", code=0):
+        prefix = self.work / out
+        self.run_amct("quantize", self.model, "--data", self.data, "--out", prefix, *extra, code=code)
+        return prefix
+
+    def fails(self, *arguments, code=1, says=()):
+        """One line on standard error that holds every text of `says`; nothing else is left behind."""
+        result = self.run_amct(*arguments, code=code)
+        lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        self.assertEqual(len(lines), 1, result.stderr)
+        for text in says:
+            self.assertIn(text, lines[0])
+        self.assertEqual(result.stdout, "")
+        return lines[0]
