@@ -45,15 +45,17 @@ void parse_shape(const std::string& text, DataOptions& options) {
 int GlobalOptions::worker_count() const { return threads > 0 ? threads : static_cast<int>(usable_cores()); }
 
 void DataArguments::add_to(CLI::App& command, bool data_required) {
-  auto* option = command.add_option("--data", data,
-                                    "images (JPEG, PNG), .npy, .npz, .bin, idx or TensorProto files: a folder or one file");
+  auto* option = command.add_option(
+      "--data", data, "images (JPEG, PNG), .npy, .npz, .bin, idx or TensorProto files: a folder or one file");
   if (data_required) option->required();
   command.add_option("--preprocess", preprocess,
                      "imagenet, imagenet-tf, cifar, mnist, unit, or resize=256,crop=224,mean=…,std=…,color=rgb|bgr,"
                      "layout=nchw|nhwc,filter=antialias|area|nearest");
   command.add_option("--input-shape", input_shapes, "shape of .bin files: name:1,3,224,224 (several: separated by ;)")
       ->delimiter(';');
-  command.add_option("--data-types", data_types, "element types of .bin files: float32, uint8, … (several: separated by ;)")
+  command
+      .add_option("--data-types", data_types,
+                  "element types of .bin files: float32, uint8, … (several: separated by ;)")
       ->delimiter(';');
   command.add_option("--samples", samples, "use the first N samples, in byte-wise order of the file names")
       ->check(CLI::PositiveNumber);

@@ -50,7 +50,8 @@ complete -o filenames -F _amct amct
 
 void add_completion_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("completion", "Print a completion script for a shell");
-  command->footer("Example:\n  source <(amct completion bash)      zsh: autoload -U bashcompinit; bashcompinit first\n");
+  command->footer(
+      "Example:\n  source <(amct completion bash)      zsh: autoload -U bashcompinit; bashcompinit first\n");
   auto shell = std::make_shared<std::string>("bash");
   command->add_option("shell", *shell, "bash or zsh")->check(CLI::IsMember({"bash", "zsh"}))->capture_default_str();
   command->callback([shell, &app] {

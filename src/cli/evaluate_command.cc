@@ -22,20 +22,19 @@ struct Arguments {
 
 void add_evaluate_command(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand("evaluate", "Measure the accuracy of a classifier on labelled data");
-  command->footer(
-      "Example:\n  amct evaluate model.onnx --data val/ --labels val/labels.txt --preprocess imagenet\n");
+  command->footer("Example:\n  amct evaluate model.onnx --data val/ --labels val/labels.txt --preprocess imagenet\n");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("model", arguments->model, "the model file")->required();
   arguments->data.add_to(*command);
-  command->add_option("--labels", arguments->labels, "file with one 'name class' pair a line, or .npy or idx")->required();
+  command->add_option("--labels", arguments->labels, "file with one 'name class' pair a line, or .npy or idx")
+      ->required();
   command->callback([arguments, &global] {
     Graph graph = load_model(arguments->model);
     if (!is_quantized(graph)) prepare(graph);
     const auto source = open_data(arguments->data.data, input_specs(graph), arguments->data.options());
     const std::vector<int64_t> labels = read_labels(arguments->labels, *source);
-    const Accuracy accuracy =
-        evaluate(std::make_shared<const Graph>(std::move(graph)), *source, labels,
-                 arguments->data.samples.value_or(0), global.worker_count());
+    const Accuracy accuracy = evaluate(std::make_shared<const Graph>(std::move(graph)), *source, labels,
+                                       arguments->data.samples.value_or(0), global.worker_count());
     if (global.json) {
       print_json({{"model", arguments->model.string()},
                   {"top1", accuracy.top1},

@@ -37,15 +37,9 @@ nlohmann::ordered_json to_json(const ModelFacts& facts) {
                       {"quantizable", layer.quantizable},
                       {"reason", layer.reason}});
   }
-  return {{"model", facts.path},
-          {"format", facts.format},
-          {"opset", facts.opset},
-          {"bytes", facts.file_bytes},
-          {"parameters", facts.parameters},
-          {"macs", facts.macs},
-          {"inputs", ports(facts.inputs)},
-          {"outputs", ports(facts.outputs)},
-          {"operators", facts.operators},
+  return {{"model", facts.path},           {"format", facts.format},          {"opset", facts.opset},
+          {"bytes", facts.file_bytes},     {"parameters", facts.parameters},  {"macs", facts.macs},
+          {"inputs", ports(facts.inputs)}, {"outputs", ports(facts.outputs)}, {"operators", facts.operators},
           {"layers", std::move(layers)}};
 }
 

@@ -15,7 +15,8 @@ void add_passes_command(CLI::App& app, const GlobalOptions& global) {
   command->callback([&global] {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     std::string text;
-    for (const auto& [stage, passes] : {std::pair{"simplify", &simplify_passes()}, std::pair{"fuse", &fusion_passes()}}) {
+    for (const auto& [stage, passes] :
+         {std::pair{"simplify", &simplify_passes()}, std::pair{"fuse", &fusion_passes()}}) {
       for (const PassInfo& pass : *passes) {
         list.push_back({{"name", pass.name}, {"stage", stage}, {"summary", pass.summary}});
         text += fmt::format("{:<9} {:<32} {}\n", stage, pass.name, pass.summary);

@@ -75,20 +75,24 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
 void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand("quantize", "Turn a trained model and sample data into INT8 models");
   command->footer(
-      "Example:\n  amct quantize model.onnx --data val/ --labels val/labels.txt --preprocess imagenet --out out/model\n");
+      "Example:\n  amct quantize model.onnx --data val/ --labels val/labels.txt --preprocess imagenet --out "
+      "out/model\n");
   auto arguments = std::make_shared<Arguments>();
   QuantizeRequest& request = arguments->request;
   command->add_option("model", request.model, "the model file")->required();
   arguments->data.add_to(*command);
-  command->add_option("--out", request.out_prefix, "prefix of the output files; missing folders are created")->required();
-  command->add_option("--labels", request.labels, "labels of the data: accuracy before and after is measured on all of it");
+  command->add_option("--out", request.out_prefix, "prefix of the output files; missing folders are created")
+      ->required();
+  command->add_option("--labels", request.labels,
+                      "labels of the data: accuracy before and after is measured on all of it");
   command->add_option("--config", request.config, "a plan to start from (PREFIX_plan.json of an earlier run, edited)");
   command->add_option("--skip", request.skip, "layers that stay float")->delimiter(',');
   command->add_option("--emit", arguments->emit, "files to write: fake, deploy, qdq (default: all)")
       ->delimiter(',')
       ->check(CLI::IsMember({"fake", "deploy", "qdq"}));
-  command->add_option("--calibrate-weights", arguments->calibrate_weights,
-                      "weights while activations are observed: quantized (as AMCT does) or float")
+  command
+      ->add_option("--calibrate-weights", arguments->calibrate_weights,
+                   "weights while activations are observed: quantized (as AMCT does) or float")
       ->check(CLI::IsMember({"quantized", "float"}));
   command->add_flag("--check", request.check, "verify the graph and its numbers after every pass");
   command->callback([arguments, &global] {

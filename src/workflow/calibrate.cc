@@ -9,7 +9,7 @@
 
 #include "base/thread_pool.h"
 #include "exec/observer.h"
-#include "passes/quantize/choose_factor.h"
+#include "passes/quantize/clip_search.h"
 #include "passes/quantize/fake_quantized_weights.h"
 #include "workflow/sample_run.h"
 
@@ -109,7 +109,7 @@ void choose_factors(const Graph& graph, Plan& plan, const std::vector<Observed>&
       const Distribution distribution = observers[i]->finish();
       const RangeLimits limits = range_limits(graph, tensor.value);
       for (const auto& [user, activation] : tensor.users) {
-        const ChosenFactor chosen = choose_factor(distribution, *activation, limits);
+        const FactorChoice chosen = choose_factor(distribution, *activation, limits);
         activation->factor = chosen.factor;
         if (!chosen.warning.empty()) warnings[i].push_back(fmt::format("{}: {}", user, chosen.warning));
       }

@@ -20,8 +20,8 @@ struct CalibrationTimes {
 };
 
 // `graph` is the prepared float graph that the plan was made for. Weight scales are filled as well. Warnings (constant
-// activations, fewer samples than asked) are added to the plan. Throws Error(kNumeric) naming the layer whose activation
-// or weight holds NaN or infinity.
+// activations, fewer samples than asked) are added to the plan. Throws Error(kNumeric) naming the layer whose
+// activation or weight holds NaN or infinity.
 CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& source, int64_t samples, int workers);
 
 }  // namespace amct

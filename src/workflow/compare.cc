@@ -30,7 +30,8 @@ ValueId layer_result(const Graph& graph, const std::string& layer) {
 // The layer's node, or the addition of its bias where the quantized graph dequantizes behind that.
 ValueId original_result(const Graph& original, NodeId layer, const Graph& compressed, ValueId result) {
   const Node* dequant = compressed.producer(result);
-  const Node* before = dequant != nullptr && !dequant->inputs.empty() ? compressed.producer(dequant->inputs[0]) : nullptr;
+  const Node* before =
+      dequant != nullptr && !dequant->inputs.empty() ? compressed.producer(dequant->inputs[0]) : nullptr;
   if (before != nullptr && before->name != original.node(layer).name) {
     const NodeId addition = original.find_node(before->name);
     if (addition.valid() && original.node(addition).op == "add") return original.node(addition).output();

@@ -27,8 +27,8 @@ struct Comparison {
   double same_class_percent = 0;        // samples whose top class stays the same
 };
 
-// `original` and `compressed` take the same inputs. Layers are matched by key; in a quantized graph the result of a layer
-// is what leaves its dequantization. Throws Error(kInput) when the models do not fit together.
+// `original` and `compressed` take the same inputs. Layers are matched by key; in a quantized graph the result of a
+// layer is what leaves its dequantization. Throws Error(kInput) when the models do not fit together.
 Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const Graph> compressed,
                    const DataSource& source, int64_t samples, int workers);
 

@@ -27,11 +27,11 @@ Accuracy evaluate(std::shared_ptr<const Graph> graph, const DataSource& source, 
   const auto start = std::chrono::steady_clock::now();
   const ValueId output = graph->outputs().at(0);
   const auto program = compile_for_samples(graph, source, {.threads = 1});
-  const auto count = static_cast<size_t>(
-      samples > 0 ? std::min<int64_t>(samples, static_cast<int64_t>(source.size())) : static_cast<int64_t>(source.size()));
+  const auto count = static_cast<size_t>(samples > 0 ? std::min<int64_t>(samples, static_cast<int64_t>(source.size()))
+                                                     : static_cast<int64_t>(source.size()));
   std::vector<size_t> ranks(count);
-  run_samples({program}, source, {.workers = workers, .samples = static_cast<int64_t>(count), .label = "evaluating"}, {},
-              [&](const SampleRun& run) {
+  run_samples({program}, source, {.workers = workers, .samples = static_cast<int64_t>(count), .label = "evaluating"},
+              {}, [&](const SampleRun& run) {
                 for (size_t row = 0; row < run.valid; ++row) {
                   const size_t sample = run.first_sample + row;
                   const std::vector<float> scores = row_of(run.runners[0]->value(output), row, run.rows);

@@ -16,9 +16,9 @@ struct LayerFacts {
   std::string foreign_type;  // the operator as the file calls it
   std::string output;        // type and shape of the first output
   int64_t parameters = 0;
-  int64_t macs = 0;          // of one sample; 0 if the shape is not known
+  int64_t macs = 0;  // of one sample; 0 if the shape is not known
   bool quantizable = false;
-  std::string reason;        // why not
+  std::string reason;  // why not
 };
 
 struct ModelFacts {
@@ -29,13 +29,13 @@ struct ModelFacts {
   int64_t macs = 0;
   std::vector<std::pair<std::string, TensorType>> inputs, outputs;
   std::vector<LayerFacts> layers;
-  std::map<std::string, int> operators;         // foreign type -> number of nodes
-  std::map<std::string, std::string> opaque;    // operators that cannot be run -> why
+  std::map<std::string, int> operators;       // foreign type -> number of nodes
+  std::map<std::string, std::string> opaque;  // operators that cannot be run -> why
 };
 
 ModelFacts inspect(const Graph& graph);
 
-std::string human_count(int64_t count);    // "470 k", "41 M"
-std::string human_bytes(uint64_t bytes);   // "1.9 MB"
+std::string human_count(int64_t count);   // "470 k", "41 M"
+std::string human_bytes(uint64_t bytes);  // "1.9 MB"
 
 }  // namespace amct

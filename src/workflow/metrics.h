@@ -23,7 +23,7 @@ class Agreement {
   // top classes are compared.
   void add_logits(size_t sample, std::span<const float> original, std::span<const float> compressed);
 
-  double sqnr_db() const;            // +inf when equal
+  double sqnr_db() const;  // +inf when equal
   double cosine() const;
   double same_class_percent() const;  // share of samples whose top class stays the same (add_logits only)
   double largest_difference() const;

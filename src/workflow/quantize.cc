@@ -35,7 +35,7 @@ std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::stri
 }
 
 Plan make_plan(const Graph& graph, const QuantizeRequest& request) {
-  PlanOptions options;
+  QuantizeOptions options;
   options.skip = request.skip;
   Plan plan = plan_layers(graph, options);
   if (!request.config.empty()) apply_settings(read_plan(request.config), request.config, plan);
@@ -98,8 +98,8 @@ Products build(const Graph& graph, const Plan& plan, const QuantizeRequest& requ
 
 void measure(std::shared_ptr<const Graph> graph, const Products& products, const DataSource& source,
              const QuantizeRequest& request, QuantizeReport& report) {
-  const Comparison comparison = compare(graph, products.fake, source, std::min(report.samples, kComparedSamples),
-                                        request.workers);
+  const Comparison comparison =
+      compare(graph, products.fake, source, std::min(report.samples, kComparedSamples), request.workers);
   report.sqnr_db = comparison.logit_sqnr_db;
   report.same_class_percent = comparison.same_class_percent;
   for (size_t i = 0; i < std::min(kWeakestLayers, comparison.layers.size()); ++i) {
@@ -119,7 +119,7 @@ void write(const Products& products, const Plan& plan, const QuantizeRequest& re
   };
   const auto add_model = [&](const Graph& graph, std::string_view suffix, std::string purpose) {
     report.files.push_back({with_suffix(request.out_prefix, suffix), 0, std::move(purpose)});
-    write_onnx(graph, report.files.back().path, {}, files);
+    write_onnx(graph, files, report.files.back().path, {.overridable_constants = false});
   };
   if (request.emit.contains(Emit::kQdq)) {
     add_model(*products.qdq, "_qdq.onnx", qdq_target(request.qdq_target).runtime);

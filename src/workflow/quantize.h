@@ -55,7 +55,7 @@ struct QuantizeReport {
   size_t layers = 0, quantized = 0;
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
-  double sqnr_db = 0;             // of the logits, fake-quant against float
+  double sqnr_db = 0;  // of the logits, fake-quant against float
   double same_class_percent = 0;
   std::vector<LayerSqnr> weakest;
   std::vector<std::string> warnings;

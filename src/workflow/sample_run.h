@@ -1,5 +1,5 @@
-// Runs compiled programs over many samples, in parallel over samples: one single-threaded program per worker, each on its
-// own sample, fed by readers that decode ahead. Memory does not grow with the number of samples, and what a sample
+// Runs compiled programs over many samples, in parallel over samples: one single-threaded program per worker, each on
+// its own sample, fed by readers that decode ahead. Memory does not grow with the number of samples, and what a sample
 // computes does not depend on which worker runs it.
 #pragma once
 
@@ -15,16 +15,16 @@ namespace amct {
 
 struct SampleRunOptions {
   int workers = 1;
-  int64_t samples = 0;            // the first N of the source
-  std::string_view label;         // of the progress bar; empty = none
+  int64_t samples = 0;     // the first N of the source
+  std::string_view label;  // of the progress bar; empty = none
 };
 
 // What the callbacks are told about one run.
 struct SampleRun {
   size_t worker = 0;
   size_t first_sample = 0;
-  size_t valid = 1;               // samples in this run; fewer than `rows` in the last run of a model with a fixed batch
-  size_t rows = 1;                // batch of the program
+  size_t valid = 1;  // samples in this run; fewer than `rows` in the last run of a model with a fixed batch
+  size_t rows = 1;   // batch of the program
   std::vector<const Runner*> runners;  // one per program, already run
 };
 
@@ -37,8 +37,8 @@ using AfterRun = std::function<void(const SampleRun&)>;
 std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> graph, const DataSource& source,
                                                    CompileOptions options);
 
-// Runs all programs (which take the same inputs) on every sample. Callbacks are called from worker threads, `after` once
-// per run; distinct workers call at the same time.
+// Runs all programs (which take the same inputs) on every sample. Callbacks are called from worker threads, `after`
+// once per run; distinct workers call at the same time.
 void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, const DataSource& source,
                  const SampleRunOptions& options, const ObserveRun& observe, const AfterRun& after);
 

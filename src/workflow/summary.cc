@@ -25,9 +25,9 @@ std::string quantized_line(const QuantizeReport& report) {
   std::map<std::string, std::vector<std::string>> by_reason;
   for (const auto& [layer, reason] : report.kept_float) by_reason[reason].push_back(layer);
   for (const auto& [reason, layers] : by_reason) {
-    text += layers.size() <= 2
-                ? fmt::format("; {} {} float: {}", fmt::join(layers, ", "), layers.size() == 1 ? "stays" : "stay", reason)
-                : fmt::format("; {} layers stay float: {}", layers.size(), reason);
+    text += layers.size() <= 2 ? fmt::format("; {} {} float: {}", fmt::join(layers, ", "),
+                                             layers.size() == 1 ? "stays" : "stay", reason)
+                               : fmt::format("; {} layers stay float: {}", layers.size(), reason);
   }
   return text + "\n";
 }

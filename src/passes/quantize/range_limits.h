@@ -1,0 +1,16 @@
+// The range that the quantized grid of a value must not leave.
+//
+// Behind a Clip with constant bounds nothing lies outside them, and a runtime drops the Clip in favour of the
+// quantizer's own saturation only if the quantizer cannot produce anything outside either (ONNX Runtime otherwise keeps
+// the convolution before it in float).
+#pragma once
+
+#include "ir/graph.h"
+#include "passes/quantize/clip_search.h"
+
+namespace amct {
+
+// Unlimited unless the value comes from a clip whose bounds are constant (or absent).
+RangeLimits range_limits(const Graph& graph, ValueId value);
+
+}  // namespace amct
