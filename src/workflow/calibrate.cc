@@ -10,7 +10,9 @@
 #include "base/thread_pool.h"
 #include "exec/observer.h"
 #include "passes/quantize/clip_search.h"
-#include "passes/quantize/fake_quantized_weights.h"
+#include "passes/quantize/fake_quantize_weights.h"
+#include "passes/quantize/range_limits.h"
+#include "passes/quantize/weight_scales.h"
 #include "workflow/sample_run.h"
 
 namespace amct {

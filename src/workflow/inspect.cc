@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "ops/op_row.h"
-#include "passes/quantize/plan_layers.h"
 
 namespace amct {
 namespace {
@@ -47,6 +46,25 @@ int64_t parameters_of(const Graph& graph, const Node& node) {
     if (input == nullptr || input->role != Role::kShape) count += constant->size();
   }
   return count;
+}
+
+// Why the node is no layer that can be quantized; empty if it is one.
+std::string why_not_quantizable(const Graph& graph, const Node& node) {
+  if (node.is_opaque()) {
+    return node.attrs.get<std::string>("onnx.reason", "the operator is not known: it is kept as it is");
+  }
+  const QuantRule& rule = node.row->quant;
+  switch (rule.kind()) {
+    case QuantRule::Kind::kCompute: {
+      const QuantCheck check = rule.compute_rule().check;
+      return check != nullptr ? check(graph, node) : std::string();
+    }
+    case QuantRule::Kind::kPassThrough: return "passes values on, in whatever form they come";
+    case QuantRule::Kind::kSameScaleAll: return "joins values, in whatever form they come";
+    case QuantRule::Kind::kFixedRange: return "not a layer that multiplies with weights";
+    case QuantRule::Kind::kKeepFloat: return rule.reason();
+  }
+  return {};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "export/onnx/write_onnx.h"
 #include "passes/quantize/apply_ascend.h"
 #include "passes/quantize/apply_qdq.h"
+#include "passes/quantize/qdq_places.h"
 #include "passes/quantize/ascend_to_fake_quant.h"
 #include "passes/quantize/plan_layers.h"
 #include "recipe/plan_json.h"
@@ -44,6 +45,15 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request) {
   }
   plan.model = request.model.filename().string();
   return plan;
+}
+
+// Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default.
+void add_tensors(const Graph& graph, Plan& plan, const QuantizeRequest& request) {
+  for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target(request.qdq_target)})) {
+    const bool known = std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                                   [&](const TensorPlan& item) { return item.tensor == tensor; });
+    if (!known) plan.tensors.push_back({tensor, ActivationPlan{}});
+  }
 }
 
 void describe_model(const ModelFacts& facts, QuantizeReport& report) {
@@ -129,7 +139,7 @@ void write(const Products& products, const Plan& plan, const QuantizeRequest& re
   }
   if (request.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
   add("_record.txt", "factors, as AMCT writes them").write(record_text(plan));
-  add("_quant.json", "inserted operators, original to quantized layers").write(quant_json(*products.deploy, plan));
+  add("_quant.json", "inserted operators, original to quantized layers").write(print_quant_json(*products.deploy, plan));
   add("_plan.json", "what was done to each layer; edit and pass with --config").write(plan_text(plan));
   files.commit();
   for (OutputFile& file : report.files) file.bytes = std::filesystem::file_size(file.path);
@@ -151,7 +161,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   const auto prepare_start = Clock::now();
   describe_passes(prepare(graph, true, {.check = request.check}), report);
   Plan plan = make_plan(graph, request);
-  if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, qdq_target(request.qdq_target));
+  if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, request);
   const auto source = open_data(request.data, input_specs(graph), request.data_options);
   report.prepare_seconds = seconds_since(prepare_start);
 

@@ -1,0 +1,24 @@
+#include "passes/quantize/weight_scales.h"
+
+#include <fmt/format.h>
+
+#include "ops/op_row.h"
+#include "passes/quantize/arq.h"
+
+namespace amct {
+
+void fill_weight_scales(const Graph& graph, Plan& plan) {
+  for (LayerPlan& layer : plan.layers) {
+    if (!layer.quantize || !layer.weight || !layer.weight->scales.empty()) continue;
+    const NodeId id = graph.find_node(layer.name);
+    AMCT_CHECK(id.valid(), fmt::format("the plan names layer '{}', which the graph lacks", layer.name));
+    const Node& node = graph.node(id);
+    const QuantRule::Compute& rule = node.row->quant.compute_rule();
+    const Tensor* weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
+    AMCT_CHECK(weight != nullptr, fmt::format("the weight of layer '{}' is not constant", layer.name));
+    layer.weight->scales = arq_scales(*weight, rule.channel_axis_for(graph, node), layer.weight->per_channel,
+                                      layer.weight->bits, layer.name);
+  }
+}
+
+}  // namespace amct

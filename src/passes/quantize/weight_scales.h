@@ -1,0 +1,12 @@
+// Fills the weight scales of a plan by ARQ (spec C.3): per output channel or per tensor, as each layer's plan says.
+#pragma once
+
+#include "ir/graph.h"
+#include "plan/plan.h"
+
+namespace amct {
+
+// Layers that already have scales keep them. Throws Error(kNumeric) naming the layer for NaN and infinity in its weights.
+void fill_weight_scales(const Graph& graph, Plan& plan);
+
+}  // namespace amct
