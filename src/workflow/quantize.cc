@@ -20,6 +20,7 @@
 #include "workflow/compare.h"
 #include "workflow/inspect.h"
 #include "workflow/model.h"
+#include "workflow/plan_settings.h"
 
 namespace amct {
 namespace {
@@ -39,7 +40,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request) {
   QuantizeOptions options;
   options.skip = request.skip;
   Plan plan = plan_layers(graph, options);
-  if (!request.config.empty()) apply_settings(read_plan(request.config), request.config, plan);
+  if (!request.config.empty()) apply_settings(request.config, plan);
   if (request.calibrate_with_quantized_weights) {
     plan.calibrate_with_quantized_weights = *request.calibrate_with_quantized_weights;
   }
@@ -138,9 +139,9 @@ void write(const Products& products, const Plan& plan, const QuantizeRequest& re
     add_model(*products.fake, "_fake_quant_model.onnx", "simulation, any ONNX runtime");
   }
   if (request.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
-  add("_record.txt", "factors, as AMCT writes them").write(record_text(plan));
+  add("_record.txt", "factors, as AMCT writes them").write(format_records(records_of(plan)));
   add("_quant.json", "inserted operators, original to quantized layers").write(print_quant_json(*products.deploy, plan));
-  add("_plan.json", "what was done to each layer; edit and pass with --config").write(plan_text(plan));
+  add("_plan.json", "what was done to each layer; edit and pass with --config").write(format_plan(plan));
   files.commit();
   for (OutputFile& file : report.files) file.bytes = std::filesystem::file_size(file.path);
 }
