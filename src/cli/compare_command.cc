@@ -78,7 +78,8 @@ void add_compare_command(CLI::App& app, const GlobalOptions& global) {
     const auto compressed = load(arguments->compressed);
     const auto source = open_data(arguments->data.data, input_specs(*original), arguments->data.options());
     const Comparison comparison =
-        compare(original, compressed, *source, arguments->data.samples.value_or(0), global.worker_count());
+        compare(original, compressed, *source,
+                {.samples = arguments->data.samples.value_or(0), .workers = global.worker_count()});
     if (global.json) {
       print_json({{"samples", comparison.samples},
                   {"logit_sqnr_db", decibels(comparison.logit_sqnr_db)},

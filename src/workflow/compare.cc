@@ -18,25 +18,24 @@ struct Match {
   ValueId compressed;
 };
 
-// What a layer computes, in units of the float network: behind its dequantization if it has one.
-ValueId layer_result(const Graph& graph, const std::string& layer) {
-  for (const char* suffix : {".dequant", ".fakedequant.mul", ""}) {
+// What leaves the dequantization of a layer, in units of the float network; kNoValue if it has none.
+ValueId dequantized_result(const Graph& graph, const std::string& layer) {
+  for (const char* suffix : {".dequant", ".fakedequant.mul"}) {
     const NodeId id = graph.find_node(layer + suffix);
     if (id.valid()) return graph.node(id).output();
   }
   return kNoValue;
 }
 
-// The layer's node, or the addition of its bias where the quantized graph dequantizes behind that.
-ValueId original_result(const Graph& original, NodeId layer, const Graph& compressed, ValueId result) {
-  const Node* dequant = compressed.producer(result);
-  const Node* before =
-      dequant != nullptr && !dequant->inputs.empty() ? compressed.producer(dequant->inputs[0]) : nullptr;
-  if (before != nullptr && before->name != original.node(layer).name) {
+// The value of the original that a dequantized one stands for: the layer's, or that of the addition of its bias where
+// the quantized graph dequantizes behind that.
+ValueId counterpart(const Graph& original, const Node& layer, const Graph& compressed, ValueId dequantized) {
+  const Node* before = compressed.producer(compressed.producer(dequantized)->inputs[0]);
+  if (before != nullptr && before->name != layer.name) {
     const NodeId addition = original.find_node(before->name);
     if (addition.valid() && original.node(addition).op == "add") return original.node(addition).output();
   }
-  return original.node(layer).output();
+  return layer.output();
 }
 
 std::vector<Match> match_layers(const Graph& original, const Graph& compressed) {
@@ -44,9 +43,15 @@ std::vector<Match> match_layers(const Graph& original, const Graph& compressed) 
   for (const NodeId id : original.topological_order()) {
     const Node& node = original.node(id);
     if (!node.output().valid() || !is_floating(original.value(node.output()).type.dtype)) continue;
-    const ValueId result = layer_result(compressed, node.name);
+    ValueId result = dequantized_result(compressed, node.name);
+    ValueId reference = node.output();
+    if (result.valid()) {
+      reference = counterpart(original, node, compressed, result);
+    } else if (const NodeId same = compressed.find_node(node.name); same.valid()) {
+      result = compressed.node(same).output();
+    }
     if (!result.valid() || !is_floating(compressed.value(result).type.dtype)) continue;
-    matches.push_back({node.name, node.op, original_result(original, id, compressed, result), result});
+    matches.push_back({node.name, node.op, reference, result});
   }
   return matches;
 }
@@ -72,6 +77,55 @@ void check_fit(const Graph& original, const Graph& compressed) {
   }
 }
 
+// Runs both graphs on samples and compares pairs of values; the first pair as the scores of a classifier if its op is
+// "logits".
+struct Comparer {
+  std::shared_ptr<const Graph> original, compressed;
+  const DataSource& source;
+  int workers;
+
+  std::vector<Agreement> run(const std::vector<Match>& matches, size_t samples) const {
+    CompileOptions keep_original{.threads = 1};
+    CompileOptions keep_compressed{.threads = 1};
+    for (const Match& match : matches) {
+      keep_original.keep.push_back(match.original);
+      keep_compressed.keep.push_back(match.compressed);
+    }
+    const std::vector programs{compile_for_samples(original, source, keep_original),
+                               compile_for_samples(compressed, source, keep_compressed)};
+    std::vector<Agreement> agreements(matches.size(), Agreement(samples));
+    run_samples(programs, source, {.workers = workers, .samples = static_cast<int64_t>(samples), .label = "comparing"},
+                {}, [&](const SampleRun& run) {
+                  for (size_t i = 0; i < matches.size(); ++i) add(run, matches[i], agreements[i]);
+                });
+    return agreements;
+  }
+
+  static void add(const SampleRun& run, const Match& match, Agreement& agreement) {
+    const TensorView a = run.runners[0]->value(match.original);
+    const TensorView b = run.runners[1]->value(match.compressed);
+    if (a.dims != b.dims) {
+      throw Error(ErrorCode::kInput, fmt::format("'{}' has extents {} in one model and {} in the other", match.name,
+                                                 to_string(a.dims), to_string(b.dims)));
+    }
+    std::vector<float> storage_a;
+    std::vector<float> storage_b;
+    for (size_t row = 0; row < run.valid; ++row) {
+      const auto row_a = row_of(a, row, run.rows, storage_a);
+      const auto row_b = row_of(b, row, run.rows, storage_b);
+      if (match.op == "logits") {
+        agreement.add_logits(run.first_sample + row, row_a, row_b);
+      } else {
+        agreement.add(run.first_sample + row, row_a, row_b);
+      }
+    }
+  }
+};
+
+ValueComparison summarise(const Match& match, const Agreement& agreement) {
+  return {match.name, match.op, agreement.sqnr_db(), agreement.cosine(), agreement.largest_difference()};
+}
+
 }  // namespace
 
 bool is_quantized(const Graph& graph) {
@@ -84,58 +138,28 @@ bool is_quantized(const Graph& graph) {
 }
 
 Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const Graph> compressed,
-                   const DataSource& source, int64_t samples, int workers) {
+                   const DataSource& source, const CompareOptions& options) {
   check_fit(*original, *compressed);
-  const auto count = static_cast<size_t>(samples > 0 ? std::min<int64_t>(samples, static_cast<int64_t>(source.size()))
-                                                     : static_cast<int64_t>(source.size()));
-  std::vector<Match> matches = match_layers(*original, *compressed);
+  const auto limit = [](int64_t wanted, size_t there) {
+    return wanted > 0 ? std::min(static_cast<size_t>(wanted), there) : there;
+  };
+  const size_t samples = limit(options.samples, source.size());
+  std::vector<Match> outputs{{"", "logits", logits_of(*original), logits_of(*compressed)}};
   for (size_t i = 0; i < original->outputs().size(); ++i) {
     const ValueId output = original->outputs()[i];
-    matches.push_back({original->value(output).name, "output", output, compressed->outputs()[i]});
+    outputs.push_back({original->value(output).name, "output", output, compressed->outputs()[i]});
   }
-  const Match logits{"", "", logits_of(*original), logits_of(*compressed)};
-
-  CompileOptions keep_original{.threads = 1, .keep = {logits.original}};
-  CompileOptions keep_compressed{.threads = 1, .keep = {logits.compressed}};
-  for (const Match& match : matches) {
-    keep_original.keep.push_back(match.original);
-    keep_compressed.keep.push_back(match.compressed);
-  }
-  const auto program_a = compile_for_samples(original, source, keep_original);
-  const auto program_b = compile_for_samples(compressed, source, keep_compressed);
-
-  std::vector<Agreement> agreements(matches.size(), Agreement(count));
-  Agreement scores(count);
-  const auto add = [&](const SampleRun& run, const Match& match, Agreement& agreement, bool as_logits) {
-    const TensorView a = run.runners[0]->value(match.original);
-    const TensorView b = run.runners[1]->value(match.compressed);
-    if (a.dims != b.dims) return;
-    for (size_t row = 0; row < run.valid; ++row) {
-      const std::vector<float> row_a = row_of(a, row, run.rows);
-      const std::vector<float> row_b = row_of(b, row, run.rows);
-      if (as_logits) {
-        agreement.add_logits(run.first_sample + row, row_a, row_b);
-      } else {
-        agreement.add(run.first_sample + row, row_a, row_b);
-      }
-    }
-  };
-  run_samples({program_a, program_b}, source,
-              {.workers = workers, .samples = static_cast<int64_t>(count), .label = "comparing"}, {},
-              [&](const SampleRun& run) {
-                for (size_t i = 0; i < matches.size(); ++i) add(run, matches[i], agreements[i], false);
-                add(run, logits, scores, true);
-              });
-
+  Comparer comparer{original, compressed, source, options.workers};
   Comparison result;
-  result.samples = static_cast<int64_t>(count);
-  result.logit_sqnr_db = scores.sqnr_db();
-  result.same_class_percent = scores.same_class_percent();
-  for (size_t i = 0; i < matches.size(); ++i) {
-    const ValueComparison value{matches[i].name, matches[i].op, agreements[i].sqnr_db(), agreements[i].cosine(),
-                                agreements[i].largest_difference()};
-    (matches[i].op == "output" ? result.outputs : result.layers).push_back(value);
-  }
+  result.samples = static_cast<int64_t>(samples);
+  const std::vector<Agreement> agreements = comparer.run(outputs, samples);
+  result.logit_sqnr_db = agreements[0].sqnr_db();
+  result.same_class_percent = agreements[0].same_class_percent();
+  for (size_t i = 1; i < outputs.size(); ++i) result.outputs.push_back(summarise(outputs[i], agreements[i]));
+
+  const std::vector<Match> layers = match_layers(*original, *compressed);
+  const std::vector<Agreement> by_layer = comparer.run(layers, limit(options.layer_samples, samples));
+  for (size_t i = 0; i < layers.size(); ++i) result.layers.push_back(summarise(layers[i], by_layer[i]));
   std::stable_sort(result.layers.begin(), result.layers.end(),
                    [](const ValueComparison& a, const ValueComparison& b) { return a.sqnr_db < b.sqnr_db; });
   return result;

@@ -27,10 +27,16 @@ struct Comparison {
   double same_class_percent = 0;        // samples whose top class stays the same
 };
 
+struct CompareOptions {
+  int64_t samples = 0;        // the first N; 0 = all
+  int64_t layer_samples = 0;  // of those, how many are compared layer by layer, which is slower; 0 = all
+  int workers = 1;
+};
+
 // `original` and `compressed` take the same inputs. Layers are matched by key; in a quantized graph the result of a
 // layer is what leaves its dequantization. Throws Error(kInput) when the models do not fit together.
 Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const Graph> compressed,
-                   const DataSource& source, int64_t samples, int workers);
+                   const DataSource& source, const CompareOptions& options);
 
 // True if the graph holds quantization already (deploy, fake-quant or QDQ): such a graph is not fused again.
 bool is_quantized(const Graph& graph);

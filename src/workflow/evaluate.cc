@@ -34,7 +34,8 @@ Accuracy evaluate(std::shared_ptr<const Graph> graph, const DataSource& source, 
               {}, [&](const SampleRun& run) {
                 for (size_t row = 0; row < run.valid; ++row) {
                   const size_t sample = run.first_sample + row;
-                  const std::vector<float> scores = row_of(run.runners[0]->value(output), row, run.rows);
+                  std::vector<float> storage;
+                  const auto scores = row_of(run.runners[0]->value(output), row, run.rows, storage);
                   const int64_t label = labels.at(sample);
                   if (label < 0 || label >= static_cast<int64_t>(scores.size())) {
                     throw Error(ErrorCode::kInput,

@@ -37,8 +37,8 @@ class Agreement {
   std::vector<Sums> sums_;
 };
 
-// One sample's row of a batched output, converted to float.
-std::vector<float> row_of(const TensorView& view, size_t row, size_t rows);
+// One sample's row of a batched output as floats: the memory itself if it holds floats, else converted into `storage`.
+std::span<const float> row_of(const TensorView& view, size_t row, size_t rows, std::vector<float>& storage);
 
 size_t top_class(std::span<const float> scores);  // the first of equal ones
 

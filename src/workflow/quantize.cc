@@ -10,9 +10,9 @@
 #include "export/onnx/write_onnx.h"
 #include "passes/quantize/apply_ascend.h"
 #include "passes/quantize/apply_qdq.h"
-#include "passes/quantize/qdq_places.h"
 #include "passes/quantize/ascend_to_fake_quant.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/quantize/qdq_places.h"
 #include "recipe/plan_json.h"
 #include "recipe/quant_json.h"
 #include "recipe/record_file.h"
@@ -28,6 +28,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kComparedSamples = 64;  // enough for a stable SQNR; more would cost more than calibrating
+constexpr int64_t kLayerSamples = 8;      // to rank layers
 constexpr size_t kWeakestLayers = 3;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -109,8 +110,10 @@ Products build(const Graph& graph, const Plan& plan, const QuantizeRequest& requ
 
 void measure(std::shared_ptr<const Graph> graph, const Products& products, const DataSource& source,
              const QuantizeRequest& request, QuantizeReport& report) {
-  const Comparison comparison =
-      compare(graph, products.fake, source, std::min(report.samples, kComparedSamples), request.workers);
+  const Comparison comparison = compare(graph, products.fake, source,
+                                        {.samples = std::min(report.samples, kComparedSamples),
+                                         .layer_samples = kLayerSamples,
+                                         .workers = request.workers});
   report.sqnr_db = comparison.logit_sqnr_db;
   report.same_class_percent = comparison.same_class_percent;
   for (size_t i = 0; i < std::min(kWeakestLayers, comparison.layers.size()); ++i) {
@@ -140,7 +143,8 @@ void write(const Products& products, const Plan& plan, const QuantizeRequest& re
   }
   if (request.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
   add("_record.txt", "factors, as AMCT writes them").write(format_records(records_of(plan)));
-  add("_quant.json", "inserted operators, original to quantized layers").write(print_quant_json(*products.deploy, plan));
+  add("_quant.json", "inserted operators, original to quantized layers")
+      .write(print_quant_json(*products.deploy, plan));
   add("_plan.json", "what was done to each layer; edit and pass with --config").write(format_plan(plan));
   files.commit();
   for (OutputFile& file : report.files) file.bytes = std::filesystem::file_size(file.path);
