@@ -5,6 +5,8 @@
 // ONNX's number of the type. 8-bit floats, complex numbers and strings cannot be cast.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ops/elementwise.h"
 #include "ops/onnx_types.h"
 
@@ -44,25 +46,28 @@ To cast_element(From x) {
   }
 }
 
-// Elements of 4 bits keep their low 4 bits, sign-extended.
-void wrap_to_4_bits(const MutableView& view) {
-  if (view.dtype == DType::kInt4) {
-    for (int8_t& x : std::span(view.as<int8_t>(), static_cast<size_t>(view.size()))) {
-      x = static_cast<int8_t>(static_cast<int8_t>(x * 16) / 16);
-    }
-  } else if (view.dtype == DType::kUInt4) {
-    for (uint8_t& x : std::span(view.as<uint8_t>(), static_cast<size_t>(view.size()))) x &= 0xf;
+// To elements of 4 bits: floats stop at the ends of the range, integers keep their low 4 bits, sign-extended.
+template <typename To>
+To cast_to_4_bits(auto x) {
+  if constexpr (std::is_floating_point_v<decltype(x)>) {
+    const double low = std::is_signed_v<To> ? -8 : 0;
+    return static_cast<To>(std::clamp<double>(x == x ? x : 0, low, low + 15));
+  } else {
+    const auto bits = static_cast<To>(static_cast<uint64_t>(x) & 0xf);
+    return std::is_signed_v<To> && bits > 7 ? static_cast<To>(bits - 16) : bits;
   }
 }
 
 void run_cast(RunContext& c) {
-  const MutableView& out = c.output(0);
+  const bool to_4_bits = bit_width(c.output(0).dtype) == 4;
   visit_numeric(c.input(0).dtype, [&]<typename From>(Tag<From>) {
-    visit_numeric(out.dtype, [&]<typename To>(Tag<To>) {
+    visit_numeric(c.output(0).dtype, [&]<typename To>(Tag<To>) {
+      if constexpr (std::is_same_v<To, int8_t> || std::is_same_v<To, uint8_t>) {
+        if (to_4_bits) return map_elements<From, To>(c, [](Compute<From> x) { return cast_to_4_bits<To>(x); });
+      }
       map_elements<From, To>(c, [](Compute<From> x) { return cast_element<To>(x); });
     });
   });
-  wrap_to_4_bits(out);
 }
 
 void import_cast(ImportContext& c) {

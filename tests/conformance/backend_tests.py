@@ -16,7 +16,16 @@ from support.assets import assets_or_exit
 
 HERE = pathlib.Path(__file__).parent
 # Cases whose stored data is wrong, with the reason.
-WRONG_DATA = {}
+BFLOAT16 = "its bfloat16 data is stored as uint16"
+WRONG_DATA = {
+    "node/test_cast_BFLOAT16_to_FLOAT": BFLOAT16,
+    "node/test_cast_FLOAT_to_BFLOAT16": BFLOAT16,
+    "node/test_castlike_BFLOAT16_to_FLOAT": BFLOAT16,
+    "node/test_castlike_BFLOAT16_to_FLOAT_expanded": BFLOAT16,
+    "node/test_castlike_FLOAT_to_BFLOAT16": BFLOAT16,
+    "node/test_castlike_FLOAT_to_BFLOAT16_expanded": BFLOAT16,
+    "node/test_identity_opt": "its data is an optional sequence, no tensor",
+}
 
 
 def parse(output):

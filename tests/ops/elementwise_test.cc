@@ -149,6 +149,8 @@ TEST(Elementwise, CastsTruncateAndWrap) {
   EXPECT_EQ(run_op("cast", {row<float>({0, -0.0f, kNan, 0.1f})}, to(9))[0].to_int64s(),
             (std::vector<int64_t>{0, 0, 1, 1}));
   EXPECT_EQ(run_op("cast", {row<int32_t>({7, 8, -9})}, to(22))[0].to_int64s(), (std::vector<int64_t>{7, -8, 7}));
+  EXPECT_EQ(run_op("cast", {row<float>({7.9f, 8, -9, kNan})}, to(22))[0].to_int64s(),
+            (std::vector<int64_t>{7, 7, -8, 0}));
   EXPECT_THROW(run_op("cast", {row<float>({0})}, to(99)), Error);
 }
 
