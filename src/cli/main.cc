@@ -2,8 +2,11 @@
 // (0 done, 1 user error, 2 unsupported, 3 internal).
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -23,12 +26,49 @@ int report(const amct::Error& error) {
   return amct::exit_code(error.code());
 }
 
+// "there is no command 'quantise'; did you mean 'quantize'?"
+std::string missing_command(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining();
+  const auto word = std::find_if(rest.begin(), rest.end(), [](const std::string& text) { return text[0] != '-'; });
+  if (word == rest.end()) return "no command is given; 'amct --help' lists them";
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
+  const std::string near = amct::closest(*word, names);
+  return fmt::format("there is no command '{}'; {}", *word,
+                     near.empty() ? "'amct --help' lists them" : fmt::format("did you mean '{}'?", near));
+}
+
+// "'amct quantize' has no option '--dat'; did you mean '--data'?", "" unless an option is unknown.
+std::string unknown_option(const CLI::App& app, const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* owner : {&app, &command}) {
+    for (const CLI::Option* option : owner->get_options()) names.push_back(option->get_name());
+  }
+  for (std::string word : app.remaining(true)) {
+    if (!word.starts_with("--")) continue;
+    word.resize(std::min(word.find('='), word.size()));
+    const std::string near = amct::closest(word, names);
+    return fmt::format("'amct {0}' has no option '{1}'; {2}", command.get_name(), word,
+                       near.empty() ? fmt::format("see 'amct {} --help'", command.get_name())
+                                    : fmt::format("did you mean '{}'?", near));
+  }
+  return {};
+}
+
 // A message of CLI11 on one line, with what to do.
 int report(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
   std::string command = "amct";
   for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-  std::string message = error.what();
+  std::string message = app.get_subcommands().empty() ? "" : unknown_option(app, *app.get_subcommands().front());
+  if (app.get_subcommands().empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    message = missing_command(app);
+  }
+  if (!message.empty()) {
+    say_error(message);
+    return 1;
+  }
+  message = error.what();
   for (char& c : message) {
     if (c == '\n') c = ' ';
   }

@@ -147,10 +147,10 @@ std::optional<Dims> fit_row(const Dims& row, const InputSpec& input) {
 std::unique_ptr<InputData> make_image_data(std::vector<DataFile> files, const InputSpec& input,
                                            const std::optional<PreprocessSpec>& preprocess) {
   if (!preprocess) {
-    throw Error(ErrorCode::kConfig,
-                fmt::format("images need --preprocess: how are they made into input '{}'?", input.name),
+    throw Error(ErrorCode::kConfig, fmt::format("it is not said how images become input '{}'", input.name),
                 {.file = files.front().path.string()},
-                "presets are imagenet, imagenet-tf, cifar, mnist, unit; use the one that the model was trained with");
+                "add --preprocess imagenet, imagenet-tf, cifar, mnist or unit: what the model was trained with "
+                "(docs/formats/data.md)");
   }
   return std::make_unique<ImageData>(std::move(files), input, *preprocess);
 }

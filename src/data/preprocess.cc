@@ -129,8 +129,8 @@ void set(PreprocessSpec& spec, std::string_view key, std::string_view value) {
         {{"antialias", Spec::Filter::kAntialias}, {"area", Spec::Filter::kArea}, {"nearest", Spec::Filter::kNearest}});
   } else {
     const std::string near = closest(key, kKeys);
-    throw bad(fmt::format("'{}' is not known", key),
-              near.empty() ? fmt::format("keys are {}", fmt::join(kKeys, ", ")) : fmt::format("did you mean {}", near));
+    throw bad(fmt::format("'{}' is not known", key), near.empty() ? fmt::format("keys are {}", fmt::join(kKeys, ", "))
+                                                                  : fmt::format("did you mean '{}'?", near));
   }
 }
 
@@ -155,7 +155,7 @@ PreprocessSpec parse_preprocess(std::string_view text) {
       const std::string near = closest(parts[i], kPresets);
       throw bad(fmt::format("'{}' is not a preset{}", parts[i], i == 0 ? "" : " in the first place, nor key=value"),
                 near.empty() ? fmt::format("presets are {}", fmt::join(kPresets, ", "))
-                             : fmt::format("did you mean {}", near));
+                             : fmt::format("did you mean '{}'?", near));
     }
     spec = *known;
   }

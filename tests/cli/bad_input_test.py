@@ -82,7 +82,11 @@ class BadInput(CommandTest):
 
     def test_faulty_command_lines(self):
         self.fails("quantize", self.model, "--out", self.out(), says=["--data", "--help"])
-        self.fails("quantise", self.model, says=["--help"])
+        self.fails(says=["command", "amct --help"])
+        self.fails("quantise", self.model, says=["'quantise'", "'quantize'"])
+        self.fails("frobnicate", self.model, says=["'frobnicate'", "amct --help"])
+        self.quantize_fails("--skp", "conv1", says=["'--skp'", "'--skip'"])
+        self.fails("inspect", self.model, "--colour=red", says=["'--colour'", "amct inspect --help"])
         self.fails("quantize", self.model, "--data", self.data, "--out", self.out(), "--samples", "0", says=["--samples"])
         self.quantize_fails("--skip", "conv2", says=["conv2", "conv1"])
         self.quantize_fails("--preprocess", "imagnet", says=["imagnet", "imagenet"])

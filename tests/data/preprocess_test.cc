@@ -61,7 +61,7 @@ TEST(Preprocess, FaultsSayWhatHelps) {
     return "no error";
   };
   EXPECT_NE(message("imagnet").find("imagenet"), std::string::npos);
-  EXPECT_NE(message("resise=3").find("did you mean resize"), std::string::npos);
+  EXPECT_NE(message("resise=3").find("did you mean 'resize'?"), std::string::npos);
   for (const char* text : {"", "unit,imagenet", "crop=224,unit", "resize=0", "resize=-3", "crop=1x2x3",
                            "crop=", "mean=a", "mean=1/2", "mean=nan", "std=0", "std=1/-1/1", "color=red", "layout=hwc",
                            "filter=bicubic", "resize=99999999", "mnist,mean=1/2/3", "resize=2.5"}) {

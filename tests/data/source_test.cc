@@ -101,7 +101,7 @@ TEST_F(SourceTest, ImagesThatDoNotFitSayWhatHelps) {
   for (const char* word : {"'x'", "[3, 32, 32]", "2 x 3", "a.png", "crop=32"}) {
     EXPECT_NE(wrong.find(word), std::string::npos) << wrong;
   }
-  EXPECT_NE(fault("d", {input({1, 3, 32, 32})}).find("presets are"), std::string::npos);
+  EXPECT_NE(fault("d", {input({1, 3, 32, 32})}).find("add --preprocess imagenet"), std::string::npos);
   EXPECT_NE(fault("d", {input({1, 3, 2, 3})}, "crop=9").find("resize=9"), std::string::npos);
   EXPECT_NE(fault("d", {input({1, 4, 2, 2})}, "unit").find("4 channels"), std::string::npos);
   EXPECT_NE(fault("d", {input({1, 3, 2, 3}, DType::kUInt8)}, "unit").find("uint8"), std::string::npos);

@@ -51,8 +51,9 @@ Graph load(const std::shared_ptr<const MappedFile>& file) {
 
 Graph load_onnx(const std::filesystem::path& path) {
   const Where where{.model = path.string()};
+  const auto file = MappedFile::open(path);
   try {
-    return load(MappedFile::open(path));
+    return load(file);
   } catch (const Error& error) {
     throw error.with(where);
   } catch (const std::bad_alloc&) {
