@@ -79,6 +79,14 @@ DataOptions DataArguments::options() const {
   return result;
 }
 
+std::string DataArguments::as_typed() const {
+  std::string text = "--data " + data.string();
+  if (!preprocess.empty()) text += " --preprocess " + preprocess;
+  for (const std::string& shape : input_shapes) text += fmt::format(" --input-shape \"{}\"", shape);
+  for (const std::string& type : data_types) text += " --data-types " + type;
+  return text;
+}
+
 void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 void print_json(const nlohmann::ordered_json& object) { print(object.dump(2) + "\n"); }

@@ -35,6 +35,7 @@ struct DataArguments {
 
   void add_to(CLI::App& command, bool data_required = true);
   DataOptions options() const;  // throws Error(kConfig)
+  std::string as_typed() const;  // "--data DIR --preprocess imagenet": the same data for another command
 };
 
 // Each adds one subcommand whose callback does the work.

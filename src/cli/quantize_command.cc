@@ -105,7 +105,8 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
     if (!arguments->calibrate_weights.empty()) {
       job.calibrate_with_quantized_weights = arguments->calibrate_weights == "quantized";
     }
-    const QuantizeReport report = quantize(job);
+    QuantizeReport report = quantize(job);
+    report.data_arguments = arguments->data.as_typed();
     if (global.json) {
       print_json(to_json(report));
     } else {

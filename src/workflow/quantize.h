@@ -45,6 +45,7 @@ struct LayerSqnr {
 
 struct QuantizeReport {
   std::string model;
+  std::string data_arguments = "--data DIR";  // how to read the same data again, for the command to type next
   int64_t opset = 0, parameters = 0, macs = 0;
   uint64_t bytes = 0;
   size_t nodes_before = 0, nodes_after = 0;
