@@ -46,6 +46,13 @@ struct Session::Impl {
 };
 
 Session::Session(std::shared_ptr<const Graph> graph, CompileOptions options) : impl_(std::make_unique<Impl>()) {
+  for (const ValueId id : graph->inputs()) {
+    if (graph->value(id).type.dtype != DType::kUndefined) continue;
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("input '{}' is no tensor; sequences, maps and optionals are not computed with",
+                            graph->value(id).name),
+                {.model = graph->info.path});
+  }
   impl_->graph = std::move(graph);
   impl_->options = std::move(options);
 }
@@ -66,7 +73,7 @@ void Session::Impl::check(const std::vector<Tensor>& inputs) const {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Value& declared = graph->value(graph->inputs()[i]);
     const Shape& shape = declared.type.shape;
-    bool fits = declared.type.dtype == DType::kUndefined || declared.type.dtype == inputs[i].dtype();
+    bool fits = declared.type.dtype == inputs[i].dtype();
     if (shape.ranked()) {
       fits = fits && shape.rank() == inputs[i].rank();
       for (size_t axis = 0; fits && axis < shape.rank(); ++axis) {

@@ -112,8 +112,7 @@ std::vector<Sample> dropout_samples() {
   std::vector<Sample> samples = float_samples(-2, 2);
   const SampleInput ratio = fixed(Tensor::scalar(0.25f));
   samples.push_back({.name = "ratio", .inputs = {random_input({2, 5, 3}), ratio}});
-  samples.push_back(skip_in_onnx_runtime({.name = "mask", .inputs = {random_input({2, 5, 3}), ratio}, .outputs = 2},
-                                         "before opset 12 its mask of nothing dropped is all false"));
+  samples.push_back({.name = "mask", .inputs = {random_input({2, 5, 3}), ratio}, .outputs = 2});
   samples.push_back({.name = "mode", .inputs = {random_input({2, 5, 3}), ratio, fixed(truth_value(false))}});
   return samples;
 }
