@@ -16,6 +16,7 @@ struct Arguments {
   DataArguments data;
   std::vector<std::string> emit;
   std::string calibrate_weights;
+  bool keep_bias = false;
 };
 
 std::set<Emit> parse_emit(const std::vector<std::string>& names) {
@@ -94,6 +95,9 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       ->add_option("--calibrate-weights", arguments->calibrate_weights,
                    "weights while activations are observed: quantized (as AMCT does) or float")
       ->check(CLI::IsMember({"quantized", "float"}));
+  command->add_flag(
+      "--no-bias-correction", arguments->keep_bias,
+      "leave the biases as they are (AMCT's way); by default the mean error of rounded weights is taken off");
   command->add_flag("--check", request.check, "verify the graph and its numbers after every pass");
   command->callback([arguments, &global] {
     QuantizeRequest job = arguments->request;
@@ -105,6 +109,7 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
     if (!arguments->calibrate_weights.empty()) {
       job.calibrate_with_quantized_weights = arguments->calibrate_weights == "quantized";
     }
+    if (arguments->keep_bias) job.correct_bias = false;
     QuantizeReport report = quantize(job);
     report.data_arguments = arguments->data.as_typed();
     if (global.json) {

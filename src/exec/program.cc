@@ -36,6 +36,15 @@ const Graph& Program::graph() const { return *compiled_->graph; }
 Reach Program::reach(ValueId id) const { return compiled_->needed.reach[id.index]; }
 const TensorType& Program::type(ValueId id) const { return compiled_->types.types[id.index]; }
 
+Layout Program::observed_layout(ValueId id) const {
+  for (const CompiledStep& step : compiled_->steps) {
+    for (const auto& [observed, place] : step.observed) {
+      if (observed == id) return place.dims.size() >= 3 ? step.info.layout : Layout::kPlain;
+    }
+  }
+  return Layout::kPlain;  // graph inputs
+}
+
 bool Program::complete() const {
   for (const ValueId id : compiled_->wanted) {
     if (reach(id) != Reach::kComputed) return false;

@@ -61,6 +61,7 @@ class Program {
   Reach reach(ValueId id) const;
   bool complete() const;                     // every output, kept and observed value is computed
   const TensorType& type(ValueId id) const;  // concrete
+  Layout observed_layout(ValueId id) const;  // memory order of the view that the observer gets
 
  private:
   friend class Runner;

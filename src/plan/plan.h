@@ -51,6 +51,7 @@ struct LayerPlan {
   std::string reason;  // why not, if not quantized; a clause without a full stop
   ActivationPlan activation;
   std::optional<WeightPlan> weight;  // absent for layers without a weight
+  std::vector<float> bias_correction;  // added to the bias, per output channel; filled by calibration
 };
 
 // Factors of values that some target quantizes besides layer inputs (outputs, both sides of Add and Concat).
@@ -66,6 +67,7 @@ struct Plan {
   int64_t samples = 0;              // calibration samples that the factors come from
   std::string isa;                  // instruction set they were computed with
   bool calibrate_with_quantized_weights = true;
+  bool correct_bias = true;  // take the mean error of the rounded weights off the biases
   std::vector<std::string> warnings;
 
   const LayerPlan* find(const std::string& layer) const;

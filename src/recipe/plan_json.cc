@@ -68,6 +68,9 @@ std::string format_layer(const LayerPlan& layer) {
         "}}",
         layer.weight->bits, yes_no(layer.weight->per_channel), fmt::join(layer.weight->scales, ", "));
   }
+  if (!layer.bias_correction.empty()) {
+    text += fmt::format(",\n      \"bias_correction\": [{}]", fmt::join(layer.bias_correction, ", "));
+  }
   return text + "\n    }";
 }
 
@@ -174,6 +177,13 @@ LayerPlan read_layer(Document& document, const JsonNode& node) {
     layer.activation = read_activation(document, *activation, owner);
   }
   if (const JsonNode* weight = fields.find("weight")) layer.weight = read_weight(document, *weight, owner);
+  for (const JsonNode& item : fields.items("bias_correction")) {
+    const auto value = static_cast<float>(item.number);
+    if (item.kind != JsonNode::Kind::kNumber || !std::isfinite(value)) {
+      fields.fault(item, fmt::format("a bias correction of {} is no number", fields.what()));
+    }
+    layer.bias_correction.push_back(value);
+  }
   return layer;
 }
 
@@ -199,6 +209,7 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
   if (plan.samples < 0) fields.fault("samples of the plan must not be negative");
   fields.read("isa", plan.isa);
   fields.read("calibrate_with_quantized_weights", plan.calibrate_with_quantized_weights);
+  fields.read("correct_bias", plan.correct_bias);
   std::set<std::string> names, tensors;
   for (const JsonNode& item : fields.items("layers")) {
     plan.layers.push_back(read_layer(document, item));
@@ -230,9 +241,10 @@ std::string format_plan(const Plan& plan) {
   for (const std::string& warning : plan.warnings) warnings.push_back("    " + quote(warning));
   return fmt::format(
       "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
-      "  \"calibrate_with_quantized_weights\": {},\n  \"layers\": {},\n  \"tensors\": {},\n  \"warnings\": {}\n}}\n",
+      "  \"calibrate_with_quantized_weights\": {},\n  \"correct_bias\": {},\n  \"layers\": {},\n  \"tensors\": {},\n  "
+      "\"warnings\": {}\n}}\n",
       quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
-      format_list(layers), format_list(tensors), format_list(warnings));
+      yes_no(plan.correct_bias), format_list(layers), format_list(tensors), format_list(warnings));
 }
 
 PlanFile parse_plan(std::string_view text, const std::string& file) {

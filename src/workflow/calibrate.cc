@@ -8,7 +8,9 @@
 #include <optional>
 
 #include "base/thread_pool.h"
+#include "exec/channel_sums.h"
 #include "exec/observer.h"
+#include "passes/quantize/bias_correction.h"
 #include "passes/quantize/clip_search.h"
 #include "passes/quantize/fake_quantize_weights.h"
 #include "passes/quantize/range_limits.h"
@@ -28,22 +30,25 @@ struct Observed {
   std::string name;
   std::vector<std::pair<std::string, ActivationPlan*>> users;  // layer or tensor name, for messages
   size_t tail_capacity = 0;
+  size_t channel_axis = 0;  // memory axis of the channels whose means are wanted; 0 = none
 };
 
-void add_user(std::vector<Observed>& tensors, const Graph& graph, const std::string& tensor, const std::string& user,
-              ActivationPlan& plan) {
-  if (plan.fixed) return;
+Observed& add_user(std::vector<Observed>& tensors, const Graph& graph, const std::string& tensor,
+                   const std::string& user, ActivationPlan& plan) {
   const ValueId id = graph.find_value(tensor);
   AMCT_CHECK(id.valid(), fmt::format("the plan names tensor '{}', which the graph lacks", tensor));
   auto at = std::find_if(tensors.begin(), tensors.end(), [&](const Observed& o) { return o.value == id; });
-  if (at == tensors.end()) at = tensors.insert(tensors.end(), Observed{id, tensor, {}, 0});
-  at->users.emplace_back(user, &plan);
+  if (at == tensors.end()) at = tensors.insert(tensors.end(), Observed{id, tensor, {}});
+  if (!plan.fixed) at->users.emplace_back(user, &plan);
+  return *at;
 }
 
 std::vector<Observed> tensors_of(const Graph& graph, Plan& plan) {
   std::vector<Observed> tensors;
   for (LayerPlan& layer : plan.layers) {
-    if (layer.quantize) add_user(tensors, graph, layer.tensor, layer.name, layer.activation);
+    if (!layer.quantize) continue;
+    Observed& tensor = add_user(tensors, graph, layer.tensor, layer.name, layer.activation);
+    if (plan.correct_bias && layer.weight) tensor.channel_axis = input_channel_axis(graph, layer);
   }
   for (TensorPlan& tensor : plan.tensors) add_user(tensors, graph, tensor.tensor, tensor.tensor, tensor.activation);
   return tensors;
@@ -68,13 +73,23 @@ TensorView valid_part(const TensorView& view, const SampleRun& run) {
   return part;
 }
 
-using Observers = std::vector<std::unique_ptr<Observer>>;  // by tensor
+// What one worker knows of one tensor.
+struct Statistics {
+  explicit Statistics(size_t tail_capacity) : observer(tail_capacity) {}
+  Observer observer;
+  ChannelSums channels;
+};
+using Observers = std::vector<std::unique_ptr<Statistics>>;  // by tensor
 
 Observers observe_samples(const std::shared_ptr<const Program>& program, std::vector<Observed>& tensors,
                           const DataSource& source, int64_t samples, int workers) {
   std::unordered_map<ValueId, size_t> index;
   for (size_t i = 0; i < tensors.size(); ++i) {
     index[tensors[i].value] = i;
+    if (tensors[i].channel_axis > 0) {
+      const size_t rank = program->type(tensors[i].value).shape.rank();
+      tensors[i].channel_axis = memory_axis(tensors[i].channel_axis, rank, program->observed_layout(tensors[i].value));
+    }
     const auto elements = program->type(tensors[i].value).shape.element_count().value_or(1);
     tensors[i].tail_capacity = tail_capacity(tensors[i], static_cast<uint64_t>(elements * samples));
   }
@@ -84,8 +99,10 @@ Observers observe_samples(const std::shared_ptr<const Program>& program, std::ve
                 Observers& observers = by_worker[run.worker];
                 if (observers.empty()) observers.resize(tensors.size());
                 const size_t i = index.at(id);
-                if (observers[i] == nullptr) observers[i] = std::make_unique<Observer>(tensors[i].tail_capacity);
-                observers[i]->observe(valid_part(view, run));
+                if (observers[i] == nullptr) observers[i] = std::make_unique<Statistics>(tensors[i].tail_capacity);
+                const TensorView valid = valid_part(view, run);
+                observers[i]->observer.observe(valid);
+                if (tensors[i].channel_axis > 0) observers[i]->channels.add(valid, tensors[i].channel_axis);
               },
               {});
   Observers merged(tensors.size());
@@ -94,7 +111,8 @@ Observers observe_samples(const std::shared_ptr<const Program>& program, std::ve
       if (merged[i] == nullptr) {
         merged[i] = std::move(observers[i]);
       } else if (observers[i] != nullptr) {
-        merged[i]->merge(*observers[i]);
+        merged[i]->observer.merge(observers[i]->observer);
+        merged[i]->channels.merge(observers[i]->channels);
         observers[i].reset();
       }
     }
@@ -108,7 +126,7 @@ void choose_factors(const Graph& graph, Plan& plan, const std::vector<Observed>&
   parallel_for(tensors.size(), workers, [&](int, size_t i) {
     const Observed& tensor = tensors[i];
     try {
-      const Distribution distribution = observers[i]->finish();
+      const Distribution distribution = observers[i]->observer.finish();
       const RangeLimits limits = range_limits(graph, tensor.value);
       for (const auto& [user, activation] : tensor.users) {
         const FactorChoice chosen = choose_factor(distribution, *activation, limits);
@@ -116,10 +134,20 @@ void choose_factors(const Graph& graph, Plan& plan, const std::vector<Observed>&
         if (!chosen.warning.empty()) warnings[i].push_back(fmt::format("{}: {}", user, chosen.warning));
       }
     } catch (const Error& error) {
-      throw error.with({.model = graph.info.path, .node = tensor.users[0].first});
+      throw error.with({.model = graph.info.path, .node = tensor.users.empty() ? tensor.name : tensor.users[0].first});
     }
   });
   for (const auto& list : warnings) plan.warnings.insert(plan.warnings.end(), list.begin(), list.end());
+}
+
+void correct_biases(const Graph& graph, Plan& plan, const std::vector<Observed>& tensors, const Observers& observers) {
+  for (LayerPlan& layer : plan.layers) {
+    if (!layer.quantize || !layer.weight) continue;
+    const auto at =
+        std::find_if(tensors.begin(), tensors.end(), [&](const Observed& o) { return o.name == layer.tensor; });
+    const auto i = static_cast<size_t>(at - tensors.begin());
+    layer.bias_correction = bias_correction(graph, layer, observers[i]->channels.means());
+  }
 }
 
 }  // namespace
@@ -146,6 +174,7 @@ CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& sou
 
   const auto search_start = Clock::now();
   choose_factors(graph, plan, tensors, observers, workers);
+  if (plan.correct_bias) correct_biases(graph, plan, tensors, observers);
   times.search_seconds = seconds_since(search_start);
   return times;
 }

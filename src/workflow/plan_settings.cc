@@ -43,6 +43,7 @@ void apply_settings(const std::filesystem::path& file, Plan& plan) {
   for (const TensorPlan& tensor : read.plan.tensors) {
     plan.tensors.push_back({tensor.tensor, settings_of(tensor.activation)});
   }
+  plan.correct_bias = read.plan.correct_bias;
   plan.calibrate_with_quantized_weights = read.plan.calibrate_with_quantized_weights;
 }
 

@@ -11,6 +11,7 @@
 #include "passes/quantize/apply_ascend.h"
 #include "passes/quantize/apply_qdq.h"
 #include "passes/quantize/ascend_to_fake_quant.h"
+#include "passes/quantize/bias_correction.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
 #include "recipe/plan_json.h"
@@ -45,6 +46,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request) {
   if (request.calibrate_with_quantized_weights) {
     plan.calibrate_with_quantized_weights = *request.calibrate_with_quantized_weights;
   }
+  if (request.correct_bias) plan.correct_bias = *request.correct_bias;
   plan.model = request.model.filename().string();
   return plan;
 }
@@ -99,11 +101,12 @@ struct Products {
 
 Products build(const Graph& graph, const Plan& plan, const QuantizeRequest& request) {
   Products products;
-  Graph deploy = apply_ascend(graph, plan);
+  const Graph corrected = with_corrected_biases(graph, plan);
+  Graph deploy = apply_ascend(corrected, plan);
   products.fake = std::make_shared<const Graph>(ascend_to_fake_quant(deploy));
   products.deploy = std::make_shared<const Graph>(std::move(deploy));
   if (request.emit.contains(Emit::kQdq)) {
-    products.qdq = std::make_shared<const Graph>(apply_qdq(graph, plan, qdq_target(request.qdq_target)));
+    products.qdq = std::make_shared<const Graph>(apply_qdq(corrected, plan, qdq_target(request.qdq_target)));
   }
   return products;
 }

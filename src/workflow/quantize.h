@@ -29,6 +29,7 @@ struct QuantizeRequest {
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
   std::string qdq_target = "onnxruntime";
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
+  std::optional<bool> correct_bias;                      // likewise
   bool check = false;                                    // verify every pass
 };
 

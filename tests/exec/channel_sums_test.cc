@@ -1,0 +1,71 @@
+#include "exec/channel_sums.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <random>
+
+namespace amct {
+namespace {
+
+Tensor random_tensor(Dims dims, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.3f, 2.0f);
+  Tensor tensor = Tensor::allocate(DType::kFloat32, std::move(dims));
+  for (float& value : tensor.mutable_values<float>()) value = normal(random);
+  return tensor;
+}
+
+TEST(ChannelSums, AgreesWithAPlainMeanOnEveryAxis) {
+  const Tensor tensor = random_tensor({3, 37, 5, 41}, 1);
+  const auto values = tensor.values<float>();
+  for (const size_t axis : {1u, 2u, 3u}) {
+    ChannelSums sums;
+    sums.add(tensor.view(), axis);
+    const int64_t channels = tensor.dims()[axis];
+    std::vector<double> expected(static_cast<size_t>(channels), 0);
+    int64_t inner = 1;
+    for (size_t i = axis + 1; i < 4; ++i) inner *= tensor.dims()[i];
+    for (size_t i = 0; i < values.size(); ++i) {
+      expected[i / static_cast<size_t>(inner) % static_cast<size_t>(channels)] += values[i];
+    }
+    const std::vector<double> means = sums.means();
+    ASSERT_EQ(means.size(), expected.size());
+    for (size_t c = 0; c < means.size(); ++c) {
+      EXPECT_NEAR(means[c], expected[c] * static_cast<double>(channels) / static_cast<double>(values.size()), 1e-6);
+    }
+  }
+}
+
+TEST(ChannelSums, GivesTheSameBitsInAnyOrderAndSplit) {
+  std::vector<Tensor> samples;
+  for (uint32_t i = 0; i < 20; ++i) samples.push_back(random_tensor({1, 33, 7, 6}, i));
+  ChannelSums reference;
+  for (const Tensor& sample : samples) reference.add(sample.view(), 1);
+  for (uint32_t seed = 0; seed < 5; ++seed) {
+    SCOPED_TRACE(seed);
+    std::vector<size_t> order(samples.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::mt19937 random(seed);
+    std::shuffle(order.begin(), order.end(), random);
+    ChannelSums parts[3];
+    for (const size_t i : order) parts[random() % 3].add(samples[i].view(), 1);
+    ChannelSums merged;
+    for (const ChannelSums& part : parts) merged.merge(part);
+    EXPECT_EQ(merged.means(), reference.means());
+  }
+}
+
+TEST(ChannelSums, HasNoMeansOfValuesThatAreNotFinite) {
+  Tensor tensor = random_tensor({1, 4, 3}, 2);
+  tensor.mutable_values<float>()[5] = std::numeric_limits<float>::infinity();
+  ChannelSums sums;
+  sums.add(tensor.view(), 1);
+  EXPECT_TRUE(sums.means().empty());
+  EXPECT_TRUE(ChannelSums().means().empty());
+}
+
+}  // namespace
+}  // namespace amct
