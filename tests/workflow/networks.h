@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct Network {
 
   std::string name() const { return file.substr(0, file.find('.')); }
 };
+
+inline void PrintTo(const Network& network, std::ostream* out) { *out << network.file; }
 
 inline const std::vector<Network>& networks() {
   static const std::vector<Network> all = {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <ostream>
 #include <set>
 #include <sstream>
 
@@ -21,6 +22,8 @@ struct Pinned {
   size_t allowed = 0, quantized = 0;
   std::string constraint;  // reason of every allowed layer that is not quantized
 };
+
+void PrintTo(const Pinned& row, std::ostream* out) { *out << row.file; }
 
 std::vector<Pinned> read_table() {
   std::ifstream file("tests/workflow/quantized_layers.txt");

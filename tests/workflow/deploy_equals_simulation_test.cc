@@ -1,0 +1,189 @@
+// The deploy model, executed in integers, against its simulation in floating point, on real networks and real input:
+// every quantized tensor and every layer's result, in quanta. Sums of integers are exact in float32 below 2^24, so
+// that a network whose accumulators stay there must agree in every bit; beyond, one quantum on one element in 10,000.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <memory>
+
+#include "exec/session.h"
+#include "ops/op_row.h"
+#include "passes/quantize/apply_ascend.h"
+#include "passes/quantize/ascend_to_fake_quant.h"
+#include "passes/quantize/attach_quant_offset.h"
+#include "passes/quantize/plan_layers.h"
+#include "workflow/calibrate.h"
+#include "workflow/model.h"
+#include "workflow/networks.h"
+
+namespace amct::testing {
+namespace {
+
+constexpr double kExactInFloat = 1 << 24;
+constexpr double kDeviatingShare = 1e-4;
+
+// A tensor of the deploy graph, the one of the simulation that stands for it, and what turns the first into the second.
+struct Pair {
+  ValueId deploy, fake;
+  double offset = 0;           // of the integers
+  std::vector<float> quantum;  // by channel of a layer's result; empty = integers
+};
+
+struct Counts {
+  int64_t elements = 0, deviating = 0;
+  double largest = 0;  // in quanta
+
+  void add(double quanta) {
+    ++elements;
+    if (quanta == 0) return;
+    ++deviating;
+    largest = std::isfinite(quanta) ? std::max(largest, quanta) : INFINITY;
+  }
+};
+
+struct Networks {
+  std::shared_ptr<const Graph> deploy, fake;
+  std::vector<Pair> quantized, results;
+  std::vector<ValueId> accumulators;  // in deploy
+};
+
+ValueId find(const Graph& graph, const std::string& name) {
+  const ValueId id = graph.find_value(name);
+  EXPECT_TRUE(id.valid()) << name;
+  return id;
+}
+
+// A graph output keeps the user's name, so that the values are found by their nodes.
+ValueId result_of(const Graph& graph, const std::string& node) {
+  const NodeId id = graph.find_node(node);
+  EXPECT_TRUE(id.valid()) << node;
+  return graph.node(id).output();
+}
+
+Networks quantized_networks(const Network& network, std::vector<Tensor>& inputs) {
+  Graph graph = load_model(path_of(network));
+  prepare(graph);
+  inputs = reference_inputs(network, graph);
+  Plan plan = plan_layers(graph);
+  calibrate(graph, plan, MemorySource(inputs), static_cast<int64_t>(inputs.size()), 2);
+  Graph deploy = apply_ascend(graph, plan);
+  Graph fake = ascend_to_fake_quant(deploy);
+  attach_quant_offset(deploy);
+
+  Networks result;
+  for (const NodeId id : deploy.topological_order()) {
+    const Node& node = deploy.node(id);
+    if (node.op == "ascend_quant") {
+      result.quantized.push_back(
+          {node.output(), find(fake, node.name + ".fakequant.sub.output0"), attr_float(node, "offset"), {}});
+    } else if (node.op == "ascend_dequant") {
+      const std::string layer = node.name.substr(0, node.name.size() - std::string(".dequant").size());
+      Pair pair{node.output(), result_of(fake, layer + ".fakedequant.mul"), 0, {}};
+      for (const uint64_t word : deploy.constant(node.input(1))->values<uint64_t>()) {
+        pair.quantum.push_back(std::bit_cast<float>(static_cast<uint32_t>(word)));
+      }
+      result.results.push_back(std::move(pair));
+      result.accumulators.push_back(node.input(0));
+    }
+  }
+  result.deploy = std::make_shared<const Graph>(std::move(deploy));
+  result.fake = std::make_shared<const Graph>(std::move(fake));
+  return result;
+}
+
+void compare(const Pair& pair, const Tensor& deploy, const Tensor& fake, Counts& counts) {
+  ASSERT_EQ(deploy.dims(), fake.dims());
+  const auto simulated = fake.values<float>();
+  if (pair.quantum.empty()) {
+    const std::vector<int64_t> integers = deploy.to_int64s();
+    for (size_t i = 0; i < integers.size(); ++i) {
+      counts.add(std::abs(static_cast<double>(integers[i]) - pair.offset - simulated[i]));
+    }
+    return;
+  }
+  const auto exact = deploy.values<float>();
+  size_t inner = 1;
+  for (size_t axis = 2; axis < deploy.rank(); ++axis) inner *= static_cast<size_t>(deploy.dims()[axis]);
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const size_t channel = pair.quantum.size() == 1 ? 0 : i / inner % pair.quantum.size();
+    counts.add(std::abs(static_cast<double>(exact[i]) - simulated[i]) / pair.quantum[channel]);
+  }
+}
+
+std::vector<ValueId> ids_of(const std::vector<Pair>& pairs, ValueId Pair::*member) {
+  std::vector<ValueId> ids;
+  for (const Pair& pair : pairs) ids.push_back(pair.*member);
+  return ids;
+}
+
+class DeployEqualsSimulation : public ::testing::TestWithParam<Network> {};
+
+// The inputs and one that leaves the calibrated range: the same values, half as large again, in reverse.
+std::vector<Tensor> with_saturation(std::vector<Tensor> inputs) {
+  const auto values = inputs[0].values<float>();
+  std::vector<float> large(values.rbegin(), values.rend());
+  for (float& value : large) value *= 1.5f;
+  inputs.push_back(Tensor::of<float>(inputs[0].dims(), large));
+  return inputs;
+}
+
+TEST_P(DeployEqualsSimulation, InEveryQuantizedTensor) {
+  AMCT_NEEDS_ASSETS();
+  std::vector<Tensor> inputs;
+  Networks networks = quantized_networks(GetParam(), inputs);
+  ASSERT_FALSE(networks.results.empty());
+
+  // As they are run, and with every layer's result kept: what is kept is not absorbed into the step before it.
+  std::vector<Pair> all = networks.quantized;
+  all.insert(all.end(), networks.results.begin(), networks.results.end());
+  double accumulator = 0;
+  std::vector<Counts> counts(all.size());
+  for (const std::vector<Pair>& pairs : {networks.quantized, all}) {
+    CompileOptions exact{.keep = ids_of(pairs, &Pair::deploy)};
+    const bool with_accumulators = pairs.size() == all.size();
+    if (with_accumulators)
+      exact.keep.insert(exact.keep.end(), networks.accumulators.begin(), networks.accumulators.end());
+    Session deploy{networks.deploy, exact};
+    Session fake{networks.fake, {.keep = ids_of(pairs, &Pair::fake)}};
+    const size_t outputs = networks.deploy->outputs().size();
+    for (const Tensor& input : with_saturation(inputs)) {
+      const std::vector<Tensor> integers = deploy.run({input});
+      const std::vector<Tensor> simulated = fake.run({input});
+      for (size_t i = 0; i < pairs.size(); ++i) {
+        compare(pairs[i], integers[outputs + i], simulated[outputs + i], counts[i]);
+      }
+      for (size_t i = outputs + pairs.size(); i < integers.size(); ++i) {
+        for (const int64_t sum : integers[i].to_int64s()) {
+          accumulator = std::max(accumulator, std::abs(static_cast<double>(sum)));
+        }
+      }
+    }
+  }
+  Counts total;
+  for (const Counts& one : counts) {
+    total.elements += one.elements;
+    total.deviating += one.deviating;
+    total.largest = std::max(total.largest, one.largest);
+  }
+  fmt::print(
+      "{}: {} quantized tensors, {} layers, {} values compared, {} deviate, by at most {:.3g} quanta; largest "
+      "accumulator 2^{:.1f}\n",
+      GetParam().name(), networks.quantized.size(), networks.results.size(), total.elements, total.deviating,
+      total.largest, std::log2(accumulator));
+  if (accumulator < kExactInFloat) {
+    EXPECT_EQ(total.deviating, 0);
+  }
+  for (size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE(networks.deploy->value(all[i].deploy).name);
+    EXPECT_LE(counts[i].largest, 1.0);
+    EXPECT_LE(static_cast<double>(counts[i].deviating), kDeviatingShare * static_cast<double>(counts[i].elements));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Assets, DeployEqualsSimulation, ::testing::ValuesIn(networks()), test_name);
+
+}  // namespace
+}  // namespace amct::testing
