@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "exec/channel_sums.h"
 #include "exec/observer.h"
+#include "kernels/dnnl/isa.h"
 #include "passes/quantize/bias_correction.h"
 #include "passes/quantize/clip_search.h"
 #include "passes/quantize/fake_quantize_weights.h"
@@ -159,6 +160,7 @@ CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& sou
     plan.warnings.push_back(fmt::format("only {} samples are there, {} were asked for", times.samples, samples));
   }
   plan.samples = times.samples;
+  plan.isa = dnn::isa_name();
   fill_weight_scales(graph, plan);
   std::vector<Observed> tensors = tensors_of(graph, plan);
   if (tensors.empty()) return times;
