@@ -11,6 +11,10 @@
 namespace amct {
 namespace {
 
+// A worker that compares layers keeps the outputs of all of them, for both networks: more workers would need more
+// memory than calibration does.
+constexpr int kLayerWorkers = 2;
+
 struct Match {
   std::string name;
   std::string op;
@@ -82,9 +86,8 @@ void check_fit(const Graph& original, const Graph& compressed) {
 struct Comparer {
   std::shared_ptr<const Graph> original, compressed;
   const DataSource& source;
-  int workers;
 
-  std::vector<Agreement> run(const std::vector<Match>& matches, size_t samples) const {
+  std::vector<Agreement> run(const std::vector<Match>& matches, size_t samples, int workers) const {
     CompileOptions keep_original{.threads = 1};
     CompileOptions keep_compressed{.threads = 1};
     for (const Match& match : matches) {
@@ -149,16 +152,17 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
     const ValueId output = original->outputs()[i];
     outputs.push_back({original->value(output).name, "output", output, compressed->outputs()[i]});
   }
-  Comparer comparer{original, compressed, source, options.workers};
+  const Comparer comparer{original, compressed, source};
   Comparison result;
   result.samples = static_cast<int64_t>(samples);
-  const std::vector<Agreement> agreements = comparer.run(outputs, samples);
+  const std::vector<Agreement> agreements = comparer.run(outputs, samples, options.workers);
   result.logit_sqnr_db = agreements[0].sqnr_db();
   result.same_class_percent = agreements[0].same_class_percent();
   for (size_t i = 1; i < outputs.size(); ++i) result.outputs.push_back(summarise(outputs[i], agreements[i]));
 
   const std::vector<Match> layers = match_layers(*original, *compressed);
-  const std::vector<Agreement> by_layer = comparer.run(layers, limit(options.layer_samples, samples));
+  const std::vector<Agreement> by_layer =
+      comparer.run(layers, limit(options.layer_samples, samples), std::min(options.workers, kLayerWorkers));
   for (size_t i = 0; i < layers.size(); ++i) result.layers.push_back(summarise(layers[i], by_layer[i]));
   std::stable_sort(result.layers.begin(), result.layers.end(),
                    [](const ValueComparison& a, const ValueComparison& b) { return a.sqnr_db < b.sqnr_db; });
