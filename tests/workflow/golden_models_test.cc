@@ -125,7 +125,7 @@ double exact_loss(const std::vector<float>& values, float scale, int offset) {
 
 double relative(double ours, double theirs) { return std::abs(ours / theirs - 1); }
 
-class GoldenModels : public ::testing::TestWithParam<const char*> {
+class GoldenModels : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     AMCT_NEEDS_ASSETS();
@@ -138,7 +138,7 @@ class GoldenModels : public ::testing::TestWithParam<const char*> {
     theirs_ = load_onnx(golden(model(), "_deploy_model.onnx"));
     ours_ = apply_ascend(graph_, plan_);
   }
-  std::string model() const { return GetParam(); }
+  const std::string& model() const { return GetParam(); }
 
   // The factor of a value behind a Clip whose bound AMCT's grid passes; true if that is what makes the two differ.
   bool limited_by_clip(const LayerPlan& layer, const GoldenLayer& golden_layer) const {
@@ -251,7 +251,7 @@ TEST_P(GoldenModels, SameIntegerConstants) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Assets, GoldenModels, ::testing::Values("mobilenet_v1_025", "resnet8_cifar10"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace amct::testing
