@@ -72,14 +72,18 @@ void add_compare_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("original", arguments->original, "the original model")->required();
   command->add_option("compressed", arguments->compressed, "the model made from it")->required();
   arguments->data.add_to(*command);
-  command->add_option("--layers", arguments->layers, "layers to print")->capture_default_str();
+  command
+      ->add_option("--layers", arguments->layers,
+                   "layers to print, worst first; 0 compares outputs only, which is faster")
+      ->capture_default_str();
   command->callback([arguments, &global] {
     const auto original = load(arguments->original);
     const auto compressed = load(arguments->compressed);
     const auto source = open_data(arguments->data.data, input_specs(*original), arguments->data.options());
-    const Comparison comparison =
-        compare(original, compressed, *source,
-                {.samples = arguments->data.samples.value_or(0), .workers = global.worker_count()});
+    const Comparison comparison = compare(original, compressed, *source,
+                                          {.samples = arguments->data.samples.value_or(0),
+                                           .layers = arguments->layers > 0,
+                                           .workers = global.worker_count()});
     if (global.json) {
       print_json({{"samples", comparison.samples},
                   {"logit_sqnr_db", decibels(comparison.logit_sqnr_db)},

@@ -160,6 +160,7 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
   result.same_class_percent = agreements[0].same_class_percent();
   for (size_t i = 1; i < outputs.size(); ++i) result.outputs.push_back(summarise(outputs[i], agreements[i]));
 
+  if (!options.layers) return result;
   const std::vector<Match> layers = match_layers(*original, *compressed);
   const std::vector<Agreement> by_layer =
       comparer.run(layers, limit(options.layer_samples, samples), std::min(options.workers, kLayerWorkers));

@@ -30,6 +30,7 @@ struct Comparison {
 struct CompareOptions {
   int64_t samples = 0;        // the first N; 0 = all
   int64_t layer_samples = 0;  // of those, how many are compared layer by layer, which is slower; 0 = all
+  bool layers = true;         // false: outputs only
   int workers = 1;
 };
 
