@@ -40,7 +40,7 @@ QuantizeReport quantize(const std::string& model, const QuantizeOptions& options
   if (internal.before) report.top1_before = internal.before->top1;
   if (internal.after) report.top1_after = internal.after->top1;
   report.sqnr_db = internal.sqnr_db;
-  report.same_class_percent = internal.same_class_percent;
+  report.same_class_percent = internal.same_class_percent.value_or(0);
   report.seconds = internal.total_seconds;
   report.warnings = internal.warnings;
   for (const auto& file : internal.files) report.files.push_back({file.path.string(), file.bytes, file.purpose});

@@ -45,10 +45,12 @@ std::string line(const ValueComparison& value) {
 std::string to_table(const Comparison& comparison, size_t layers) {
   std::string text = fmt::format("{:<40} {:>8} {:>10} {:>12}\n", "output", "SQNR dB", "cosine", "largest diff");
   for (const ValueComparison& output : comparison.outputs) text += line(output);
-  text += fmt::format(
-      "\nclasses: SQNR {:.2f} dB with softmax undone and each sample's mean removed; the same top class "
-      "on {:.1f} % of {} samples\n",
-      comparison.logit_sqnr_db, comparison.same_class_percent, comparison.samples);
+  if (comparison.classes) {
+    text += fmt::format(
+        "\nclasses: SQNR {:.2f} dB with softmax undone and each sample's mean removed; the same top class "
+        "on {:.1f} % of {} samples\n",
+        comparison.logit_sqnr_db, comparison.same_class_percent, comparison.samples);
+  }
   if (!comparison.layers.empty()) text += fmt::format("\n{:<40}\n", "layers, worst first");
   for (size_t i = 0; i < comparison.layers.size() && i < layers; ++i) text += line(comparison.layers[i]);
   if (comparison.layers.size() > layers) {
@@ -87,7 +89,8 @@ void add_compare_command(CLI::App& app, const GlobalOptions& global) {
     if (global.json) {
       print_json({{"samples", comparison.samples},
                   {"logit_sqnr_db", decibels(comparison.logit_sqnr_db)},
-                  {"same_class", comparison.same_class_percent},
+                  {"same_class", comparison.classes ? nlohmann::ordered_json(comparison.same_class_percent)
+                                                    : nlohmann::ordered_json(nullptr)},
                   {"outputs", to_json(comparison.outputs)},
                   {"layers", to_json(comparison.layers)}});
     } else {

@@ -58,7 +58,7 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
           {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
           {"sqnr_db", decibels(report.sqnr_db)},
-          {"same_class", report.same_class_percent},
+          {"same_class", report.same_class_percent ? Json(*report.same_class_percent) : Json(nullptr)},
           {"weakest", std::move(weakest)},
           {"warnings", report.warnings},
           {"files", std::move(files)},

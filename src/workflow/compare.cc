@@ -156,6 +156,7 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
   Comparison result;
   result.samples = static_cast<int64_t>(samples);
   const std::vector<Agreement> agreements = comparer.run(outputs, samples, options.workers);
+  result.classes = original->value(original->outputs().at(0)).type.shape.rank() == 2;
   result.logit_sqnr_db = agreements[0].sqnr_db();
   result.same_class_percent = agreements[0].same_class_percent();
   for (size_t i = 1; i < outputs.size(); ++i) result.outputs.push_back(summarise(outputs[i], agreements[i]));

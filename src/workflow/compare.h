@@ -23,6 +23,7 @@ struct Comparison {
   int64_t samples = 0;
   std::vector<ValueComparison> outputs;
   std::vector<ValueComparison> layers;  // worst first
+  bool classes = false;                 // output 0 holds one row of scores a sample
   double logit_sqnr_db = 0;             // of output 0, softmax undone, each sample's mean removed
   double same_class_percent = 0;        // samples whose top class stays the same
 };

@@ -86,6 +86,7 @@ void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
   for (const auto& [name, pass] : passes.passes) {
     const auto at = std::find_if(report.simplifications.begin(), report.simplifications.end(),
                                  [&](const auto& item) { return item.first == name; });
+    if (pass.changes == 0) continue;  // it only has notes
     if (at == report.simplifications.end()) {
       report.simplifications.emplace_back(name, pass.changes);
     } else {
@@ -118,7 +119,7 @@ void measure(std::shared_ptr<const Graph> graph, const Products& products, const
                                          .layer_samples = kLayerSamples,
                                          .workers = request.workers});
   report.sqnr_db = comparison.logit_sqnr_db;
-  report.same_class_percent = comparison.same_class_percent;
+  if (comparison.classes) report.same_class_percent = comparison.same_class_percent;
   for (size_t i = 0; i < std::min(kWeakestLayers, comparison.layers.size()); ++i) {
     report.weakest.push_back({comparison.layers[i].name, comparison.layers[i].sqnr_db});
   }

@@ -57,8 +57,8 @@ struct QuantizeReport {
   size_t layers = 0, quantized = 0;
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
-  double sqnr_db = 0;  // of the logits, fake-quant against float
-  double same_class_percent = 0;
+  double sqnr_db = 0;                        // of the logits, fake-quant against float
+  std::optional<double> same_class_percent;  // of a classifier
   std::vector<LayerSqnr> weakest;
   std::vector<std::string> warnings;
   std::vector<OutputFile> files;

@@ -39,7 +39,8 @@ std::string accuracy_line(const QuantizeReport& report) {
                         report.after->top1, report.after->top1 - report.before->top1, report.before->top5,
                         report.after->top5, report.after->samples);
   }
-  text += fmt::format("SQNR {:.1f} dB, same class {:.1f} %", report.sqnr_db, report.same_class_percent);
+  text += fmt::format("SQNR {:.1f} dB", report.sqnr_db);
+  if (report.same_class_percent) text += fmt::format(", same class {:.1f} %", *report.same_class_percent);
   const char* separator = "; weakest: ";
   for (const LayerSqnr& layer : report.weakest) {
     text += fmt::format("{}{} ({:.1f} dB)", separator, layer.layer, layer.sqnr_db);
