@@ -14,6 +14,7 @@
 #include "passes/quantize/apply_ascend.h"
 #include "passes/quantize/ascend_to_fake_quant.h"
 #include "passes/quantize/attach_quant_offset.h"
+#include "passes/quantize/bias_correction.h"
 #include "passes/quantize/plan_layers.h"
 #include "workflow/calibrate.h"
 #include "workflow/model.h"
@@ -74,7 +75,7 @@ Networks quantized_networks(const Network& network, const QuantizeOptions& optio
   inputs = reference_inputs(network, graph);
   Plan plan = plan_layers(graph, options);
   calibrate(graph, plan, MemorySource(inputs), static_cast<int64_t>(inputs.size()), 2);
-  Graph deploy = apply_ascend(graph, plan);
+  Graph deploy = apply_ascend(with_corrected_biases(graph, plan), plan);
   Graph fake = ascend_to_fake_quant(deploy);
   attach_quant_offset(deploy);
 
