@@ -29,14 +29,11 @@ CALIBRATION = 64
 
 def timed(command):
     """Seconds, peak resident MB and standard output of a command."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return seconds, usage.ru_maxrss / 1024, output.decode()
+    measured = subprocess.run([sys.executable, ROOT / "bench/measure.py", *command], stdout=subprocess.PIPE, check=True)
+    result = json.loads(measured.stdout)
+    if result["status"]:
+        raise SystemExit(f"failed: {' '.join(map(str, command[:4]))} …")
+    return result["seconds"], result["peak_mb"], result["output"]
 
 
 def session(path, outputs=None):
