@@ -86,7 +86,7 @@ OutputFiles::Writer& OutputFiles::add(const std::filesystem::path& path) {
 void OutputFiles::commit() {
   for (const auto& writer : writers_) {
     writer->flush();
-    if (::fchmod(writer->fd_, kFileMode) != 0 || ::fsync(writer->fd_) != 0 || ::close(writer->fd_) != 0) {
+    if (::fchmod(writer->fd_, kFileMode) != 0 || ::close(writer->fd_) != 0) {
       cannot(ErrorCode::kResource, "write", writer->target_, errno);
     }
     writer->fd_ = -1;

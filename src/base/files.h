@@ -62,7 +62,8 @@ class OutputFiles {
   };
   Writer& add(const std::filesystem::path& path);
 
-  // Flushes all files to disk and renames them to their final names.
+  // Completes all files and renames them to their final names. Nobody sees half a file, however the process ends; the
+  // disk is not waited for, as results can be made again after a power cut.
   void commit();
 
  private:

@@ -28,7 +28,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kComparedSamples = 64;  // enough for a stable SQNR; more would cost more than calibrating
+constexpr int64_t kComparedSamples = 32;  // enough for a stable SQNR; more would cost more than calibrating
 constexpr int64_t kLayerSamples = 8;      // to rank layers
 constexpr size_t kWeakestLayers = 3;
 
