@@ -60,9 +60,12 @@ std::optional<Dims> kernel_of(const InferContext& c, size_t spatial) {
   if (!written.empty() && written.size() != spatial) {
     c.fail(fmt::format("attribute 'kernel_shape' has {} entries; {} are needed", written.size(), spatial));
   }
-  const auto weights = c.shape(kWeight).fixed();
-  if (!weights) return written.empty() ? std::nullopt : std::optional(written);
-  Dims kernel = spatial_of(*weights);
+  const Shape& weights = c.shape(kWeight);
+  Dims kernel;
+  for (size_t axis = 2; weights.ranked() && axis < weights.rank() && weights[axis].is_fixed(); ++axis) {
+    kernel.push_back(weights[axis].extent());
+  }
+  if (kernel.size() != spatial) return written.empty() ? std::nullopt : std::optional(written);
   if (!written.empty() && written != kernel) {
     c.fail(fmt::format("attribute 'kernel_shape' is {}, but its weights are {}", to_string(written),
                        c.shape(kWeight).to_string()));
@@ -73,7 +76,7 @@ std::optional<Dims> kernel_of(const InferContext& c, size_t spatial) {
 // Checks channels and returns the output's.
 Dim check_channels(const InferContext& c, int64_t groups) {
   const auto stored = c.shape(kWeight).fixed();
-  if (!stored) return {};
+  if (!stored) return c.shape(kWeight).ranked() && !stored_in_out(c.node()) ? c.shape(kWeight)[0] : Dim();
   if (stored_in_out(c.node()) && (*stored)[0] % groups != 0) {
     c.fail(fmt::format("{} groups do not divide its weights {}", groups, to_string(*stored)));
   }
