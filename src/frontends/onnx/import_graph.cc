@@ -4,6 +4,7 @@
 
 #include <unordered_set>
 
+#include "frontends/onnx/int4_weights.h"
 #include "frontends/onnx/node_decode.h"
 #include "frontends/onnx/node_order.h"
 #include "onnx_wire.pb.h"
@@ -39,6 +40,7 @@ class Importer {
     keep_graph_fields();
     set_outputs();
     drop_replaced_constants();
+    unpack_int4_weights(graph_);
     update_types(graph_);
     return std::move(graph_);
   }

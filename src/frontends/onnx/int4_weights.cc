@@ -1,0 +1,96 @@
+#include "frontends/onnx/int4_weights.h"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "ops/infer.h"
+#include "ops/integer_compute.h"
+#include "ops/op_row.h"
+
+namespace amct::onnx_file {
+namespace {
+
+constexpr size_t kX = 0, kWeight = 1;
+
+// Where a layer's input and its weight have the input channels.
+struct ChannelAxes {
+  size_t x, weight;
+};
+
+std::optional<ChannelAxes> channel_axes(const Node& node, size_t x_rank, size_t weight_rank) {
+  if (node.op == "conv" || node.op == "conv_transpose") {
+    if (attr_int(node, "group") != 1 || weight_rank < 3) return std::nullopt;
+    return ChannelAxes{1, 1};  // constant weights are (out, in, spatial…) in both
+  }
+  if (weight_rank != 2) return std::nullopt;
+  if (node.op == "gemm") return ChannelAxes{1, attr_int(node, "transB") != 0 ? 1u : 0u};
+  if (node.op == "matmul" && x_rank > 0) return ChannelAxes{x_rank - 1, 0};
+  return std::nullopt;
+}
+
+// The constant int8 weight that a layer alone uses, or no value.
+ValueId own_int8_weight(const Graph& graph, const Node& node) {
+  if (node.is_opaque() || !node.input(kX).valid() || !node.input(kWeight).valid()) return kNoValue;
+  const ValueId id = node.input(kWeight);
+  const Tensor* weight = graph.constant(id);
+  return weight != nullptr && weight->dtype() == DType::kInt8 && graph.sole_use(id) != nullptr ? id : kNoValue;
+}
+
+bool quantizes_for_ascend(const Graph& graph) {
+  const std::vector<NodeId> nodes = graph.nodes();
+  return std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) { return graph.node(id).op == "ascend_quant"; });
+}
+
+}  // namespace
+
+Tensor unpack_int4(const Tensor& packed, size_t axis) {
+  AMCT_CHECK(packed.dtype() == DType::kInt8 && axis < packed.rank(), "4-bit weights are packed along an axis of int8");
+  Dims dims = packed.dims();
+  dims[axis] *= 2;
+  size_t inner = 1;
+  for (size_t i = axis + 1; i < dims.size(); ++i) inner *= static_cast<size_t>(dims[i]);
+  Tensor result = Tensor::allocate(DType::kInt8, std::move(dims));
+  const auto from = packed.values<int8_t>();
+  const auto to = result.mutable_values<int8_t>();
+  for (size_t i = 0; i < from.size(); ++i) {
+    const size_t low = i / inner * 2 * inner + i % inner;
+    to[low] = static_cast<int8_t>(static_cast<int8_t>(from[i] << 4) >> 4);
+    to[low + inner] = static_cast<int8_t>(from[i] >> 4);
+  }
+  return result;
+}
+
+void unpack_int4_weights(Graph& graph) {
+  if (!quantizes_for_ascend(graph)) return;
+  // The shape rules follow the activations without the extents that may be halved.
+  std::unordered_map<ValueId, TensorType> open;
+  std::vector<NodeId> layers;
+  for (const NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    const ValueId weight = own_int8_weight(graph, node);
+    if (!weight.valid()) continue;
+    TensorType type = graph.constant(weight)->type();
+    const auto axes = channel_axes(node, type.shape.rank(), type.shape.rank());
+    if (!axes) continue;
+    type.shape[axes->weight] = Dim();
+    open.emplace(weight, std::move(type));
+    layers.push_back(id);
+  }
+  if (layers.empty()) return;
+  const InferredTypes inferred = infer_types(graph, open);
+  for (const NodeId id : layers) {
+    const Node& node = graph.node(id);
+    const TensorType& x = inferred.types[node.input(kX).index];
+    if (!is_integer_compute(x.dtype) || !x.shape.ranked()) continue;
+    const ValueId weight = node.input(kWeight);
+    const Tensor& stored = *graph.constant(weight);
+    const auto axes = channel_axes(node, x.shape.rank(), stored.rank());
+    if (!axes || axes->x >= x.shape.rank() || !x.shape[axes->x].is_fixed()) continue;
+    if (x.shape[axes->x].extent() != 2 * stored.dims()[axes->weight] || stored.size() == 0) continue;
+    graph.replace_constant(weight, unpack_int4(stored, axes->weight));
+  }
+}
+
+}  // namespace amct::onnx_file
