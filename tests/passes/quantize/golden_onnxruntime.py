@@ -20,7 +20,7 @@ IMAGES = {
     "mobilenet_v1_025": ("x4", lambda x: x / np.float32(127.5) - 1),
     "resnet8_cifar10": ("calib_u8_nhwc", lambda x: x / np.float32(255)),
 }
-SETTINGS = ["default", "sym_hfmg", "int16all", "w6"]
+SETTINGS = ["default", "sym_hfmg", "int16all", "w6", "w4all"]
 
 
 def run(path, feeds, optimize=True):
