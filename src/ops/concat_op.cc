@@ -206,7 +206,7 @@ void export_split(ExportContext& c) {
 
 // The sizes for a version without `num_outputs`: nullopt where equal parts need none.
 std::optional<Ints> sizes_before_18(ExportContext& c) {
-  if (const auto given = c.constant_ints(1, 13)) return given;
+  if (auto given = c.constant_ints(1, 13)) return given;
   if (!c.node().attrs.has("num_outputs")) return std::nullopt;
   const Shape& shape = c.graph().value(c.node().input(0)).type.shape;
   const Dim extent = shape.ranked() ? shape[axis_of(c.node(), shape.rank())] : Dim();
