@@ -1,6 +1,6 @@
 #include "api/seam.h"
 
-namespace amct::v1 {
+namespace amct::inline v1 {
 
 Error::Error(ErrorCode code, const std::string& line) : std::runtime_error(line), code_(code) {}
 Error::~Error() = default;
@@ -17,4 +17,4 @@ ErrorCode to_public(LibraryErrorCode code) {
   return ErrorCode::kInternal;
 }
 
-}  // namespace amct::v1
+}  // namespace amct::inline v1

@@ -8,7 +8,7 @@
 
 #include "amct/model.h"
 
-namespace amct::v1 {
+namespace amct::inline v1 {
 namespace {
 
 TensorInfo to_info(const std::string& name, const TensorType& type) {
@@ -56,4 +56,4 @@ ModelInfo Model::inspect() const {
 
 std::string version() { return AMCT_VERSION; }
 
-}  // namespace amct::v1
+}  // namespace amct::inline v1

@@ -7,7 +7,7 @@
 
 #include "amct/quantize.h"
 
-namespace amct::v1 {
+namespace amct::inline v1 {
 namespace {
 
 QuantizeRequest to_request(const std::string& model, const QuantizeOptions& options) {
@@ -48,4 +48,4 @@ QuantizeReport quantize(const std::string& model, const QuantizeOptions& options
   return report;
 }
 
-}  // namespace amct::v1
+}  // namespace amct::inline v1

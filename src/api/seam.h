@@ -11,7 +11,7 @@ using LibraryErrorCode = ErrorCode;
 
 #include "amct/error.h"
 
-namespace amct::v1 {
+namespace amct::inline v1 {
 
 ErrorCode to_public(LibraryErrorCode code);
 
@@ -25,4 +25,4 @@ auto through_seam(F&& f) {
   }
 }
 
-}  // namespace amct::v1
+}  // namespace amct::inline v1
