@@ -8,7 +8,7 @@ namespace amct {
 
 const std::vector<QdqTarget>& qdq_targets() {
   // onnxruntime: a convolution is computed in integers only if its output is quantized; uint8 activations let a ReLU
-  // vanish in the zero point and have the fast kernels on x86 (docs/formats/graphs.md holds the measurements).
+  // vanish in the zero point and have the fast kernels on x86 (docs/architecture.md has the measurements).
   // tensorrt: signed and symmetric is all it takes; it fuses what follows a layer itself.
   static const std::vector<QdqTarget> targets = {
       {.name = "onnxruntime",
