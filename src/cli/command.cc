@@ -12,6 +12,8 @@
 namespace amct {
 namespace {
 
+constexpr int64_t kFromFileSize = -1;
+
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
   size_t begin = 0;
@@ -31,9 +33,9 @@ void parse_shape(const std::string& text, DataOptions& options) {
   for (const std::string& part : split(colon == std::string::npos ? text : text.substr(colon + 1), ',')) {
     int64_t extent = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), extent);
-    if (error != std::errc() || end != part.data() + part.size() || extent <= 0) {
-      throw Error(ErrorCode::kConfig, fmt::format("--input-shape: '{}' is not a positive number", part), {},
-                  "write it as name:1,3,224,224");
+    if (error != std::errc() || end != part.data() + part.size() || (extent <= 0 && extent != kFromFileSize)) {
+      throw Error(ErrorCode::kConfig, fmt::format("--input-shape: '{}' is no extent", part), {},
+                  "write it as name:1,3,224,224; one extent may be -1 and follows from the size of the file");
     }
     dims.push_back(extent);
   }

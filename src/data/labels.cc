@@ -85,7 +85,7 @@ class LabelFile {
     }
     const std::string name(text.substr(0, name_end + 1));
     const auto found = index_.find(name);
-    if (found == index_.end()) return add(line, fmt::format("'{}' is not among the data", name));
+    if (found == index_.end()) return;  // the list may be of more files than there are
     if (labels[found->second] >= 0) return add(line, fmt::format("'{}' has a label already", name));
     labels[found->second] = label;
   }

@@ -47,8 +47,10 @@ StoredArray open_bin(const std::filesystem::path& path, DType dtype, Dims dims) 
     *open = static_cast<int64_t>(bytes / static_cast<uint64_t>(*unit));
   }
   array.dims = std::move(dims);
+  const auto elements = checked_product(array.dims);
+  const auto needed = elements ? checked_mul(*elements, static_cast<int64_t>(element_bytes(dtype))) : std::nullopt;
+  if (!needed || static_cast<uint64_t>(*needed) != bytes) throw wrong("");
   check_extent(array, bytes);
-  if (static_cast<uint64_t>(element_count(array.dims)) * element_bytes(dtype) != bytes) throw wrong("");
   return array;
 }
 

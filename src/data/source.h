@@ -57,8 +57,9 @@ class DataSource {
 std::unique_ptr<DataSource> open_data(const std::filesystem::path& path, const std::vector<InputSpec>& inputs,
                                       const DataOptions& options);
 
-// Class indices for samples. A label file has one "name index" pair a line, for every sample and nothing else; an .npy
-// or idx file has one index per sample. Throws ErrorList(kInput) with the lines that are wrong.
+// Class indices for samples. A label file has one "name index" pair a line, for every sample; names that are not among
+// the data are left out. An .npy or idx file has one index per sample. Throws ErrorList(kInput) with the lines that are
+// wrong and the samples without a label.
 std::vector<int64_t> read_labels(const std::filesystem::path& path, const DataSource& source);
 
 }  // namespace amct
