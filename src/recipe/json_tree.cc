@@ -152,6 +152,11 @@ const JsonNode* JsonFields::find(const std::string& key) {
   return nullptr;
 }
 
+void JsonFields::fault_in(const std::string& key, const std::string& what) {
+  const JsonNode* field = find(key);
+  fault(field == nullptr ? node_ : *field, what);
+}
+
 void JsonFields::require(const std::string& key) {
   const bool there =
       std::any_of(node_.members.begin(), node_.members.end(), [&](const auto& m) { return m.key == key; });
@@ -198,7 +203,7 @@ bool JsonFields::read(const std::string& key, int& to) {
   int64_t wide = to;
   if (!read(key, wide)) return false;
   if (wide != static_cast<int>(wide)) {
-    fault(fmt::format("{} of {} is {}, which is out of range", key, what_, wide));
+    fault_in(key, fmt::format("{} of {} is {}, which is out of range", key, what_, wide));
     return false;
   }
   to = static_cast<int>(wide);
@@ -210,7 +215,7 @@ bool JsonFields::read_scale(const std::string& key, float& to) {
   if (!read(key, wide)) return false;
   to = static_cast<float>(wide);
   if (to > 0 && std::isfinite(to)) return true;
-  fault(fmt::format("{} of {} is {}, must be above 0", key, what_, wide));
+  fault_in(key, fmt::format("{} of {} is {}, must be above 0", key, what_, wide));
   return false;
 }
 

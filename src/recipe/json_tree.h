@@ -74,6 +74,7 @@ class JsonFields {
     document_.fault(at.position, what, hint);
   }
   void fault(const std::string& what) { fault(node_, what); }
+  void fault_in(const std::string& key, const std::string& what);  // at the field if it is there
   const std::string& what() const { return what_; }
 
  private:

@@ -84,7 +84,7 @@ using Document = JsonFields::Document;
 
 void read_percentile(JsonFields& fields, const std::string& key, double& to) {
   if (fields.read(key, to) && !(to > 0.5 && to <= 1)) {
-    fields.fault(fmt::format("{} of {} is {}, must be in (0.5, 1]", key, fields.what(), to));
+    fields.fault_in(key, fmt::format("{} of {} is {}, must be in (0.5, 1]", key, fields.what(), to));
   }
 }
 
@@ -95,8 +95,8 @@ ClipSearch read_search(Document& document, const JsonNode& node, const std::stri
   fields.read("method", method);
   const auto row = std::find_if(kMethods.begin(), kMethods.end(), [&](const auto& r) { return method == r.second; });
   if (row == kMethods.end()) {
-    fields.fault(
-        fmt::format("method of {} is '{}', must be ifmr, min_max, percentile, mse or kl", fields.what(), method));
+    fields.fault_in("method", fmt::format("method of {} is '{}', must be ifmr, min_max, percentile, mse or kl",
+                                          fields.what(), method));
   } else {
     search.method = row->first;
   }
@@ -115,7 +115,8 @@ ClipSearch read_search(Document& document, const JsonNode& node, const std::stri
 
 void read_bits(JsonFields& fields, int& bits, std::initializer_list<int> legal) {
   if (fields.read("bits", bits) && std::find(legal.begin(), legal.end(), bits) == legal.end()) {
-    fields.fault(fmt::format("bits of {} is {}, must be one of {}", fields.what(), bits, fmt::join(legal, ", ")));
+    fields.fault_in("bits",
+                    fmt::format("bits of {} is {}, must be one of {}", fields.what(), bits, fmt::join(legal, ", ")));
   }
 }
 
@@ -132,13 +133,16 @@ ActivationPlan read_activation(Document& document, const JsonNode& node, const s
   if (scale != offset) fields.fault(fmt::format("{} needs both scale and offset, or neither", fields.what()));
   const int64_t half = plan.bits > 0 && plan.bits <= 16 ? int64_t{1} << (plan.bits - 1) : 1;
   if (offset && (factor.offset < -half || factor.offset >= half)) {
-    fields.fault(fmt::format("offset of {} is {}, must be in [{}, {}]", fields.what(), factor.offset, -half, half - 1));
+    fields.fault_in("offset", fmt::format("offset of {} is {}, must be in [{}, {}]", fields.what(), factor.offset,
+                                          -half, half - 1));
   }
   if (offset && !plan.asymmetric && factor.offset != 0) {
-    fields.fault(fmt::format("offset of {} is {}, must be 0: it is symmetric", fields.what(), factor.offset));
+    fields.fault_in("offset",
+                    fmt::format("offset of {} is {}, must be 0: it is symmetric", fields.what(), factor.offset));
   }
   fields.read("fixed", plan.fixed);
-  if (plan.fixed && !plan.factor) fields.fault(fmt::format("{} is fixed, but has no scale and offset", fields.what()));
+  if (plan.fixed && !plan.factor)
+    fields.fault_in("fixed", fmt::format("{} is fixed, but has no scale and offset", fields.what()));
   return plan;
 }
 
@@ -155,7 +159,8 @@ WeightPlan read_weight(Document& document, const JsonNode& node, const std::stri
     plan.scales.push_back(scale);
   }
   if (!plan.per_channel && plan.scales.size() > 1) {
-    fields.fault(fmt::format("{} has {} scales, but is not per channel", fields.what(), plan.scales.size()));
+    fields.fault_in("scales",
+                    fmt::format("{} has {} scales, but is not per channel", fields.what(), plan.scales.size()));
   }
   return plan;
 }
@@ -203,10 +208,11 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
   Plan& plan = result.plan;
   int version = 1;
   fields.read("version", version);
-  if (version != 1) fields.fault(fmt::format("version of the plan is {}, this program reads version 1", version));
+  if (version != 1)
+    fields.fault_in("version", fmt::format("version of the plan is {}, this program reads version 1", version));
   fields.read("model", plan.model);
   fields.read("samples", plan.samples);
-  if (plan.samples < 0) fields.fault("samples of the plan must not be negative");
+  if (plan.samples < 0) fields.fault_in("samples", "samples of the plan must not be negative");
   fields.read("isa", plan.isa);
   fields.read("calibrate_with_quantized_weights", plan.calibrate_with_quantized_weights);
   fields.read("correct_bias", plan.correct_bias);
