@@ -38,7 +38,9 @@ std::vector<Tensor> read_inputs(const Graph& graph, const std::vector<std::strin
                   near.empty() ? fmt::format("its inputs are: {}", fmt::join(names, ", "))
                                : fmt::format("did you mean '{}'?", near));
     }
-    tensors[static_cast<size_t>(at - names.begin())] = read_npy(argument.substr(equals + 1));
+    Tensor& tensor = tensors[static_cast<size_t>(at - names.begin())];
+    if (tensor) throw Error(ErrorCode::kConfig, fmt::format("--input {}=… is there twice", name));
+    tensor = read_npy(argument.substr(equals + 1));
   }
   for (size_t i = 0; i < names.size(); ++i) {
     if (!tensors[i]) {
@@ -56,7 +58,7 @@ void add_run_command(CLI::App& app, const GlobalOptions& global) {
   command->footer("Example:\n  amct run model.onnx --input x=x.npy --out results/\n");
   auto arguments = std::make_shared<Arguments>();
   command->add_option("model", arguments->model, "the model file")->required();
-  command->add_option("--input", arguments->inputs, "name=file.npy, once per input")->required();
+  command->add_option("--input", arguments->inputs, "name=file.npy, once per input");
   command->add_option("--out", arguments->out, "folder for <output>.npy")->required();
   command->callback([arguments, &global] {
     auto graph = std::make_shared<const Graph>(load_model(arguments->model));

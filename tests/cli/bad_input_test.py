@@ -26,21 +26,6 @@ class BadInput(CommandTest):
         self.assertEqual(left, [])
         return line
 
-    def test_files_that_are_no_model(self):
-        for content in (b"", b"hello world, this is text", b"PK\x03\x04 a zip file", b"\x89PNG\r\n\x1a\n", os.urandom(2000)):
-            path = self.work / "not_a_model.onnx"
-            path.write_bytes(content)
-            self.fails("inspect", path, says=["not_a_model.onnx"])
-        self.fails("inspect", self.work / "missing.onnx", says=["missing.onnx"])
-        self.fails("inspect", self.work, says=[str(self.work)])
-
-    def test_truncated_model(self):
-        content = self.model.read_bytes()
-        path = self.work / "cut.onnx"
-        for size in range(0, len(content), 97):
-            path.write_bytes(content[:size])
-            self.fails("inspect", path, says=["cut.onnx"])
-
     def test_weights_that_are_no_numbers_are_named(self):
         for bad in (np.nan, np.inf):
             weight = np.zeros((9, 1, 3, 3))
@@ -56,20 +41,90 @@ class BadInput(CommandTest):
     def test_data_that_does_not_fit(self):
         empty = self.work / "empty"
         empty.mkdir()
-        self.quantize_fails(data=empty, says=["empty"])
-        np.save(self.work / "shape.npy", np.zeros((4, 3, 11, 10), np.float32))
-        self.quantize_fails(data=self.work / "shape.npy", says=["x", "12", "11"])
-        np.save(self.work / "type.npy", np.zeros((4, 3, 12, 10), np.complex64))
-        self.quantize_fails(data=self.work / "type.npy", says=["type.npy"])
+        self.quantize_fails(data=empty, says=["empty", "JPEG"])
+        self.quantize_fails(data=self.work / "nowhere", says=["nowhere"])
+        self.quantize_fails(data=self.model, says=["small.onnx", ".npy"])
+        for shape, says in (((4, 3, 11, 10), ["'x'", "[3, 12, 10]", "[3, 11, 10]"]),
+                            ((4, 12, 10, 3), ["'x'", "[3, 12, 10]", "[12, 10, 3]"]),  # channels last
+                            ((0, 3, 12, 10), ["no sample"]), ((), ["'x'"])):
+            np.save(self.work / "shape.npy", np.zeros(shape, np.float32))
+            self.quantize_fails(data=self.work / "shape.npy", says=["shape.npy", *says])
+        for kind in ("complex64", "U3", "datetime64[s]"):
+            np.save(self.work / "type.npy", np.zeros((4, 3, 12, 10), kind))
+            self.quantize_fails(data=self.work / "type.npy", says=["type.npy", "astype"])
+
+    def test_arrays_that_cannot_be_read(self):
+        content = self.data.read_bytes()
+        path = self.work / "cut.npy"
+        for size in (0, 5, 9, 60, 128, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:size])
+            self.quantize_fails(data=path, says=["cut.npy"])
+        path.write_bytes(content.replace(b"(20, 3,", b"(99, 3,"))
+        self.quantize_fails(data=path, says=["cut.npy"])
+        archive = self.work / "cut.npz"
+        np.savez(archive, x=self.samples, y=self.samples)
+        content = archive.read_bytes()
+        archive.write_bytes(content[:-30])
+        self.quantize_fails(data=archive, says=["cut.npz"])
+        np.savez(archive, a=self.samples, b=self.samples)
+        self.quantize_fails(data=archive, says=["cut.npz", "'x'", "a, b"])
+        raw = self.work / "raw.bin"
+        raw.write_bytes(b"\0" * 100)
+        self.quantize_fails(data=raw, says=["raw.bin", "--input-shape"])
+        self.quantize_fails("--input-shape", "1,3,12,10", data=raw, says=["raw.bin", "100 bytes", "--input-shape"])
+        self.quantize_fails("--input-shape", "1,3,x,10", data=raw, says=["'x'", "--input-shape"])
+        self.quantize_fails("--input-shape", "1,3,12,10", "--data-types", "int99", data=raw, says=["int99"])
+
+    def test_images_that_cannot_be_read(self):
         broken = self.work / "broken"
         broken.mkdir()
-        (broken / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
-        self.quantize_fails("--preprocess", "unit", data=broken, says=["a.jpg"])
+        picture = broken / "a.jpg"
+        for content in (b"", b"\xff\xd8\xff\xe0 not really", b"\x89PNG\r\n\x1a\n", b"GIF89a, of another kind"):
+            picture.write_bytes(content)
+            self.quantize_fails("--preprocess", "unit", data=broken, says=["a.jpg"])
+            self.quantize_fails(data=broken, says=["--preprocess"])
+
+    def test_labels_that_do_not_fit(self):
+        def fails(content, *says):
+            labels = self.work / "labels.txt"
+            labels.write_text(content)
+            for command in (("evaluate", self.model), ("quantize", self.model, "--out", self.out())):
+                self.faults(*command, "--data", self.data, "--labels", labels, says=says)
+            self.assertFalse(self.out().parent.exists() and list(self.out().parent.iterdir()))
+
+        whole = [f"{i} {i % 7}\n" for i in range(20)]
+        fails("".join(whole[:4] + whole[5:]), ["labels.txt", "no label for 4"])
+        fails("".join(whole[:-3]), *(["labels.txt", f"no label for {i}"] for i in (17, 18, 19)))
+        fails("".join(whole).replace("4 4\n", "4 cat\n", 1), ["labels.txt:5", "4 cat"])
+        fails("".join(whole) + "3 3\n", ["labels.txt:21", "'3'"])
+        fails("".join(whole[:6]) + "6 7\n" + "".join(whole[7:]), ["label 7", "7"])
+        self.fails("evaluate", self.model, "--data", self.data, "--labels", self.work / "none.txt", says=["none.txt"])
+        np.save(self.work / "few.npy", np.zeros(19, np.int64))
+        self.fails("evaluate", self.model, "--data", self.data, "--labels", self.work / "few.npy", says=["19", "20"])
+        np.save(self.work / "kind.npy", np.zeros(20))
+        self.fails("evaluate", self.model, "--data", self.data, "--labels", self.work / "kind.npy", says=["kind.npy"])
+
+    def test_faulty_inputs_of_run(self):
+        out = ("--out", self.work / "results")
+        np.save(self.work / "kind.npy", self.samples.astype(np.float64))
+        np.save(self.work / "shape.npy", self.samples[:, :2])
+        given = f"x={self.data}"
+        self.fails("run", self.model, *out, says=["'x'", "--input"])
+        self.fails("run", self.model, "--input", f"y={self.data}", *out, says=["'y'", "'x'"])
+        self.fails("run", self.model, "--input", str(self.data), *out, says=["name=file.npy"])
+        self.fails("run", self.model, "--input", given, "--input", given, *out, says=["x", "twice"])
+        self.fails("run", self.model, "--input", f"x={self.work / 'gone.npy'}", *out, says=["gone.npy"])
+        self.fails("run", self.model, "--input", f"x={self.model}", *out, says=["small.onnx"])
+        for name, says in (("kind", ["float64", "float32"]), ("shape", ["[N, 3, 12, 10]", "[20, 2, 12, 10]"])):
+            self.fails("run", self.model, "--input", f"x={self.work / name}.npy", *out, says=["'x'", *says])
+        self.assertFalse((self.work / "results").exists())
 
     def test_places_that_cannot_be_written(self):
         file = self.work / "file"
         file.write_text("")
-        self.fails("quantize", self.model, "--data", self.data, "--out", file / "below", says=["file"])
+        for prefix in (file / "below", "/proc/amct/small", "/proc/small"):  # /proc: closed to root as well
+            self.fails("quantize", self.model, "--data", self.data, "--out", prefix, says=["cannot"])
+            self.fails("run", self.model, "--input", f"x={self.data}", "--out", prefix, says=["cannot"])
 
     def test_a_full_disk_leaves_nothing(self):
         def no_room():
@@ -90,6 +145,10 @@ class BadInput(CommandTest):
         self.fails("quantize", self.model, "--data", self.data, "--out", self.out(), "--samples", "0", says=["--samples"])
         self.quantize_fails("--skip", "conv2", says=["conv2", "conv1"])
         self.quantize_fails("--preprocess", "imagnet", says=["imagnet", "imagenet"])
+        self.quantize_fails("--preprocess", "resize=many", says=["resize", "many"])
+        self.quantize_fails("--emit", "deploi", says=["deploi"])
+        self.quantize_fails("--batch", "-1", says=["--batch"])
+        self.quantize_fails("--threads", "none", says=["--threads"])
 
     def test_faulty_plans_name_file_line_and_the_nearest_layer(self):
         prefix = self.quantize(out="first/small")
@@ -100,6 +159,22 @@ class BadInput(CommandTest):
         self.quantize_fails("--config", plan, says=["dv", "dw", plan.name])
         plan.write_text(text[: len(text) // 2])
         self.quantize_fails("--config", plan, says=[plan.name])
+        self.quantize_fails("--config", self.work / "none.json", says=["none.json"])
+
+    def test_all_faults_of_a_plan_are_said_at_once(self):
+        prefix = self.quantize(out="first/small")
+        plan = pathlib.Path(f"{prefix}_plan.json")
+        lines = plan.read_text().splitlines()
+        expected = []
+        for number, (old, new) in enumerate((('"bits": 8', '"bits": 3'), ('"method": "ifmr"', '"method": "best"'),
+                                             ('"quantize": true', '"quantize": "yes"'), ('"op":', '"opp":'))):
+            at = [i for i, line in enumerate(lines) if old in line][number]
+            lines[at] = lines[at].replace(old, new)
+            expected.append((at, [f"{plan.name}:{at + 1}", new.split('"')[1]]))
+        plan.write_text("\n".join(lines))
+        self.faults("quantize", self.model, "--data", self.data, "--out", self.out(), "--config", plan,
+                    says=[says for _, says in sorted(expected)])
+        self.assertFalse(self.out().parent.exists())
 
     def test_killed_at_any_time_leaves_no_half_written_file(self):
         start = time.perf_counter()

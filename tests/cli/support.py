@@ -80,10 +80,15 @@ class CommandTest(unittest.TestCase):
 
     def fails(self, *arguments, code=1, says=()):
         """One line on standard error that holds every text of `says`; nothing else is left behind."""
+        return self.faults(*arguments, code=code, says=[says])[0]
+
+    def faults(self, *arguments, code=1, says=()):
+        """One such line for every list of texts in `says`, in this order."""
         result = self.run_amct(*arguments, code=code)
         lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-        self.assertEqual(len(lines), 1, result.stderr)
-        for text in says:
-            self.assertIn(text, lines[0])
+        self.assertEqual(len(lines), len(says), result.stderr)
+        for line, texts in zip(lines, says):
+            for text in texts:
+                self.assertIn(text, line)
         self.assertEqual(result.stdout, "")
-        return lines[0]
+        return lines
