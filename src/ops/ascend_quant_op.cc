@@ -115,24 +115,38 @@ To dequantize(From x, const DequantParameter& parameter) {
 }
 
 template <typename From, typename To>
+void dequantize_row(const From* from, int64_t count, const DequantParameter& parameter, To* to) {
+  if (parameter.shift == 0) {  // the usual case, without a branch for every element
+    for (int64_t i = 0; i < count; ++i) to[i] = To(static_cast<float>(from[i]) * parameter.scale);
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i] = dequantize<From, To>(from[i], parameter);
+  }
+}
+
+template <typename From, typename To>
 void run_dequant_typed(const RunContext& c, const std::vector<DequantParameter>& parameters) {
   const TensorView& x = c.input(0);
   const From* from = x.as<From>();
   To* to = c.output(0).as<To>();
   if (parameters.size() == 1) {
-    const DequantParameter parameter = parameters[0];
-    for (int64_t i = 0; i < x.size(); ++i) to[i] = dequantize<From, To>(from[i], parameter);
-    return;
+    return dequantize_row(from, x.size(), parameters[0], to);
   }
   const size_t axis = c.memory_axis(1, x.dims.size());
   int64_t inner = 1;
   for (size_t i = axis + 1; i < x.dims.size(); ++i) inner *= x.dims[i];
   const int64_t channels = x.dims[axis];
   const int64_t outer = channels * inner == 0 ? 0 : x.size() / (channels * inner);
+  if (inner == 1 && std::none_of(parameters.begin(), parameters.end(), [](auto& p) { return p.shift > 0; })) {
+    std::vector<float> scales;
+    for (const DequantParameter& parameter : parameters) scales.push_back(parameter.scale);
+    for (int64_t o = 0; o < outer; ++o, from += channels, to += channels) {
+      for (int64_t ch = 0; ch < channels; ++ch) to[ch] = To(static_cast<float>(from[ch]) * scales[ch]);
+    }
+    return;
+  }
   for (int64_t o = 0; o < outer; ++o) {
-    for (int64_t ch = 0; ch < channels; ++ch) {
-      const DequantParameter parameter = parameters[ch];
-      for (int64_t i = 0; i < inner; ++i, ++from, ++to) *to = dequantize<From, To>(*from, parameter);
+    for (int64_t ch = 0; ch < channels; ++ch, from += inner, to += inner) {
+      dequantize_row(from, inner, parameters[ch], to);
     }
   }
 }
