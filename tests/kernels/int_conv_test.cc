@@ -112,7 +112,17 @@ std::vector<IntConvShape> shapes() {
        .dilations = {1, 2, 3},
        .pads = {0, 1, 2}},
       {.in_channels = 2, .out_channels = 3, .input = {4, 5, 6}, .output = {3, 3, 6}, .kernel = {2, 3, 1}},
-      {.batch = 3, .in_channels = 17, .out_channels = 33, .input = {1, 1, 5}, .output = {1, 1, 5}}};
+      {.batch = 3, .in_channels = 17, .out_channels = 33, .input = {1, 1, 5}, .output = {1, 1, 5}},
+      {.batch = 2, .in_channels = 18, .out_channels = 9, .input = {1, 20, 19}, .output = {1, 20, 19}},
+      {.in_channels = 4, .out_channels = 3, .input = {1, 5, 4}, .output = {1, 8, 6}, .pads = {0, 2, 1}},
+      {.groups = 11,
+       .in_channels = 11,
+       .out_channels = 11,
+       .input = {1, 9, 8},
+       .output = {1, 8, 5},
+       .kernel = {1, 3, 2},
+       .dilations = {1, 1, 3},
+       .pads = {0, 0, 1}}};
 }
 
 template <typename X>

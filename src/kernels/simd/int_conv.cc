@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/simd/int_depthwise.h"
 #include "kernels/simd/int_image.h"
 
 namespace amct {
@@ -85,24 +86,32 @@ void IntConv::group_tile(const int16_t* image, int64_t group, int64_t begin, int
                          Acc* rows) const {
   const PackedWeights& w = groups_[group];
   const int64_t lda = w.padded_depth();
-  std::vector<int16_t> patches((end - begin) * lda);
-  for (int64_t pixel = begin; pixel < end; ++pixel) {
+  const Spatial one = {1, 1, 1};
+  const bool lies_in_image =
+      shape_.groups == 1 && shape_.kernel == one && shape_.strides == one && lda == shape_.in_channels;
+  std::vector<int16_t> patches(lies_in_image ? 0 : (end - begin) * lda);
+  for (int64_t pixel = begin; pixel < end && !lies_in_image; ++pixel) {
     copy_patch(patch(image, pixel), group, patches.data() + (pixel - begin) * lda);
   }
+  const int16_t* depths = lies_in_image ? patch(image, begin) : patches.data();
   const int64_t ldc = w.padded_rows();
   std::vector<int32_t> narrow((end - begin) * ldc);
   std::vector<int64_t> wide;
   const Acc* products = nullptr;
   if constexpr (sizeof(Acc) == 8) {
     wide.resize((end - begin) * ldc);
-    int_gemm_wide(patches.data(), lda, end - begin, w, wide.data(), ldc, narrow.data());
+    int_gemm_wide(depths, lda, end - begin, w, wide.data(), ldc, narrow.data());
     products = wide.data();
   } else {
-    int_gemm(patches.data(), lda, end - begin, w, narrow.data(), ldc);
+    int_gemm(depths, lda, end - begin, w, narrow.data(), ldc);
     products = narrow.data();
   }
   const int64_t first = group * shape_.out_group();
   for (int64_t p = 0; p < end - begin; ++p) {
+    if (zero == 0) {
+      std::copy_n(products + p * ldc, shape_.out_group(), rows + p * shape_.out_channels + first);
+      continue;
+    }
     for (int64_t o = 0; o < shape_.out_group(); ++o) {
       rows[p * shape_.out_channels + first + o] = wrapping_sub(products[p * ldc + o], zero * weight_sums_[first + o]);
     }
@@ -111,23 +120,25 @@ void IntConv::group_tile(const int16_t* image, int64_t group, int64_t begin, int
 
 template <typename Acc>
 void IntConv::depthwise_tile(const int16_t* image, int64_t begin, int64_t end, Acc* rows) const {
-  using Unsigned = std::make_unsigned_t<Acc>;
   const int64_t channels = shape_.out_channels;
-  std::vector<Unsigned> sums(channels);
+  std::vector<int64_t> offsets;  // of the window's positions from a patch's first element
+  for (int64_t d = 0; d < shape_.kernel[0]; ++d) {
+    for (int64_t h = 0; h < shape_.kernel[1]; ++h) {
+      const int64_t row = (d * shape_.dilations[0] * padded_[1] + h * shape_.dilations[1]) * padded_[2];
+      for (int64_t w = 0; w < shape_.kernel[2]; ++w) offsets.push_back((row + w * shape_.dilations[2]) * channels);
+    }
+  }
   for (int64_t pixel = begin; pixel < end; ++pixel, rows += channels) {
     const int16_t* from = patch(image, pixel);
-    const int16_t* w = depthwise_.data();
-    std::fill(sums.begin(), sums.end(), Unsigned{0});
-    for (int64_t d = 0; d < shape_.kernel[0]; ++d) {
-      for (int64_t h = 0; h < shape_.kernel[1]; ++h) {
-        for (int64_t k = 0; k < shape_.kernel[2]; ++k, w += channels) {
-          const int64_t at = (d * shape_.dilations[0] * padded_[1] + h * shape_.dilations[1]) * padded_[2];
-          const int16_t* x = from + (at + k * shape_.dilations[2]) * channels;
-          for (int64_t c = 0; c < channels; ++c) sums[c] += static_cast<Unsigned>(static_cast<int32_t>(x[c]) * w[c]);
-        }
+    if constexpr (sizeof(Acc) == 4) {
+      int_depthwise(from, offsets, depthwise_.data(), channels, rows);
+    } else {
+      std::fill_n(rows, channels, Acc{0});
+      for (size_t s = 0; s < offsets.size(); ++s) {
+        const int16_t* w = depthwise_.data() + static_cast<int64_t>(s) * channels;
+        for (int64_t c = 0; c < channels; ++c) rows[c] += Acc{from[offsets[s] + c]} * w[c];
       }
     }
-    for (int64_t c = 0; c < channels; ++c) rows[c] = static_cast<Acc>(sums[c]);
   }
 }
 

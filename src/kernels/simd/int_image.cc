@@ -66,14 +66,23 @@ void store_rows(const IntConvShape& shape, const Acc* rows, int64_t n, int64_t b
   using Unsigned = std::make_unsigned_t<Acc>;
   const int64_t channels = shape.out_channels;
   const int64_t pixels = IntConvShape::product(shape.output);
-  const int64_t pixel_stride = shape.channels_last ? channels : 1;
-  const int64_t channel_stride = shape.channels_last ? 1 : pixels;
-  y += n * channels * pixels + begin * pixel_stride;
+  y += n * channels * pixels + begin * (shape.channels_last ? channels : 1);
+  if (shape.channels_last && bias == nullptr) {
+    std::copy_n(rows, (end - begin) * channels, y);
+    return;
+  }
+  const auto sum = [](Acc row, int32_t added) {
+    return static_cast<Acc>(static_cast<Unsigned>(row) + static_cast<Unsigned>(static_cast<Acc>(added)));
+  };
+  if (shape.channels_last) {
+    for (int64_t p = 0; p < end - begin; ++p, rows += channels, y += channels) {
+      for (int64_t c = 0; c < channels; ++c) y[c] = sum(rows[c], bias[c]);
+    }
+    return;
+  }
   for (int64_t p = 0; p < end - begin; ++p) {
     for (int64_t c = 0; c < channels; ++c) {
-      const Unsigned added = bias != nullptr ? static_cast<Unsigned>(static_cast<Acc>(bias[c])) : Unsigned{0};
-      y[p * pixel_stride + c * channel_stride] =
-          static_cast<Acc>(static_cast<Unsigned>(rows[p * channels + c]) + added);
+      y[c * pixels + p] = sum(rows[p * channels + c], bias != nullptr ? bias[c] : 0);
     }
   }
 }
