@@ -154,9 +154,10 @@ void IntConv::run(const IntInput& x, const int32_t* bias, Acc* y, int threads) c
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t begin = t * tile;
       const int64_t end = std::min(pixels, begin + tile);
-      std::vector<Acc> rows((end - begin) * shape_.out_channels);
+      std::vector<Acc> scratch(shape_.channels_last ? 0 : (end - begin) * shape_.out_channels);
+      Acc* rows = shape_.channels_last ? y + (n * pixels + begin) * shape_.out_channels : scratch.data();
       if (is_depthwise()) {
-        depthwise_tile(image.data(), begin, end, rows.data());
+        depthwise_tile(image.data(), begin, end, rows);
         for (int64_t p = 0; p < end - begin && left != 0; ++p) {
           for (int64_t c = 0; c < shape_.out_channels; ++c) {
             Acc& sum = rows[p * shape_.out_channels + c];
@@ -164,9 +165,9 @@ void IntConv::run(const IntInput& x, const int32_t* bias, Acc* y, int threads) c
           }
         }
       } else {
-        for (int64_t g = 0; g < shape_.groups; ++g) group_tile(image.data(), g, begin, end, left, rows.data());
+        for (int64_t g = 0; g < shape_.groups; ++g) group_tile(image.data(), g, begin, end, left, rows);
       }
-      store_rows(shape_, rows.data(), n, begin, end, bias, y);
+      store_rows(shape_, rows, n, begin, end, bias, y);
     }
   }
 }

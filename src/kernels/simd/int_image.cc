@@ -67,16 +67,13 @@ void store_rows(const IntConvShape& shape, const Acc* rows, int64_t n, int64_t b
   const int64_t channels = shape.out_channels;
   const int64_t pixels = IntConvShape::product(shape.output);
   y += n * channels * pixels + begin * (shape.channels_last ? channels : 1);
-  if (shape.channels_last && bias == nullptr) {
-    std::copy_n(rows, (end - begin) * channels, y);
-    return;
-  }
   const auto sum = [](Acc row, int32_t added) {
     return static_cast<Acc>(static_cast<Unsigned>(row) + static_cast<Unsigned>(static_cast<Acc>(added)));
   };
   if (shape.channels_last) {
-    for (int64_t p = 0; p < end - begin; ++p, rows += channels, y += channels) {
-      for (int64_t c = 0; c < channels; ++c) y[c] = sum(rows[c], bias[c]);
+    if (rows != y) std::copy_n(rows, (end - begin) * channels, y);
+    for (int64_t p = 0; p < end - begin && bias != nullptr; ++p, y += channels) {
+      for (int64_t c = 0; c < channels; ++c) y[c] = sum(y[c], bias[c]);
     }
     return;
   }

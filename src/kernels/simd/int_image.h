@@ -14,6 +14,7 @@ int32_t fill_image(const IntConvShape& shape, const IntConvShape::Spatial& padde
                    int16_t* image);
 
 // Stores rows (pixels [begin, end), all output channels) of sample `n`, with the bias added modulo the width of Acc.
+// Channels last, `rows` may be the place in `y` itself.
 template <typename Acc>
 void store_rows(const IntConvShape& shape, const Acc* rows, int64_t n, int64_t begin, int64_t end, const int32_t* bias,
                 Acc* y);
