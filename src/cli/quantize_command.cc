@@ -65,6 +65,7 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"seconds",
            {{"read", report.read_seconds},
             {"prepare", report.prepare_seconds},
+            {"compile", report.compile_seconds},
             {"calibrate", report.calibrate_seconds},
             {"search", report.search_seconds},
             {"write", report.write_seconds},

@@ -171,8 +171,11 @@ CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& sou
   CompileOptions options{.threads = 1};
   for (const Observed& tensor : tensors) options.observe.push_back(tensor.value);
   const auto program = compile_for_samples(calibrated, source, options);
+  times.compile_seconds = seconds_since(start);
+
+  const auto run_start = Clock::now();
   const Observers observers = observe_samples(program, tensors, source, times.samples, workers);
-  times.run_seconds = seconds_since(start);
+  times.run_seconds = seconds_since(run_start);
 
   const auto search_start = Clock::now();
   choose_factors(graph, plan, tensors, observers, workers);

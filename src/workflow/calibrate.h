@@ -15,6 +15,7 @@ namespace amct {
 
 struct CalibrationTimes {
   int64_t samples = 0;
+  double compile_seconds = 0;
   double run_seconds = 0;     // decoding, running and observing
   double search_seconds = 0;  // choosing factors
 };

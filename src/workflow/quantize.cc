@@ -176,6 +176,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
 
   const CalibrationTimes times = calibrate(graph, plan, *source, request.samples, request.workers);
   report.samples = times.samples;
+  report.compile_seconds = times.compile_seconds;
   report.calibrate_seconds = times.run_seconds;
   report.search_seconds = times.search_seconds;
   describe_plan(plan, report);

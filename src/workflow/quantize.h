@@ -52,8 +52,8 @@ struct QuantizeReport {
   size_t nodes_before = 0, nodes_after = 0;
   std::vector<std::pair<std::string, int>> simplifications;  // pass -> changes
   int64_t samples = 0;
-  double read_seconds = 0, prepare_seconds = 0, calibrate_seconds = 0, search_seconds = 0, write_seconds = 0,
-         total_seconds = 0;
+  double read_seconds = 0, prepare_seconds = 0, compile_seconds = 0, calibrate_seconds = 0, search_seconds = 0,
+         write_seconds = 0, total_seconds = 0;
   size_t layers = 0, quantized = 0;
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
