@@ -49,10 +49,14 @@ std::vector<Match> match_layers(const Graph& original, const Graph& compressed) 
     if (!node.output().valid() || !is_floating(original.value(node.output()).type.dtype)) continue;
     ValueId result = dequantized_result(compressed, node.name);
     ValueId reference = node.output();
-    if (result.valid()) {
+    if (const ValueId quantized = dequantized_result(original, node.name); quantized.valid()) {
+      reference = quantized;  // the original is a quantized graph itself: simulation against deploy
+    } else if (result.valid()) {
       reference = counterpart(original, node, compressed, result);
-    } else if (const NodeId same = compressed.find_node(node.name); same.valid()) {
-      result = compressed.node(same).output();
+    }
+    if (!result.valid()) {
+      const NodeId same = compressed.find_node(node.name);
+      if (same.valid()) result = compressed.node(same).output();
     }
     if (!result.valid() || !is_floating(compressed.value(result).type.dtype)) continue;
     matches.push_back({node.name, node.op, reference, result});

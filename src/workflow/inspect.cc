@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "ops/op_row.h"
@@ -48,6 +49,16 @@ int64_t parameters_of(const Graph& graph, const Node& node) {
   return count;
 }
 
+// Floats, and the integers of layers that are quantized already; not shapes and indices.
+bool is_parameter(const Graph& graph, const Value& value) {
+  if (is_floating(value.data.dtype())) return true;
+  return std::any_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
+    const Node& node = graph.node(use.node);
+    const InputPort* port = node.is_opaque() ? nullptr : node.row->input_port(use.port);
+    return port != nullptr && (port->role == Role::kWeight || port->role == Role::kBias);
+  });
+}
+
 // Why the node is no layer that can be quantized; empty if it is one.
 std::string why_not_quantizable(const Graph& graph, const Node& node) {
   if (node.is_opaque()) {
@@ -56,6 +67,7 @@ std::string why_not_quantizable(const Graph& graph, const Node& node) {
   const QuantRule& rule = node.row->quant;
   switch (rule.kind()) {
     case QuantRule::Kind::kCompute: {
+      if (is_integer(graph.value(node.inputs[0]).type.dtype)) return "computes in integers already";
       const QuantCheck check = rule.compute_rule().check;
       return check != nullptr ? check(graph, node) : std::string();
     }
@@ -100,7 +112,7 @@ ModelFacts inspect(const Graph& graph) {
   }
   for (const ValueId id : graph.values()) {
     const Value& value = graph.value(id);
-    if (value.is_constant() && is_floating(value.data.dtype())) facts.parameters += value.data.size();
+    if (value.is_constant() && is_parameter(graph, value)) facts.parameters += value.data.size();
   }
   return facts;
 }
