@@ -12,7 +12,10 @@ target_compile_features(amct_shared PUBLIC cxx_std_17)
 target_include_directories(amct_shared PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(amct_shared PRIVATE amct_workflow)
-target_link_options(amct_shared PRIVATE -Wl,--exclude-libs,ALL $<$<NOT:$<BOOL:${AMCT_SANITIZE}>>:-Wl,--no-undefined>)
+target_link_options(amct_shared PRIVATE -Wl,--exclude-libs,ALL)
+if(NOT AMCT_SANITIZE)
+  target_link_options(amct_shared PRIVATE -Wl,--no-undefined)
+endif()
 
 install(TARGETS amct RUNTIME)
 install(TARGETS amct_shared EXPORT amctTargets LIBRARY)
