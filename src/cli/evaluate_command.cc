@@ -1,6 +1,7 @@
 // `amct evaluate`: top-1 and top-5 accuracy of a float, fake-quant, QDQ or deploy model.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 

@@ -1,6 +1,7 @@
 // `amct inspect`: what a model consists of and what can be quantized; `--text` prints the graph's text form.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 

@@ -1,5 +1,6 @@
 // `amct run`: runs a model on .npy inputs and saves its outputs as .npy.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_map>
 
 #include "exec/program_impl.h"
 #include "exec/steps.h"

@@ -1,6 +1,8 @@
 // Concat and Split: tensors joined and cut along one axis, by copying blocks.
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "base/checked_math.h"
 #include "kernels/index/strided.h"
 #include "ops/movement.h"

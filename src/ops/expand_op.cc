@@ -1,6 +1,8 @@
 // Expand and Tile: a tensor repeated by broadcasting or end to end.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/checked_math.h"
 #include "kernels/index/strided.h"
 #include "ops/movement.h"

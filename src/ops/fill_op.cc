@@ -1,6 +1,7 @@
 // ConstantOfShape, Range, EyeLike, OneHot, Trilu: tensors made from a rule.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 

@@ -2,7 +2,9 @@
 //
 // Before opset 10 the mask of dropout has the type of the data; attribute `mask_as_data` keeps that. Before opset 12
 // the ratio is an attribute; it becomes a constant input.
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "ops/elementwise.h"
 

@@ -5,6 +5,7 @@
 // group_norm  like layer_norm over each of num_groups runs of channels with their images; scale and bias per channel
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/reference/reference.h"

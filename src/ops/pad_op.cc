@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "base/checked_math.h"
 #include "kernels/index/mapped.h"

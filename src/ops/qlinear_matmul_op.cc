@@ -2,6 +2,8 @@
 // one requantizes it: y = sat(round(sum * (a_scale * b_scale / y_scale)) + y_zero_point).
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ops/product.h"
 #include "ops/quantized_operand.h"
 

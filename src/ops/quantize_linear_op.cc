@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ir/dispatch.h"
 #include "ops/onnx_types.h"

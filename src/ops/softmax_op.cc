@@ -5,6 +5,7 @@
 // node, and an inner axis is moved to the end and back for an older opset.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "kernels/simd/softmax.h"

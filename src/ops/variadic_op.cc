@@ -1,5 +1,6 @@
 // Minimum, maximum, sum and mean of any number of broadcast inputs. NaN passes through minimum and maximum.
 #include <algorithm>
+#include <array>
 
 #include "ops/elementwise.h"
 

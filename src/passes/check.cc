@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <unordered_set>
 
 #include "ir/dispatch.h"
 #include "ops/run.h"

@@ -1,6 +1,7 @@
 #include "recipe/json_tree.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,7 @@
 #include "recipe/record_file.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 #include "base/thread_pool.h"
 #include "exec/channel_sums.h"

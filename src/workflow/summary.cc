@@ -1,6 +1,8 @@
 // The summary that `amct quantize` prints: one line a stage, in the order of the work.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 
 #include "workflow/inspect.h"

@@ -1,6 +1,7 @@
 // Real photographs, against numbers of the Python imaging library 13.0.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/thread_pool.h"

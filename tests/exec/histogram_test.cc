@@ -1,6 +1,7 @@
 #include "exec/histogram.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>

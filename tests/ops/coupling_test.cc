@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <iterator>
 #include <map>
+#include <random>
 #include <set>
 
 #include "support/sample_node.h"

@@ -1,6 +1,7 @@
 // Element-wise rows against values worked out by hand: rounding, signs, overflow, NaN, conversions.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

@@ -1,4 +1,5 @@
 #include <limits>
+#include <random>
 
 #include "ops/movement_support.h"
 

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <random>
+
 #include "ops/movement_support.h"
 
 namespace amct::test {

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "ops/movement_support.h"
 

@@ -1,7 +1,9 @@
 // Conv and BatchNorm fused by AMCT itself (assets/golden): our weights and biases match within 1e-5 relative.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "data/npy.h"
 #include "pass_testing.h"

@@ -1,6 +1,7 @@
 // ARQ weight scales against AMCT's own numbers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "ir/dispatch.h"
 #include "kernels/reference/reference.h"

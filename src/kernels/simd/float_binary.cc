@@ -1,5 +1,7 @@
 #include "kernels/simd/float_binary.h"
 
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd/float_binary.cc"
 #include <hwy/foreach_target.h>

@@ -1,5 +1,6 @@
 #include "frontends/onnx/load_onnx.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "frontends/onnx/model_builder.h"
