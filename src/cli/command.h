@@ -16,7 +16,8 @@ namespace amct {
 
 // Accepted before and after the subcommand.
 struct GlobalOptions {
-  int threads = 0;  // 0 = all usable cores
+  std::string program = "amct";  // as the user typed it
+  int threads = 0;               // 0 = all usable cores
   bool quiet = false;
   bool verbose = false;
   bool json = false;
@@ -34,7 +35,7 @@ struct DataArguments {
   int64_t batch = 1;
 
   void add_to(CLI::App& command, bool data_required = true);
-  DataOptions options() const;  // throws Error(kConfig)
+  DataOptions options() const;   // throws Error(kConfig)
   std::string as_typed() const;  // "--data DIR --preprocess imagenet": the same data for another command
 };
 

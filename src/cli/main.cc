@@ -97,6 +97,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   amct::GlobalOptions global;
+  if (argc > 0) global.program = argv[0];
   app.add_option("--threads", global.threads, "threads to use (default: all cores this process may use)")
       ->check(CLI::PositiveNumber);
   app.add_flag("--quiet,-q", global.quiet, "print errors and results only");

@@ -113,6 +113,7 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
     }
     if (arguments->keep_bias) job.correct_bias = false;
     QuantizeReport report = quantize(job);
+    report.program = global.program;
     report.data_arguments = arguments->data.as_typed();
     if (global.json) {
       print_json(to_json(report));

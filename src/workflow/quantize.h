@@ -46,7 +46,8 @@ struct LayerSqnr {
 
 struct QuantizeReport {
   std::string model;
-  std::string data_arguments = "--data DIR";  // how to read the same data again, for the command to type next
+  // For the command to type next: how to call the program, and how to read the same data again.
+  std::string program = "amct", data_arguments = "--data DIR";
   int64_t opset = 0, parameters = 0, macs = 0;
   uint64_t bytes = 0;
   size_t nodes_before = 0, nodes_after = 0;
