@@ -35,7 +35,7 @@ class BadModel(CommandTest):
             self.fails("inspect", self.model, says=["small.onnx"])
 
     def test_real_models_cut_at_every_997th_byte(self):
-        if not ASSETS.is_dir():
+        if not list(ASSETS.glob("*")):
             self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
             self.skipTest(f"there are no assets at {ASSETS}")
         cut = self.work / "cut.onnx"
