@@ -24,18 +24,19 @@ struct PassNote {
   std::string node;     // layer key
   std::string message;  // "folded batch norm bn_3", or why the pass left the node alone
   bool applied = true;
+  std::string folded;  // layer key of the node that is part of `node` from now on; "" if none is
 };
 
 struct PassReport {
   int changes = 0;
   std::vector<PassNote> notes;
 
-  void applied(std::string_view node, std::string message) {
+  void applied(std::string_view node, std::string message, std::string folded = {}) {
     ++changes;
-    notes.push_back({std::string(node), std::move(message), true});
+    notes.push_back({std::string(node), std::move(message), true, std::move(folded)});
   }
   void left_alone(std::string_view node, std::string reason) {
-    notes.push_back({std::string(node), std::move(reason), false});
+    notes.push_back({std::string(node), std::move(reason), false, {}});
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 
 #include "base/files.h"
@@ -85,7 +86,7 @@ void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
   report.nodes_after = passes.nodes_after;
   for (const auto& [name, pass] : passes.passes) {
     const auto at = std::find_if(report.simplifications.begin(), report.simplifications.end(),
-                                 [&](const auto& item) { return item.first == name; });
+                                 [&name = name](const auto& item) { return item.first == name; });
     if (pass.changes == 0) continue;  // it only has notes
     if (at == report.simplifications.end()) {
       report.simplifications.emplace_back(name, pass.changes);
@@ -93,6 +94,17 @@ void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
       at->second += pass.changes;
     }
   }
+}
+
+// Per layer key the nodes that passes made part of the layer.
+std::map<std::string, std::vector<std::string>> folded_nodes(const PipelineReport& passes) {
+  std::map<std::string, std::vector<std::string>> result;
+  for (const auto& [name, pass] : passes.passes) {
+    for (const PassNote& note : pass.notes) {
+      if (!note.folded.empty()) result[note.node].push_back(note.folded);
+    }
+  }
+  return result;
 }
 
 // The graphs to be written, made from the float graph and the filled plan.
@@ -112,7 +124,7 @@ Products build(const Graph& graph, const Plan& plan, const QuantizeRequest& requ
   return products;
 }
 
-void measure(std::shared_ptr<const Graph> graph, const Products& products, const DataSource& source,
+void measure(const std::shared_ptr<const Graph>& graph, const Products& products, const DataSource& source,
              const QuantizeRequest& request, QuantizeReport& report) {
   const Comparison comparison = compare(graph, products.fake, source,
                                         {.samples = std::min(report.samples, kComparedSamples),
@@ -129,7 +141,8 @@ void measure(std::shared_ptr<const Graph> graph, const Products& products, const
   report.after = evaluate(products.fake, source, labels, 0, request.workers);
 }
 
-void write(const Products& products, const Plan& plan, const QuantizeRequest& request, QuantizeReport& report) {
+void write(const Products& products, const Plan& plan, const std::map<std::string, std::vector<std::string>>& folded,
+           const QuantizeRequest& request, QuantizeReport& report) {
   OutputFiles files;
   const auto add = [&](std::string_view suffix, std::string purpose) -> OutputFiles::Writer& {
     report.files.push_back({with_suffix(request.out_prefix, suffix), 0, std::move(purpose)});
@@ -148,7 +161,7 @@ void write(const Products& products, const Plan& plan, const QuantizeRequest& re
   if (request.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
   add("_record.txt", "factors, as AMCT writes them").write(format_records(records_of(plan)));
   add("_quant.json", "inserted operators, original to quantized layers")
-      .write(print_quant_json(*products.deploy, plan));
+      .write(print_quant_json(*products.deploy, plan, folded));
   add("_plan.json", "what was done to each layer; edit and pass with --config").write(format_plan(plan));
   files.commit();
   for (OutputFile& file : report.files) file.bytes = std::filesystem::file_size(file.path);
@@ -168,7 +181,8 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   report.read_seconds = seconds_since(start);
 
   const auto prepare_start = Clock::now();
-  describe_passes(prepare(graph, true, {.check = request.check}), report);
+  const PipelineReport passes = prepare(graph, true, {.check = request.check});
+  describe_passes(passes, report);
   Plan plan = make_plan(graph, request);
   if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, request);
   const auto source = open_data(request.data, input_specs(graph), request.data_options);
@@ -186,7 +200,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   report.write_seconds = seconds_since(write_start);
   measure(std::make_shared<const Graph>(std::move(graph)), products, *source, request, report);
   const auto files_start = Clock::now();
-  write(products, plan, request, report);
+  write(products, plan, folded_nodes(passes), request, report);
   report.write_seconds += seconds_since(files_start);
   report.total_seconds = seconds_since(start);
   return report;

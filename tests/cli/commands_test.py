@@ -1,5 +1,6 @@
 """The subcommands as a user types them: results, JSON, determinism."""
 
+import json
 import unittest
 
 import numpy as np
@@ -10,6 +11,11 @@ from support import CommandTest, small_network
 
 
 class Commands(CommandTest):
+    def test_quant_json_names_what_was_folded_into_a_layer(self):
+        prefix = self.quantize("--emit", "deploy")
+        layers = json.loads(prefix.with_name("small_quant.json").read_text())["layers"]
+        self.assertEqual(next(layer["original"] for layer in layers if layer["name"] == "conv1"), ["conv1", "bn1"])
+
     def test_version_and_help(self):
         self.assertRegex(self.run_amct("--version").stdout, r"^amct \d+\.\d+\.\d+")
         for command in ("quantize", "evaluate", "compare", "inspect", "run", "ops", "passes", "completion"):

@@ -228,7 +228,8 @@ bool fold_into_producer(Graph& graph, NodeId follower, ValueId data, const PassC
   if (layer == nullptr || !is_compute_layer(graph, *layer)) return false;
   const Node& node = graph.node(follower);
   const std::string key = layer->name;
-  const std::string what = fmt::format("{} '{}'", node.op, node.name);
+  const std::string name = node.name;
+  const std::string what = fmt::format("{} '{}'", node.op, name);
   const auto refuse = [&](std::string_view why) {
     report.left_alone(key, fmt::format("{} is not folded into it: {}", what, why));
     return false;
@@ -243,7 +244,7 @@ bool fold_into_producer(Graph& graph, NodeId follower, ValueId data, const PassC
   if (!why.empty()) return refuse(why);
   graph.replace_uses(node.output(), data);
   graph.erase_node(follower);
-  report.applied(key, fmt::format("folded {}", what));
+  report.applied(key, fmt::format("folded {}", what), name);
   return true;
 }
 

@@ -35,7 +35,7 @@ PassReport fuse_bn_before_conv(Graph& graph, const PassContext& context) {
     const std::string layer = graph.node(use->node).name;
     const std::string reason = fold(graph, id, Use(*use), context);
     if (reason.empty()) {
-      report.applied(layer, fmt::format("folded batch_norm '{}' before it", name));
+      report.applied(layer, fmt::format("folded batch_norm '{}' before it", name), name);
     } else {
       report.left_alone(layer, fmt::format("batch_norm '{}' before it is not folded: {}", name, reason));
     }

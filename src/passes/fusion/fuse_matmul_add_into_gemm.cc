@@ -63,7 +63,7 @@ PassReport fuse_matmul_add_into_gemm(Graph& graph, const PassContext& context) {
     }
     const std::string reason = fuse(graph, id, use->node, *gemm);
     if (reason.empty()) {
-      report.applied(name, fmt::format("became a gemm with add '{}' as its bias", add));
+      report.applied(name, fmt::format("became a gemm with add '{}' as its bias", add), add);
     } else {
       report.left_alone(name, fmt::format("add '{}' is not folded into it: {}", add, reason));
     }

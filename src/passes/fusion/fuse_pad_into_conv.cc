@@ -156,7 +156,7 @@ PassReport fuse_pad_into_conv(Graph& graph, const PassContext& context) {
     const std::string reason =
         graph.sole_use(node.output()) == nullptr ? "its result has other uses" : fold(graph, id, layer_id, context);
     if (reason.empty()) {
-      report.applied(layer, fmt::format("folded pad '{}'", name));
+      report.applied(layer, fmt::format("folded pad '{}'", name), name);
     } else {
       report.left_alone(layer, fmt::format("pad '{}' is not folded into it: {}", name, reason));
     }
