@@ -42,7 +42,7 @@ struct QuantizeReport {
   std::vector<Layer> kept_float;                  // the others, and why
   std::optional<double> top1_before, top1_after;  // percent, with labels
   double sqnr_db = 0;                             // of the outputs, against the float model
-  double same_class_percent = 0;                  // samples whose top class stays the same; 0 for a network that is no classifier
+  double same_class_percent = 0;  // samples whose top class stays the same; 0 for a network that is no classifier
   double seconds = 0;
   std::vector<std::string> warnings;
   std::vector<File> files;

@@ -109,11 +109,10 @@ std::string closest(std::string_view name, const std::vector<std::string>& candi
   return best;
 }
 
-void internal_error(std::string_view message, std::source_location where) {
-  std::string_view file = where.file_name();
+void internal_error(std::string_view message, const char* path, int line) {
+  std::string_view file = path;
   if (const size_t src = file.rfind("src/"); src != std::string_view::npos) file.remove_prefix(src);
-  throw Error(ErrorCode::kInternal,
-              fmt::format("internal error: {} ({}:{})", message, file, where.line()), {},
+  throw Error(ErrorCode::kInternal, fmt::format("internal error: {} ({}:{})", message, file, line), {},
               "please report it with the command that led here");
 }
 

@@ -2,12 +2,11 @@
 //
 // Every error reads as one line that says what is wrong, where, and what to do:
 //   error: weight 'conv1.weight' holds NaN, in node 'conv1' of model.onnx; retrain or repair the weight
-// Library code throws `Error`; only `main` and the bindings catch it. Foreign exceptions (oneDNN, protobuf, the standard
-// library) are caught at the seam where they arise and rethrown as `Error`.
+// Library code throws `Error`; only `main` and the bindings catch it. Foreign exceptions (oneDNN, protobuf, the
+// standard library) are caught at the seam where they arise and rethrown as `Error`.
 #pragma once
 
 #include <exception>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,13 +83,14 @@ class Faults {
 // The candidate closest to `name` by edit distance, or "" when none is close: feeds "did you mean …" hints.
 std::string closest(std::string_view name, const std::vector<std::string>& candidates);
 
-[[noreturn]] void internal_error(std::string_view message,
-                                 std::source_location where = std::source_location::current());
+// `file` and `line` are the caller's (std::source_location is beyond clang 14 with GCC 12's library).
+[[noreturn]] void internal_error(std::string_view message, const char* file = __builtin_FILE(),
+                                 int line = __builtin_LINE());
 
 }  // namespace amct
 
 // For our own mistakes only: stays on in release builds, must not be reachable from bad input.
-#define AMCT_CHECK(condition, message)                  \
-  do {                                                  \
-    if (!(condition)) ::amct::internal_error(message);  \
+#define AMCT_CHECK(condition, message)                 \
+  do {                                                 \
+    if (!(condition)) ::amct::internal_error(message); \
   } while (false)

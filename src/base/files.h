@@ -35,7 +35,8 @@ class MappedFile {
 std::string read_text(const std::filesystem::path& path);
 
 // A set of output files that appear together: each is written under a temporary name in its own folder, and `commit`
-// renames them. Anything that goes wrong before `commit` leaves nothing behind; existing files stay untouched until then.
+// renames them. Anything that goes wrong before `commit` leaves nothing behind; existing files stay untouched until
+// then.
 class OutputFiles {
  public:
   OutputFiles() = default;

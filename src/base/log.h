@@ -12,6 +12,6 @@ LogLevel log_level();
 
 void log_warning(std::string_view message);  // printed as "warning: …"
 void log_info(std::string_view message);
-void log_debug(std::string_view message);    // only with -v
+void log_debug(std::string_view message);  // only with -v
 
 }  // namespace amct

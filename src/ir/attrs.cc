@@ -50,8 +50,10 @@ bool same_attrs(const Attrs& a, const Attrs& b) {
     const bool same = std::visit(
         [&]<typename T>(const T& value) {
           const T& other = std::get<T>(value_b);
-          if constexpr (std::is_same_v<T, Tensor>) return value.same_bytes(other);
-          else return value == other;
+          if constexpr (std::is_same_v<T, Tensor>)
+            return value.same_bytes(other);
+          else
+            return value == other;
         },
         value_a);
     if (!same) return false;

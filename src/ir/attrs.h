@@ -33,12 +33,14 @@ class Attrs {
   bool empty() const { return items_.empty(); }
 
   // The value as T; `fallback` if it is not set. A value of another type is an Error(kInput).
-  template <typename T> T get(std::string_view name, T fallback) const {
+  template <typename T>
+  T get(std::string_view name, T fallback) const {
     const AttrValue* value = find(name);
     return value != nullptr ? as<T>(name, *value) : std::move(fallback);
   }
   // The value as T; Error(kInput) if it is not set.
-  template <typename T> T require(std::string_view name) const {
+  template <typename T>
+  T require(std::string_view name) const {
     const AttrValue* value = find(name);
     if (value == nullptr) missing(name);
     return as<T>(name, *value);
@@ -48,7 +50,8 @@ class Attrs {
   const std::vector<std::pair<std::string, AttrValue>>& items() const { return items_; }
 
  private:
-  template <typename T> static T as(std::string_view name, const AttrValue& value) {
+  template <typename T>
+  static T as(std::string_view name, const AttrValue& value) {
     if (const T* typed = std::get_if<T>(&value)) return *typed;
     wrong_type(name);
   }

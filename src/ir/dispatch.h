@@ -9,11 +9,15 @@
 
 namespace amct {
 
-template <typename T> struct Tag { using type = T; };
+template <typename T>
+struct Tag {
+  using type = T;
+};
 
 // Calls `f(Tag<T>)` for every arithmetic type that elements are computed in, the 16-bit floats included (convert them
 // to float) and bool; 4-bit integers visit as int8_t / uint8_t. Other types throw Error(kUnsupported).
-template <typename F> decltype(auto) visit_numeric(DType dtype, F&& f) {
+template <typename F>
+decltype(auto) visit_numeric(DType dtype, F&& f) {
   switch (dtype) {
     case DType::kFloat32: return f(Tag<float>{});
     case DType::kFloat64: return f(Tag<double>{});
@@ -36,7 +40,8 @@ template <typename F> decltype(auto) visit_numeric(DType dtype, F&& f) {
 }
 
 // Calls `f(Tag<T>)` with an unsigned type of the element's size: for data movement, which never looks at values.
-template <typename F> decltype(auto) visit_size(DType dtype, F&& f) {
+template <typename F>
+decltype(auto) visit_size(DType dtype, F&& f) {
   switch (element_bytes(dtype)) {
     case 1: return f(Tag<uint8_t>{});
     case 2: return f(Tag<uint16_t>{});
@@ -48,7 +53,7 @@ template <typename F> decltype(auto) visit_size(DType dtype, F&& f) {
 }
 
 // The type to compute in: the 16-bit floats in float, everything else in itself.
-template <typename T> using Compute =
-    std::conditional_t<std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>, float, T>;
+template <typename T>
+using Compute = std::conditional_t<std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>, float, T>;
 
 }  // namespace amct

@@ -11,20 +11,35 @@ namespace amct {
 
 enum class DType : uint8_t {
   kUndefined,
-  kFloat32, kFloat64, kFloat16, kBFloat16,
-  kInt8, kInt16, kInt32, kInt64,
-  kUInt8, kUInt16, kUInt32, kUInt64,
+  kFloat32,
+  kFloat64,
+  kFloat16,
+  kBFloat16,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kUInt8,
+  kUInt16,
+  kUInt32,
+  kUInt64,
   kBool,
-  kInt4, kUInt4,
-  kFloat8E4M3FN, kFloat8E4M3FNUZ, kFloat8E5M2, kFloat8E5M2FNUZ, kFloat4E2M1,
-  kComplex64, kComplex128,
+  kInt4,
+  kUInt4,
+  kFloat8E4M3FN,
+  kFloat8E4M3FNUZ,
+  kFloat8E5M2,
+  kFloat8E5M2FNUZ,
+  kFloat4E2M1,
+  kComplex64,
+  kComplex128,
   kString,  // never computed with: strings live in opaque nodes
 };
 
-std::string_view name_of(DType dtype);                      // "float32", "int8", …
+std::string_view name_of(DType dtype);  // "float32", "int8", …
 std::optional<DType> dtype_from_name(std::string_view name);
-int bit_width(DType dtype);                                 // bits of one stored element; 0 for undefined and string
-size_t element_bytes(DType dtype);                          // bytes of one element in memory; 0 for undefined and string
+int bit_width(DType dtype);         // bits of one stored element; 0 for undefined and string
+size_t element_bytes(DType dtype);  // bytes of one element in memory; 0 for undefined and string
 
 bool is_floating(DType dtype);  // includes the 8- and 4-bit floats
 bool is_integer(DType dtype);   // signed and unsigned, not bool

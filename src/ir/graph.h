@@ -1,8 +1,8 @@
 // The graph: every front end produces it, every pass rewrites it, every exporter reads it.
 //
 // Values (edges: one producer, many uses) and nodes live in slots that are joined by 32-bit ids. A deleted slot stays
-// empty, so ids never move and may be held across rewrites. A graph is an ordinary copyable value; copies share weights,
-// so the float original costs nothing beside the compressed one.
+// empty, so ids never move and may be held across rewrites. A graph is an ordinary copyable value; copies share
+// weights, so the float original costs nothing beside the compressed one.
 //
 // Vocabulary: a value is an input, a constant, a variable (an initial value that a training step updates) or computed
 // by a node. A use is one input port of one node. A node's name is its layer key: unique, fixed at import, and what
@@ -62,18 +62,18 @@ struct Value {
   std::string name;  // for people and files; unique in the graph
   ValueKind kind = ValueKind::kComputed;
   TensorType type;
-  Tensor data;              // of a constant; the initial value of a variable
-  NodeId producer;          // of a computed value
+  Tensor data;      // of a constant; the initial value of a variable
+  NodeId producer;  // of a computed value
   uint32_t output_port = 0;
-  std::vector<Use> uses;    // kept by Graph; graph outputs are not uses (see Graph::is_output)
+  std::vector<Use> uses;  // kept by Graph; graph outputs are not uses (see Graph::is_output)
   Origin origin;
 
   bool is_constant() const { return kind == ValueKind::kConstant; }
 };
 
 struct Node {
-  std::string name;  // layer key, unique in the graph
-  std::string op;    // the row's name; "domain::Type" for an opaque node
+  std::string name;            // layer key, unique in the graph
+  std::string op;              // the row's name; "domain::Type" for an opaque node
   const OpRow* row = nullptr;  // null = opaque: kept with its bytes, written back unchanged, never run
   Attrs attrs;
   std::vector<ValueId> inputs;   // kNoValue where an optional input is absent
@@ -87,9 +87,9 @@ struct Node {
 
 // What a file says about itself beyond its nodes; carried through and written back.
 struct ModelInfo {
-  std::string path;                          // file that was read, for messages
-  std::string format;                        // "onnx", "tensorflow", …
-  std::map<std::string, int64_t> opsets;     // domain -> version ("" = the standard domain of ONNX)
+  std::string path;                       // file that was read, for messages
+  std::string format;                     // "onnx", "tensorflow", …
+  std::map<std::string, int64_t> opsets;  // domain -> version ("" = the standard domain of ONNX)
   int64_t ir_version = 0;
   std::string producer_name, producer_version, domain, doc;
   int64_t model_version = 0;
@@ -130,7 +130,8 @@ class Graph {
   size_t value_slots() const { return values_.size(); }
   std::vector<NodeId> nodes() const;    // live nodes in order of creation
   std::vector<ValueId> values() const;  // live values in order of creation
-  // Producers before consumers; among free choices the order of creation. Throws Error(kInput) naming a node on a cycle.
+  // Producers before consumers; among free choices the order of creation. Throws Error(kInput) naming a node on a
+  // cycle.
   std::vector<NodeId> topological_order() const;
   NodeId find_node(std::string_view name) const;    // kNoNode if there is none
   ValueId find_value(std::string_view name) const;  // kNoValue if there is none
@@ -145,8 +146,8 @@ class Graph {
   // --- rewrite -------------------------------------------------------------------------------------------------------
   void set_input(NodeId node, size_t port, ValueId value);  // grows the input list with absent inputs if needed
   void set_inputs(NodeId node, std::vector<ValueId> inputs);
-  // Points every use of `from`, graph outputs included, at `to`. A graph output keeps its name: `to` takes over the name
-  // of `from` if `from` was an output and `to` is computed and not itself an output.
+  // Points every use of `from`, graph outputs included, at `to`. A graph output keeps its name: `to` takes over the
+  // name of `from` if `from` was an output and `to` is computed and not itself an output.
   void replace_uses(ValueId from, ValueId to);
   void replace_constant(ValueId id, Tensor data);
   // Gives the node another operator, keeping its name, inputs and outputs.
@@ -170,7 +171,8 @@ class Graph {
     using is_transparent = void;
     size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
   };
-  template <typename Id> using NameMap = std::unordered_map<std::string, Id, NameHash, std::equal_to<>>;
+  template <typename Id>
+  using NameMap = std::unordered_map<std::string, Id, NameHash, std::equal_to<>>;
 
   ValueId add_value(std::string_view name, ValueKind kind);
   void add_use(ValueId value, Use use);
@@ -188,9 +190,11 @@ class Graph {
 
 }  // namespace amct
 
-template <> struct std::hash<amct::ValueId> {
+template <>
+struct std::hash<amct::ValueId> {
   size_t operator()(amct::ValueId id) const noexcept { return id.index; }
 };
-template <> struct std::hash<amct::NodeId> {
+template <>
+struct std::hash<amct::NodeId> {
   size_t operator()(amct::NodeId id) const noexcept { return id.index; }
 };

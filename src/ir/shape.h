@@ -15,7 +15,7 @@ using Dims = std::vector<int64_t>;
 
 class Dim {
  public:
-  Dim() = default;  // unknown
+  Dim() = default;                          // unknown
   Dim(int64_t extent) : extent_(extent) {}  // NOLINT(google-explicit-constructor): dims read as numbers
   static Dim named(std::string name) {
     Dim dim;
@@ -46,10 +46,10 @@ class Shape {
   const std::vector<Dim>& dims() const { return dims_; }
   const Dim& operator[](size_t axis) const { return dims_[axis]; }
   Dim& operator[](size_t axis) { return dims_[axis]; }
-  bool is_fixed() const;                      // ranked, and every dim is fixed
-  std::optional<Dims> fixed() const;          // the extents if is_fixed()
+  bool is_fixed() const;                         // ranked, and every dim is fixed
+  std::optional<Dims> fixed() const;             // the extents if is_fixed()
   std::optional<int64_t> element_count() const;  // nullopt if not fixed or overflowing
-  std::string to_string() const;              // "[1, 3, H, ?]", "[]" for a scalar, "?" without rank
+  std::string to_string() const;                 // "[1, 3, H, ?]", "[]" for a scalar, "?" without rank
   bool operator==(const Shape&) const = default;
 
  private:

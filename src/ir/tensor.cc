@@ -30,8 +30,8 @@ Tensor Tensor::allocate(DType dtype, Dims dims) {
   const size_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
   auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
   if (data == nullptr) {
-    throw Error(ErrorCode::kResource, fmt::format("not enough memory for a tensor of extents {} ({} bytes)",
-                                                  to_string(dims), bytes));
+    throw Error(ErrorCode::kResource,
+                fmt::format("not enough memory for a tensor of extents {} ({} bytes)", to_string(dims), bytes));
   }
   return Tensor(dtype, std::move(dims), std::shared_ptr<const std::byte>(data, [](const std::byte* p) {
                   std::free(const_cast<std::byte*>(p));

@@ -19,25 +19,41 @@
 namespace amct {
 
 // DType of a C++ element type. 4-bit types have none: their elements are int8_t / uint8_t in memory.
-template <typename T> constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
-  else if constexpr (std::is_same_v<T, double>) return DType::kFloat64;
-  else if constexpr (std::is_same_v<T, Half>) return DType::kFloat16;
-  else if constexpr (std::is_same_v<T, BFloat16>) return DType::kBFloat16;
-  else if constexpr (std::is_same_v<T, bool>) return DType::kBool;
-  else if constexpr (std::is_same_v<T, int8_t>) return DType::kInt8;
-  else if constexpr (std::is_same_v<T, int16_t>) return DType::kInt16;
-  else if constexpr (std::is_same_v<T, int32_t>) return DType::kInt32;
-  else if constexpr (std::is_same_v<T, int64_t>) return DType::kInt64;
-  else if constexpr (std::is_same_v<T, uint8_t>) return DType::kUInt8;
-  else if constexpr (std::is_same_v<T, uint16_t>) return DType::kUInt16;
-  else if constexpr (std::is_same_v<T, uint32_t>) return DType::kUInt32;
-  else if constexpr (std::is_same_v<T, uint64_t>) return DType::kUInt64;
-  else static_assert(sizeof(T) == 0, "no DType for this element type");
+template <typename T>
+constexpr DType dtype_of() {
+  if constexpr (std::is_same_v<T, float>)
+    return DType::kFloat32;
+  else if constexpr (std::is_same_v<T, double>)
+    return DType::kFloat64;
+  else if constexpr (std::is_same_v<T, Half>)
+    return DType::kFloat16;
+  else if constexpr (std::is_same_v<T, BFloat16>)
+    return DType::kBFloat16;
+  else if constexpr (std::is_same_v<T, bool>)
+    return DType::kBool;
+  else if constexpr (std::is_same_v<T, int8_t>)
+    return DType::kInt8;
+  else if constexpr (std::is_same_v<T, int16_t>)
+    return DType::kInt16;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return DType::kInt32;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return DType::kInt64;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return DType::kUInt8;
+  else if constexpr (std::is_same_v<T, uint16_t>)
+    return DType::kUInt16;
+  else if constexpr (std::is_same_v<T, uint32_t>)
+    return DType::kUInt32;
+  else if constexpr (std::is_same_v<T, uint64_t>)
+    return DType::kUInt64;
+  else
+    static_assert(sizeof(T) == 0, "no DType for this element type");
 }
 
 // True if memory of `dtype` may be read as elements of T.
-template <typename T> constexpr bool stored_as(DType dtype) {
+template <typename T>
+constexpr bool stored_as(DType dtype) {
   return dtype == dtype_of<T>() || (std::is_same_v<T, int8_t> && dtype == DType::kInt4) ||
          (std::is_same_v<T, uint8_t> && (dtype == DType::kUInt4 || (is_floating(dtype) && bit_width(dtype) <= 8)));
 }
@@ -50,7 +66,8 @@ struct TensorView {
   explicit operator bool() const { return dtype != DType::kUndefined; }
   int64_t size() const { return element_count(dims); }
   size_t bytes() const { return static_cast<size_t>(size()) * element_bytes(dtype); }
-  template <typename T> const T* as() const {
+  template <typename T>
+  const T* as() const {
     AMCT_CHECK(stored_as<T>(dtype), "tensor read as the wrong type");
     return static_cast<const T*>(data);
   }
@@ -64,7 +81,8 @@ struct MutableView {
   explicit operator bool() const { return dtype != DType::kUndefined; }
   int64_t size() const { return element_count(dims); }
   size_t bytes() const { return static_cast<size_t>(size()) * element_bytes(dtype); }
-  template <typename T> T* as() const {
+  template <typename T>
+  T* as() const {
     AMCT_CHECK(stored_as<T>(dtype), "tensor written as the wrong type");
     return static_cast<T*>(data);
   }
@@ -80,10 +98,14 @@ class Tensor {
   // Memory for a new tensor, aligned to 64 bytes and not initialised; fill it through `mutable_data` before sharing.
   // Throws Error(kResource) when there is not enough memory.
   static Tensor allocate(DType dtype, Dims dims);
-  template <typename T> static Tensor of(Dims dims, const std::vector<T>& values) {
+  template <typename T>
+  static Tensor of(Dims dims, const std::vector<T>& values) {
     return copy_of(dtype_of<T>(), std::move(dims), std::as_bytes(std::span(values)));
   }
-  template <typename T> static Tensor scalar(T value) { return of<T>({}, std::vector<T>{value}); }
+  template <typename T>
+  static Tensor scalar(T value) {
+    return of<T>({}, std::vector<T>{value});
+  }
   static Tensor copy_of(DType dtype, Dims dims, std::span<const std::byte> bytes);
   static Tensor copy_of(const TensorView& view);
 
@@ -93,15 +115,17 @@ class Tensor {
   size_t rank() const { return dims_.size(); }
   int64_t size() const { return element_count(dims_); }
   std::span<const std::byte> bytes() const;
-  template <typename T> std::span<const T> values() const {
+  template <typename T>
+  std::span<const T> values() const {
     AMCT_CHECK(stored_as<T>(dtype_), "tensor read as the wrong type");
     return {reinterpret_cast<const T*>(data_.get()), static_cast<size_t>(size())};
   }
-  template <typename T> std::span<T> mutable_values() {
+  template <typename T>
+  std::span<T> mutable_values() {
     AMCT_CHECK(stored_as<T>(dtype_), "tensor written as the wrong type");
     return {reinterpret_cast<T*>(mutable_data()), static_cast<size_t>(size())};
   }
-  std::byte* mutable_data();  // only between allocate() and the first copy
+  std::byte* mutable_data();         // only between allocate() and the first copy
   Tensor reshaped(Dims dims) const;  // the same bytes under other extents of equal size
   TensorView view() const { return {dtype_, dims_, data_.get()}; }
   MutableView mutable_view() { return {dtype_, dims_, mutable_data()}; }

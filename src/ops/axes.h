@@ -1,8 +1,9 @@
 // The coupling rule of an operator: which axes of its inputs and outputs are the same channels.
 //
-// A rule lists relations between axes of concrete extents. An axis that no relation mentions is not coupled, and removing
-// an index from it is not defined. One union-find engine joins the relations of all nodes to channel groups; no pruning
-// code names an operator. The conformance test proves every relation by removing indices and running the operator.
+// A rule lists relations between axes of concrete extents. An axis that no relation mentions is not coupled, and
+// removing an index from it is not defined. One union-find engine joins the relations of all nodes to channel groups;
+// no pruning code names an operator. The conformance test proves every relation by removing indices and running the
+// operator.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +65,9 @@ class AxesContext {
 using AxesFn = std::vector<AxisRelation> (*)(const AxesContext&);
 using CostContext = AxesContext;  // cost rules read the same: the node and concrete extents
 
-std::vector<AxisRelation> axes_none(const AxesContext&);         // nothing is coupled
-std::vector<AxisRelation> axes_elementwise(const AxesContext&);  // every axis of every (broadcast) input with the output's
+std::vector<AxisRelation> axes_none(const AxesContext&);  // nothing is coupled
+std::vector<AxisRelation> axes_elementwise(
+    const AxesContext&);  // every axis of every (broadcast) input with the output's
 AxisRelation tie(int64_t channels, std::vector<AxisRef> refs);
 AxisRelation free_axis(int64_t channels, std::vector<AxisRef> refs);
 AxisRelation lock(AxisRef ref, std::string reason);

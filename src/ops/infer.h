@@ -63,9 +63,9 @@ struct InferredTypes {
   std::vector<Tensor> values;  // small values that follow from known shapes and constants (shape computations)
 };
 
-// Runs the shape rules over a graph, from the declared types of its inputs. `inputs` overrides the type and `known` gives
-// the value of an input (concrete shapes, integers that shape rules read). A rule that fails throws Error(kInput);
-// outputs of opaque nodes keep the type that the file declared.
+// Runs the shape rules over a graph, from the declared types of its inputs. `inputs` overrides the type and `known`
+// gives the value of an input (concrete shapes, integers that shape rules read). A rule that fails throws
+// Error(kInput); outputs of opaque nodes keep the type that the file declared.
 InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, TensorType>& inputs = {},
                           const std::unordered_map<ValueId, Tensor>& known = {});
 

@@ -1,8 +1,8 @@
 // Lowering: how a node becomes a step of a compiled program.
 //
 // The executor fixes concrete extents and layouts, offers the nodes that follow as epilogues, and asks the row for a
-// step. A step is immutable and shared by all workers; `bind` ties it to the addresses of one worker's arena and returns
-// the function to call per run, so that running creates and allocates nothing.
+// step. A step is immutable and shared by all workers; `bind` ties it to the addresses of one worker's arena and
+// returns the function to call per run, so that running creates and allocates nothing.
 #pragma once
 
 #include <functional>
@@ -25,11 +25,23 @@ enum class LayoutRule {
 // An operation applied to every element of a compute step's result before it is stored.
 struct Epilogue {
   enum class Kind {
-    kClip,        // min(max(x, alpha), beta); ReLU is clip to [0, inf)
-    kLeakyRelu,   // x < 0 ? alpha x : x
-    kElu, kSigmoid, kTanh, kGeluErf, kGeluTanh, kSwish, kHardSwish, kHardSigmoid, kSoftplus, kSqrt, kAbs, kExp, kLog,
-    kLinear,      // alpha x + beta
-    kAdd,         // x + operand, an activation of the same extents
+    kClip,       // min(max(x, alpha), beta); ReLU is clip to [0, inf)
+    kLeakyRelu,  // x < 0 ? alpha x : x
+    kElu,
+    kSigmoid,
+    kTanh,
+    kGeluErf,
+    kGeluTanh,
+    kSwish,
+    kHardSwish,
+    kHardSigmoid,
+    kSoftplus,
+    kSqrt,
+    kAbs,
+    kExp,
+    kLog,
+    kLinear,  // alpha x + beta
+    kAdd,     // x + operand, an activation of the same extents
   };
   Kind kind = Kind::kClip;
   float alpha = 0;
@@ -48,9 +60,9 @@ struct AbsorbQuery {
 using AbsorbFn = std::optional<Epilogue> (*)(const AbsorbQuery&);
 
 struct StepIo {
-  std::vector<TensorView> inputs;    // memory extents; the node's inputs, then the operands of kAdd epilogues in order
+  std::vector<TensorView> inputs;  // memory extents; the node's inputs, then the operands of kAdd epilogues in order
   std::vector<MutableView> outputs;
-  std::byte* scratch = nullptr;      // 64-byte aligned, `scratch_bytes` long, of this worker alone
+  std::byte* scratch = nullptr;  // 64-byte aligned, `scratch_bytes` long, of this worker alone
 };
 
 class Step {
@@ -76,8 +88,12 @@ class LowerContext {
   };
   LowerContext(const Graph& graph, const Node& node, std::vector<Port> inputs, std::vector<Port> outputs,
                std::vector<Epilogue> epilogues, int threads)
-      : graph_(graph), node_(node), inputs_(std::move(inputs)), outputs_(std::move(outputs)),
-        epilogues_(std::move(epilogues)), threads_(threads) {}
+      : graph_(graph),
+        node_(node),
+        inputs_(std::move(inputs)),
+        outputs_(std::move(outputs)),
+        epilogues_(std::move(epilogues)),
+        threads_(threads) {}
 
   const Graph& graph() const { return graph_; }
   const Node& node() const { return node_; }
@@ -85,8 +101,8 @@ class LowerContext {
   bool has(size_t port) const { return port < inputs_.size() && inputs_[port].dtype != DType::kUndefined; }
   const Port& input(size_t port) const { return inputs_[port]; }
   const Port& output(size_t port) const { return outputs_[port]; }
-  // Offered epilogues in order. A step must apply all of them or the row returns null (the executor then asks again with
-  // fewer).
+  // Offered epilogues in order. A step must apply all of them or the row returns null (the executor then asks again
+  // with fewer).
   const std::vector<Epilogue>& epilogues() const { return epilogues_; }
   int threads() const { return threads_; }
 

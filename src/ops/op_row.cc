@@ -9,7 +9,8 @@ std::string spelling_key(Framework framework, std::string_view domain, std::stri
   return fmt::format("{}|{}|{}", static_cast<int>(framework), domain, type);
 }
 
-template <typename T> T read(const Node& node, std::string_view name) {
+template <typename T>
+T read(const Node& node, std::string_view name) {
   const AttrSpec* spec = node.row != nullptr ? node.row->attr(name) : nullptr;
   AMCT_CHECK(spec != nullptr, fmt::format("operator {} has no attribute '{}'", node.op, name));
   if (spec->required) return node.attrs.require<T>(name);

@@ -34,7 +34,7 @@ struct InputPort {
   std::string name;
   Role role = Role::kActivation;
   bool optional = false;
-  bool variadic = false;   // the last port only: one or more inputs
+  bool variadic = false;    // the last port only: one or more inputs
   bool broadcasts = false;  // a kParameter that broadcasts against the activation (slope of PRelu): follows its layout
 };
 
@@ -51,7 +51,7 @@ struct AttrSpec {
   AttrType type;
   AttrValue fallback = std::string();  // value when the attribute is not set; meaningless if `required`
   bool required = false;
-  bool absent_is_meaningful = false;   // no default value: the row asks attrs.has()
+  bool absent_is_meaningful = false;  // no default value: the row asks attrs.has()
 };
 
 AttrSpec int_attr(std::string name, int64_t fallback);
@@ -86,22 +86,22 @@ struct OpRow {
   std::vector<OutputPort> outputs;
   std::vector<AttrSpec> attrs = {};
 
-  InferFn infer;                                    // required
+  InferFn infer;  // required
   ShapeTiming timing = ShapeTiming::kFromShapes;
   // The value of output 0 where it follows from the input types alone (Shape, Size); null for all other rows.
   std::optional<Tensor> (*value_from_types)(const InferContext&) = nullptr;
-  RunFn run = nullptr;                              // plain kernel on memory elements; required unless `lower` is set
-  LowerFn lower = nullptr;                          // a compiled step; falls back to `run` where it returns null
+  RunFn run = nullptr;      // plain kernel on memory elements; required unless `lower` is set
+  LowerFn lower = nullptr;  // a compiled step; falls back to `run` where it returns null
   LayoutRule layout = LayoutRule::kPlain;
-  AbsorbFn absorb_into = nullptr;                   // how a compute step may take this node in as an epilogue
-  bool in_place = false;                            // output 0 may overwrite input 0 (same type and extents)
-  bool deterministic = true;                        // false: random numbers; never folded or merged
-  QuantRule quant;                                  // required (no default constructor)
-  AxesFn axes;                                      // required: which axes are coupled
+  AbsorbFn absorb_into = nullptr;  // how a compute step may take this node in as an epilogue
+  bool in_place = false;           // output 0 may overwrite input 0 (same type and extents)
+  bool deterministic = true;       // false: random numbers; never folded or merged
+  QuantRule quant;                 // required (no default constructor)
+  AxesFn axes;                     // required: which axes are coupled
   CostFn cost = cost_free;
   GradFn grad = nullptr;
-  std::vector<Spelling> spellings = {};             // foreign names, for import and export
-  SamplesFn samples;                                // required: feeds the conformance test
+  std::vector<Spelling> spellings = {};  // foreign names, for import and export
+  SamplesFn samples;                     // required: feeds the conformance test
 
   const AttrSpec* attr(std::string_view attr_name) const;
   // The port that input number `index` belongs to (a variadic last port takes all that follow); null past the end.

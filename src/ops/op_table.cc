@@ -1,5 +1,5 @@
-// The table of all rows. The list of files is generated at configure time (cmake/op_list.cmake): no static constructors,
-// and adding an operator is adding a file.
+// The table of all rows. The list of files is generated at configure time (cmake/op_list.cmake): no static
+// constructors, and adding an operator is adding a file.
 #include "ops/op_row.h"
 
 namespace amct {

@@ -1,8 +1,8 @@
 // The plain kernel of a row: computes outputs from inputs, element by element, for any type the operator takes.
 //
 // It is what constant folding uses, what the executor falls back on, and the reference the compiled steps are tested
-// against. In a channels-last program the views of a row with LayoutRule::kFollow have *memory* extents (N, spatial…, C);
-// such a row maps its axis attributes through `memory_axis`.
+// against. In a channels-last program the views of a row with LayoutRule::kFollow have *memory* extents (N, spatial…,
+// C); such a row maps its axis attributes through `memory_axis`.
 #pragma once
 
 #include <functional>
@@ -37,9 +37,7 @@ class RunContext {
   const MutableView& output(size_t port) const { return outputs_[port]; }
   int threads() const { return threads_; }
   Layout layout() const { return layout_; }
-  size_t memory_axis(size_t logical_axis, size_t rank) const {
-    return amct::memory_axis(logical_axis, rank, layout_);
-  }
+  size_t memory_axis(size_t logical_axis, size_t rank) const { return amct::memory_axis(logical_axis, rank, layout_); }
 
   // For rows with ShapeTiming::kFromData only: memory for an output whose extents are known only now.
   MutableView allocate_output(size_t port, DType dtype, Dims dims);

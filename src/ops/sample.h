@@ -12,18 +12,18 @@ namespace amct {
 struct SampleInput {
   DType dtype = DType::kFloat32;  // kUndefined = absent optional input
   Dims dims;
-  double low = -1;        // random values are uniform in [low, high]; integers round
+  double low = -1;  // random values are uniform in [low, high]; integers round
   double high = 1;
   bool constant = false;  // goes into the graph as a constant (weights, shapes)
   Tensor value;           // fixed value instead of a random one
 };
 
 struct Sample {
-  std::string name;                 // "stride2_pad", unique in the row
+  std::string name;  // "stride2_pad", unique in the row
   std::vector<SampleInput> inputs;
   Attrs attrs;
   size_t outputs = 1;
-  bool skip_onnx_runtime = false;   // ONNX Runtime has no kernel for this case: `reason` says so
+  bool skip_onnx_runtime = false;  // ONNX Runtime has no kernel for this case: `reason` says so
   std::string reason;
 };
 

@@ -36,8 +36,8 @@ std::optional<std::vector<int64_t>> ExportContext::constant_ints(size_t port, in
   if (!id.valid()) return std::nullopt;
   const Tensor* tensor = graph_.constant(id);
   if (tensor == nullptr) {
-    unsupported(fmt::format("input {} is computed, which opset {} cannot say; opset {} can", port, version_,
-                            needed_version));
+    unsupported(
+        fmt::format("input {} is computed, which opset {} cannot say; opset {} can", port, version_, needed_version));
   }
   return tensor->to_int64s();
 }
@@ -81,7 +81,8 @@ Spelling onnx(std::string type, int64_t since, int64_t until) {
 }
 
 Spelling onnx(std::string type, int64_t since, int64_t until, ImportFn import, ExportFn export_fn) {
-  return {.domain = "", .type = std::move(type), .since = since, .until = until, .import = import, .export_ = export_fn};
+  return {
+      .domain = "", .type = std::move(type), .since = since, .until = until, .import = import, .export_ = export_fn};
 }
 
 void import_default(ImportContext& c) {

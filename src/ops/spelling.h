@@ -18,8 +18,8 @@ struct ForeignNode {
   std::string name;
   std::string domain;  // ONNX: "" is the standard domain
   std::string type;
-  int64_t version = 0;             // opset of the domain
-  std::vector<ValueId> inputs;     // already in the graph
+  int64_t version = 0;               // opset of the domain
+  std::vector<ValueId> inputs;       // already in the graph
   std::vector<std::string> outputs;  // foreign names; "" = absent
   Attrs attrs;
 };
@@ -65,8 +65,8 @@ class ExportContext {
   const Node& node() const { return node_; }
   int64_t version() const { return version_; }
   std::string value_name(ValueId id) const { return id.valid() ? graph_.value(id).name : std::string(); }
-  // The integers of a constant input; nullopt if it is absent. A computed input that the target needs as an attribute is
-  // an Error(kUnsupported) naming the node and the opset that allows it.
+  // The integers of a constant input; nullopt if it is absent. A computed input that the target needs as an attribute
+  // is an Error(kUnsupported) naming the node and the opset that allows it.
   std::optional<std::vector<int64_t>> constant_ints(size_t port, int64_t needed_version) const;
 
   // Emits the node under its own name and type; `inputs` are value names.
@@ -100,7 +100,7 @@ struct Spelling {
   std::string type;
   int64_t since = 1;  // versions of the domain at which this spelling holds
   int64_t until = std::numeric_limits<int64_t>::max();
-  ImportFn import = nullptr;  // null = the default: same inputs, attributes of the row by name, others refused
+  ImportFn import = nullptr;   // null = the default: same inputs, attributes of the row by name, others refused
   ExportFn export_ = nullptr;  // null = the default: same inputs, attributes that are set
   std::vector<std::string> ignored_attrs = {};  // foreign attributes without meaning ("consumed_inputs")
 };

@@ -50,7 +50,7 @@ struct LayerPlan {
   bool quantize = true;
   std::string reason;  // why not, if not quantized; a clause without a full stop
   ActivationPlan activation;
-  std::optional<WeightPlan> weight;  // absent for layers without a weight
+  std::optional<WeightPlan> weight;    // absent for layers without a weight
   std::vector<float> bias_correction;  // added to the bias, per output channel; filled by calibration
 };
 
@@ -61,11 +61,11 @@ struct TensorPlan {
 };
 
 struct Plan {
-  std::string model;                // file it was made for
-  std::vector<LayerPlan> layers;    // quantizable layers and those that are not, in topological order
+  std::string model;              // file it was made for
+  std::vector<LayerPlan> layers;  // quantizable layers and those that are not, in topological order
   std::vector<TensorPlan> tensors;
-  int64_t samples = 0;              // calibration samples that the factors come from
-  std::string isa;                  // instruction set they were computed with
+  int64_t samples = 0;  // calibration samples that the factors come from
+  std::string isa;      // instruction set they were computed with
   bool calibrate_with_quantized_weights = true;
   bool correct_bias = true;  // take the mean error of the rounded weights off the biases
   std::vector<std::string> warnings;

@@ -8,7 +8,8 @@
 namespace amct {
 namespace {
 
-template <typename T> class ReorderLayout : public testing::Test {};
+template <typename T>
+class ReorderLayout : public testing::Test {};
 using Sizes = testing::Types<uint8_t, uint16_t, uint32_t, uint64_t>;
 TYPED_TEST_SUITE(ReorderLayout, Sizes);
 

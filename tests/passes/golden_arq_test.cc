@@ -61,7 +61,9 @@ TEST_P(GoldenArqTest, AgreesWithAmct) {
     std::vector<float> scales = arq_scales(weights, 0, per_channel, bits, name);
     ASSERT_EQ(scales.size(), expected.size());
     for (size_t i = 0; i < scales.size(); ++i) EXPECT_NEAR(scales[i] / expected[i], 1, 1e-6) << i;
-    if (weights.rank() == 2) { EXPECT_EQ(arq_scales(transposed(weights), 1, per_channel, bits, name), scales); }
+    if (weights.rank() == 2) {
+      EXPECT_EQ(arq_scales(transposed(weights), 1, per_channel, bits, name), scales);
+    }
     ++cases;
     if (!golden.has(name, "w_int")) continue;
     const auto integers = golden.floats(name, "w_int");

@@ -6,7 +6,8 @@
 
 namespace amct {
 
-// Layers that already have scales keep them. Throws Error(kNumeric) naming the layer for NaN and infinity in its weights.
+// Layers that already have scales keep them. Throws Error(kNumeric) naming the layer for NaN and infinity in its
+// weights.
 void fill_weight_scales(const Graph& graph, Plan& plan);
 
 }  // namespace amct

@@ -58,10 +58,11 @@ TEST(AscendQuant, EqualsAmcts) {
     const float scale = arrays.at(base + "scale").values<float>()[0];
     Graph graph;
     const ValueId input = graph.add_input("x", x.type());
-    const NodeId quant = add_op(graph, "quant", "ascend_quant", {input},
-                                {{"scale", static_cast<double>(1.0f / scale)},
-                                 {"offset", offset},
-                                 {"dst_type", fmt::format("INT{}", base.substr(bits_at, base.find('.', bits_at) - bits_at))}});
+    const NodeId quant =
+        add_op(graph, "quant", "ascend_quant", {input},
+               {{"scale", static_cast<double>(1.0f / scale)},
+                {"offset", offset},
+                {"dst_type", fmt::format("INT{}", base.substr(bits_at, base.find('.', bits_at) - bits_at))}});
     SCOPED_TRACE(base);
     EXPECT_EQ(run_node(graph.node(quant), {x})[0].to_int64s(), arrays.at(base + "y_int").to_int64s());
     ++cases;
