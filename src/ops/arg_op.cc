@@ -5,24 +5,13 @@
 #include <numeric>
 
 #include "ir/dispatch.h"
+#include "ops/axis_view.h"
 #include "ops/movement.h"
 
 namespace amct {
 namespace {
 
 constexpr const char* kRanks = "its entries compete for their rank";
-
-// Around `axis`, a dense array is (outer, extent, inner).
-struct Around {
-  int64_t outer = 1, extent = 1, inner = 1;
-};
-
-Around around(const Dims& dims, size_t axis) {
-  Around view{1, dims[axis], 1};
-  for (size_t i = 0; i < axis; ++i) view.outer *= dims[i];
-  for (size_t i = axis + 1; i < dims.size(); ++i) view.inner *= dims[i];
-  return view;
-}
 
 size_t axis_of(const Node& node, size_t rank) {
   return static_cast<size_t>(normalize_axis(attr_int(node, "axis"), rank));
@@ -52,7 +41,7 @@ void infer_arg(InferContext& c) {
 template <bool kLargest>
 void run_arg(RunContext& c) {
   const Dims& dims = c.input(0).dims;
-  const Around view = around(dims, axis_of(c.node(), dims.size()));
+  const AxisView view = axis_view(dims, axis_of(c.node(), dims.size()));
   const bool last = attr_int(c.node(), "select_last_index") != 0;
   visit_numeric(c.input(0).dtype, [&]<typename T>(Tag<T>) {
     int64_t* out = c.output(0).as<int64_t>();
@@ -107,7 +96,7 @@ void infer_top_k(InferContext& c) {
 void run_top_k(RunContext& c) {
   const Dims& dims = c.input(0).dims;
   const size_t axis = axis_of(c.node(), dims.size());
-  const Around view = around(dims, axis);
+  const AxisView view = axis_view(dims, axis);
   const int64_t k = ints_of(c.input(1)).at(0);
   const bool largest = attr_int(c.node(), "largest") != 0;
   visit_numeric(c.input(0).dtype, [&]<typename T>(Tag<T>) {

@@ -45,16 +45,16 @@ void normalize(const AxisView& view, const Affine<T>& affine, const T* x, T* y, 
   if (view.inner == 1) {
 #pragma omp parallel for num_threads(threads)
     for (int64_t o = 0; o < view.outer; ++o) {
-      const T* in = x + o * view.channels;
-      T* out = y + o * view.channels;
-      for (int64_t i = 0; i < view.channels; ++i)
+      const T* in = x + o * view.extent;
+      T* out = y + o * view.extent;
+      for (int64_t i = 0; i < view.extent; ++i)
         out[i] = static_cast<T>((static_cast<C>(in[i]) - mean[i]) * a[i] + b[i]);
     }
     return;
   }
 #pragma omp parallel for num_threads(threads)
-  for (int64_t row = 0; row < view.outer * view.channels; ++row) {
-    const int64_t channel = row % view.channels;
+  for (int64_t row = 0; row < view.outer * view.extent; ++row) {
+    const int64_t channel = row % view.extent;
     const T* in = x + row * view.inner;
     T* out = y + row * view.inner;
     for (int64_t i = 0; i < view.inner; ++i) {
@@ -65,7 +65,7 @@ void normalize(const AxisView& view, const Affine<T>& affine, const T* x, T* y, 
 
 void run(RunContext& c) {
   const TensorView& x = c.input(0);
-  const AxisView view = view_of_axis(x.dims, c.memory_axis(1, x.dims.size()));
+  const AxisView view = axis_view(x.dims, c.memory_axis(1, x.dims.size()));
   visit_float(x.dtype, [&]<typename T>(Tag<T>) {
     normalize<T>(view, affine_of<T>(c), x.as<T>(), c.output(0).as<T>(), c.threads());
   });

@@ -5,23 +5,11 @@
 
 #include "base/checked_math.h"
 #include "kernels/index/strided.h"
+#include "ops/axis_view.h"
 #include "ops/movement.h"
 
 namespace amct {
 namespace {
-
-// Around `axis`, a dense array is (outer, extent, inner).
-struct AxisView {
-  int64_t outer = 1;
-  int64_t inner = 1;
-};
-
-AxisView around(const Dims& dims, size_t axis) {
-  AxisView view;
-  for (size_t i = 0; i < axis; ++i) view.outer *= dims[i];
-  for (size_t i = axis + 1; i < dims.size(); ++i) view.inner *= dims[i];
-  return view;
-}
 
 size_t axis_of(const Node& node, size_t rank) {
   return static_cast<size_t>(normalize_axis(attr_int(node, "axis"), rank));
@@ -65,7 +53,7 @@ void infer_concat(InferContext& c) {
 void run_concat(RunContext& c) {
   const MutableView& out = c.output(0);
   const size_t axis = c.memory_axis(axis_of(c.node(), out.dims.size()), out.dims.size());
-  const AxisView view = around(out.dims, axis);
+  const AxisView view = axis_view(out.dims, axis);
   const size_t element = element_bytes(out.dtype);
   const int64_t row = out.dims[axis] * view.inner;
   auto* target = static_cast<std::byte*>(out.data);
@@ -157,7 +145,7 @@ void run_split(RunContext& c) {
   const TensorView& in = c.input(0);
   const size_t rank = in.dims.size();
   const size_t axis = c.memory_axis(axis_of(c.node(), rank), rank);
-  const AxisView view = around(in.dims, axis);
+  const AxisView view = axis_view(in.dims, axis);
   const Ints parts = parts_of(c.node(), in.dims[axis], c.has(1) ? std::optional(ints_of(c.input(1))) : std::nullopt);
   const size_t element = element_bytes(in.dtype);
   const int64_t row = in.dims[axis] * view.inner;

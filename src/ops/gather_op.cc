@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "kernels/index/gather.h"
+#include "ops/axis_view.h"
 #include "ops/movement.h"
 
 namespace amct {
@@ -28,11 +29,9 @@ void infer_gather(InferContext& c) {
 void run_gather(RunContext& c) {
   const Dims& dims = c.input(0).dims;
   const size_t axis = axis_of(c.node(), dims.size());
-  int64_t outer = 1, inner = 1;
-  for (size_t i = 0; i < axis; ++i) outer *= dims[i];
-  for (size_t i = axis + 1; i < dims.size(); ++i) inner *= dims[i];
-  gather_blocks(element_bytes(c.input(0).dtype), outer, dims[axis], inner, normalized_indices(c.input(1), dims[axis]),
-                c.input(0).data, c.output(0).data);
+  const AxisView view = axis_view(dims, axis);
+  gather_blocks(element_bytes(c.input(0).dtype), view.outer, view.extent, view.inner,
+                normalized_indices(c.input(1), dims[axis]), c.input(0).data, c.output(0).data);
 }
 
 std::vector<AxisRelation> axes_gather(const AxesContext& c) {

@@ -124,9 +124,9 @@ void infer_group(InferContext& c) {
 
 void run_group(RunContext& c) {
   const TensorView& x = c.input(0);
-  const AxisView view = view_of_axis(x.dims, 1);
+  const AxisView view = axis_view(x.dims, 1);
   const int64_t groups = attr_int(c.node(), "num_groups");
-  const int64_t count = view.channels / groups * view.inner;
+  const int64_t count = view.extent / groups * view.inner;
   const std::vector<double> scale = reference::widen(c.input(1));
   const std::vector<double> bias = reference::widen(c.input(2));
   const double epsilon = attr_float(c.node(), "epsilon");
@@ -136,7 +136,7 @@ void run_group(RunContext& c) {
       const T* in = x.as<T>() + run * count;
       T* out = c.output(0).as<T>() + run * count;
       const Moments moments = moments_of<T>(in, count, epsilon, true);
-      const int64_t first_channel = run % groups * (view.channels / groups);
+      const int64_t first_channel = run % groups * (view.extent / groups);
       for (int64_t i = 0; i < count; ++i) {
         const auto channel = static_cast<size_t>(first_channel + i / view.inner);
         const double normal = (static_cast<Compute<T>>(in[i]) - moments.mean) * moments.factor;

@@ -19,22 +19,22 @@ void run(RunContext& c) {
   const TensorView& x = c.input(0);
   const size_t rank = x.dims.size();
   const auto axis = static_cast<size_t>(normalize_axis(attr_int(c.node(), "axis"), rank));
-  const AxisView view = view_of_axis(x.dims, c.memory_axis(axis, rank));
+  const AxisView view = axis_view(x.dims, c.memory_axis(axis, rank));
   const bool square = attr_int(c.node(), "p") == 2;
   visit_float(x.dtype, [&]<typename T>(Tag<T>) {
     using C = Compute<T>;
 #pragma omp parallel for num_threads(c.threads())
     for (int64_t row = 0; row < view.outer * view.inner; ++row) {
-      const int64_t base = row / view.inner * view.channels * view.inner + row % view.inner;
+      const int64_t base = row / view.inner * view.extent * view.inner + row % view.inner;
       const T* in = x.as<T>() + base;
       T* out = c.output(0).as<T>() + base;
       double sum = 0;
-      for (int64_t i = 0; i < view.channels; ++i) {
+      for (int64_t i = 0; i < view.extent; ++i) {
         const double value = static_cast<C>(in[i * view.inner]);
         sum += square ? value * value : std::abs(value);
       }
       const double length = square ? std::sqrt(sum) : sum;
-      for (int64_t i = 0; i < view.channels; ++i) {
+      for (int64_t i = 0; i < view.extent; ++i) {
         const double value = static_cast<C>(in[i * view.inner]);
         out[i * view.inner] = static_cast<T>(static_cast<C>(length == 0 ? 0.0 : value / length));
       }

@@ -18,8 +18,8 @@ void infer(InferContext& c) {
 
 void run(RunContext& c) {
   const TensorView& x = c.input(0);
-  const AxisView view = view_of_axis(x.dims, c.memory_axis(1, x.dims.size()));
-  const int64_t size = std::min(attr_int(c.node(), "size"), 2 * view.channels + 1);  // no wider window adds anything
+  const AxisView view = axis_view(x.dims, c.memory_axis(1, x.dims.size()));
+  const int64_t size = std::min(attr_int(c.node(), "size"), 2 * view.extent + 1);  // no wider window adds anything
   const double alpha = attr_float(c.node(), "alpha") / static_cast<double>(attr_int(c.node(), "size"));
   const double beta = attr_float(c.node(), "beta");
   const double bias = attr_float(c.node(), "bias");
@@ -28,13 +28,13 @@ void run(RunContext& c) {
     T* out = c.output(0).as<T>();
 #pragma omp parallel for num_threads(c.threads())
     for (int64_t row = 0; row < view.outer * view.inner; ++row) {
-      const int64_t base = row / view.inner * view.channels * view.inner + row % view.inner;
+      const int64_t base = row / view.inner * view.extent * view.inner + row % view.inner;
       const auto at = [&](int64_t channel) {
         return static_cast<double>(static_cast<Compute<T>>(in[base + channel * view.inner]));
       };
-      for (int64_t channel = 0; channel < view.channels; ++channel) {
+      for (int64_t channel = 0; channel < view.extent; ++channel) {
         const int64_t first = std::max<int64_t>(channel - (size - 1) / 2, 0);
-        const int64_t last = std::min(channel + size / 2, view.channels - 1);
+        const int64_t last = std::min(channel + size / 2, view.extent - 1);
         double sum = 0;
         for (int64_t j = first; j <= last; ++j) sum += at(j) * at(j);
         const double y = at(channel) / std::pow(bias + alpha * sum, beta);

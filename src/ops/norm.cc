@@ -4,14 +4,6 @@
 
 namespace amct {
 
-AxisView view_of_axis(const Dims& memory, size_t memory_axis) {
-  AxisView view;
-  for (size_t axis = 0; axis < memory.size(); ++axis) {
-    (axis < memory_axis ? view.outer : axis == memory_axis ? view.channels : view.inner) *= memory[axis];
-  }
-  return view;
-}
-
 void infer_norm(InferContext& c, size_t min_rank) {
   const DType dtype = c.dtype(0);
   if (dtype != DType::kUndefined && (!is_floating(dtype) || bit_width(dtype) < 16)) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/dispatch.h"
+#include "ops/axis_view.h"
 #include "ops/op_row.h"
 
 namespace amct {
@@ -23,12 +24,6 @@ void visit_float(DType dtype, F&& f) {
     }
   });
 }
-
-// Memory extents seen from one axis: index = (o * channels + c) * inner + i.
-struct AxisView {
-  int64_t outer = 1, channels = 1, inner = 1;
-};
-AxisView view_of_axis(const Dims& memory, size_t memory_axis);
 
 // Output 0 like input 0, which must be floating point and of rank `min_rank` at least.
 void infer_norm(InferContext& c, size_t min_rank);

@@ -5,22 +5,11 @@
 
 #include "ir/dispatch.h"
 #include "kernels/index/strided.h"
+#include "ops/axis_view.h"
 #include "ops/movement.h"
 
 namespace amct {
 namespace {
-
-// Around `axis`, a dense array is (outer, extent, inner).
-struct Around {
-  int64_t outer = 1, extent = 1, inner = 1;
-};
-
-Around around(const Dims& dims, size_t axis) {
-  Around view{1, dims[axis], 1};
-  for (size_t i = 0; i < axis; ++i) view.outer *= dims[i];
-  for (size_t i = axis + 1; i < dims.size(); ++i) view.inner *= dims[i];
-  return view;
-}
 
 size_t cum_sum_axis(const Ints& axis, size_t rank, const Node& node) {
   if (axis.size() != 1) {
@@ -38,7 +27,7 @@ void infer_cum_sum(InferContext& c) {
 
 void run_cum_sum(RunContext& c) {
   const Dims& dims = c.input(0).dims;
-  const Around view = around(dims, cum_sum_axis(ints_of(c.input(1)), dims.size(), c.node()));
+  const AxisView view = axis_view(dims, cum_sum_axis(ints_of(c.input(1)), dims.size(), c.node()));
   const bool exclusive = attr_int(c.node(), "exclusive") != 0;
   const bool reverse = attr_int(c.node(), "reverse") != 0;
   visit_numeric(c.input(0).dtype, [&]<typename T>(Tag<T>) {

@@ -8,24 +8,13 @@
 #include "ir/dispatch.h"
 #include "kernels/index/gather.h"
 #include "kernels/index/strided.h"
+#include "ops/axis_view.h"
 #include "ops/movement.h"
 
 namespace amct {
 namespace {
 
 constexpr const char* kFromData = "which entries stay depends on the data";
-
-// Around `axis`, a dense array is (outer, extent, inner).
-struct Around {
-  int64_t outer = 1, extent = 1, inner = 1;
-};
-
-Around around(const Dims& dims, size_t axis) {
-  Around view{1, dims[axis], 1};
-  for (size_t i = 0; i < axis; ++i) view.outer *= dims[i];
-  for (size_t i = axis + 1; i < dims.size(); ++i) view.inner *= dims[i];
-  return view;
-}
 
 std::optional<size_t> axis_of(const Node& node, size_t rank) {
   if (!node.attrs.has("axis")) return std::nullopt;
@@ -36,7 +25,7 @@ std::optional<size_t> axis_of(const Node& node, size_t rank) {
 void take(RunContext& c, size_t port, std::optional<size_t> axis, const std::vector<int64_t>& entries) {
   const TensorView& in = c.input(0);
   Dims dims = axis ? in.dims : Dims{in.size()};
-  const Around view = around(dims, axis.value_or(0));
+  const AxisView view = axis_view(dims, axis.value_or(0));
   dims[axis.value_or(0)] = static_cast<int64_t>(entries.size());
   const MutableView out = c.allocate_output(port, in.dtype, dims);
   gather_blocks(element_bytes(in.dtype), view.outer, view.extent, view.inner, entries, in.data, out.data);
@@ -123,7 +112,7 @@ void infer_unique(InferContext& c) {
 void run_unique(RunContext& c) {
   const TensorView& in = c.input(0);
   const auto axis = axis_of(c.node(), in.dims.size());
-  const Around view = around(axis ? in.dims : Dims{in.size()}, axis.value_or(0));
+  const AxisView view = axis_view(axis ? in.dims : Dims{in.size()}, axis.value_or(0));
   std::vector<int64_t> order(static_cast<size_t>(view.extent));  // entries by value, equals by position
   std::iota(order.begin(), order.end(), 0);
   std::vector<int64_t> group(order.size(), 0);  // of each entry, in order of value

@@ -5,8 +5,6 @@
 #include "ops/op_row.h"
 
 namespace amct {
-namespace {
-
 bool has_type(const AttrValue& value, AttrType type) {
   switch (type) {
     case AttrType::kInt: return std::holds_alternative<int64_t>(value);
@@ -20,6 +18,8 @@ bool has_type(const AttrValue& value, AttrType type) {
   }
   return false;
 }
+
+namespace {
 
 void check_inputs(const Node& node, std::vector<std::string>& faults) {
   const OpRow& row = *node.row;

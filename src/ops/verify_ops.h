@@ -5,8 +5,12 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "ops/op_row.h"
 
 namespace amct {
+
+// True if the value is of the attribute type.
+bool has_type(const AttrValue& value, AttrType type);
 
 // Faults of one node against its row: number of inputs and outputs, absent required ones, unknown, missing and wrongly
 // typed attributes. Opaque nodes have none. Each fault is a clause: "input 'bias' is missing".

@@ -7,24 +7,11 @@
 #include <set>
 
 #include "exec/session.h"
+#include "ops/verify_ops.h"
 #include "support/sample_node.h"
 
 namespace amct::testing {
 namespace {
-
-bool holds(const AttrValue& value, AttrType type) {
-  switch (type) {
-    case AttrType::kInt: return std::holds_alternative<int64_t>(value);
-    case AttrType::kFloat: return std::holds_alternative<double>(value);
-    case AttrType::kString: return std::holds_alternative<std::string>(value);
-    case AttrType::kInts: return std::holds_alternative<std::vector<int64_t>>(value);
-    case AttrType::kFloats: return std::holds_alternative<std::vector<double>>(value);
-    case AttrType::kStrings: return std::holds_alternative<std::vector<std::string>>(value);
-    case AttrType::kTensor: return std::holds_alternative<Tensor>(value);
-    case AttrType::kGraph: return std::holds_alternative<std::shared_ptr<const Graph>>(value);
-  }
-  return false;
-}
 
 TEST(Conformance, TableHoldsRows) { EXPECT_GT(op_table().rows().size(), 60u); }
 
@@ -34,7 +21,7 @@ TEST(Conformance, RowsDescribeThemselves) {
     EXPECT_TRUE(row.doc.ends_with('.'));
     EXPECT_FALSE(row.outputs.empty());
     for (const AttrSpec& attr : row.attrs) {
-      EXPECT_TRUE(attr.required || attr.absent_is_meaningful || holds(attr.fallback, attr.type)) << attr.name;
+      EXPECT_TRUE(attr.required || attr.absent_is_meaningful || has_type(attr.fallback, attr.type)) << attr.name;
     }
     for (size_t i = 0; i + 1 < row.inputs.size(); ++i) EXPECT_FALSE(row.inputs[i].variadic) << row.inputs[i].name;
     if (row.quant.kind() == QuantRule::Kind::kKeepFloat) {
@@ -63,7 +50,7 @@ TEST(Conformance, SamplesAreComplete) {
       for (const auto& [name, value] : sample.attrs.items()) {
         const AttrSpec* attr = row.attr(name);
         ASSERT_NE(attr, nullptr) << name;
-        EXPECT_TRUE(holds(value, attr->type)) << name;
+        EXPECT_TRUE(has_type(value, attr->type)) << name;
       }
       for (const AttrSpec& attr : row.attrs) EXPECT_TRUE(!attr.required || sample.attrs.has(attr.name)) << attr.name;
     }
