@@ -9,6 +9,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "exec/describe.h"
 #include "exec/program_impl.h"
 #include "exec/steps.h"
 #include "kernels/threads.h"
@@ -126,7 +127,7 @@ class Compiler {
     touch(step.inputs.back());
     const int target = new_buffer(static_cast<size_t>(element_count(logical)) * element_bytes(type));
     step.outputs.push_back(place_of(target, type, logical, to));
-    step.info = {{}, "reorder", step.step->implementation(), to, logical};
+    step.info = {{}, "reorder", step.step->implementation(), to, logical, 0, bytes_moved(step)};
     p_.steps.push_back(std::move(step));
     p_.buffers[target].last_step = step_index();
     return target;
@@ -351,6 +352,8 @@ class Compiler {
     const ValueId first = chain.empty() ? first_output(node) : results[0];
     compiled.info.dims = dims(first);
     compiled.info.layout = compiled.info.dims.size() >= 3 ? layout : Layout::kPlain;
+    compiled.info.macs = macs_of(graph_, node, p_.types);
+    compiled.info.bytes = bytes_moved(compiled);
     for (size_t port = 0; port < results.size(); ++port) {
       if (results[port].valid() && observed_[results[port].index]) {
         compiled.observed.emplace_back(results[port], compiled.outputs[port]);

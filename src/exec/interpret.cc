@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "exec/describe.h"
+#include "exec/profile.h"
 #include "ops/op_row.h"
 
 namespace amct {
@@ -32,7 +34,7 @@ std::vector<NodeId> needed_nodes(const Graph& graph, const std::vector<ValueId>&
 }  // namespace
 
 std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inputs, const std::vector<ValueId>& wanted,
-                              const std::vector<ValueId>& observed, const ObserveFn& observe) {
+                              const std::vector<ValueId>& observed, const ObserveFn& observe, Profile* profile) {
   std::vector<Tensor> values(graph.value_slots());
   for (size_t i = 0; i < graph.inputs().size(); ++i) values[graph.inputs()[i].index] = inputs[i];
   for (const ValueId id : graph.values()) {
@@ -63,7 +65,12 @@ std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inp
     std::vector<Tensor> arguments;
     for (const ValueId input : node.inputs) arguments.push_back(input.valid() ? values[input.index] : Tensor());
     try {
+      const auto begin = Profile::Clock::now();
       std::vector<Tensor> results = run_node(node, arguments);
+      if (profile != nullptr) {
+        const size_t step = profile->step_of(node, [&] { return describe_run(graph, node, arguments, results); });
+        profile->add(step, begin, Profile::Clock::now());
+      }
       for (size_t port = 0; port < results.size(); ++port) {
         if (node.outputs[port].valid()) values[node.outputs[port].index] = std::move(results[port]);
       }

@@ -10,8 +10,10 @@
 namespace amct {
 
 // Values of `wanted`, in order. `inputs` in the order of graph.inputs(). Throws Error(kUnsupported) when a wanted value
-// lies behind an opaque node. `observe` is called for the values in `observed`.
+// lies behind an opaque node. `observe` is called for the values in `observed`; with a
+// profile, every node's time is added to it.
 std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inputs, const std::vector<ValueId>& wanted,
-                              const std::vector<ValueId>& observed = {}, const ObserveFn& observe = {});
+                              const std::vector<ValueId>& observed = {}, const ObserveFn& observe = {},
+                              Profile* profile = nullptr);
 
 }  // namespace amct

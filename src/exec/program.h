@@ -35,6 +35,7 @@ struct InputBinding {
 };
 
 struct CompiledProgram;  // program_impl.h
+class Profile;           // profile.h
 
 // Whether a program computes a value, or what stands before it.
 enum class Reach { kComputed, kBehindOpaque, kBehindData };
@@ -54,6 +55,8 @@ class Program {
     std::string implementation;
     Layout layout = Layout::kPlain;  // of output 0
     Dims dims;                       // of output 0, logical
+    int64_t macs = 0;                // multiply-accumulates of these nodes
+    int64_t bytes = 0;               // that it reads and writes, once each
   };
   std::vector<StepInfo> steps() const;
   size_t arena_bytes() const;
@@ -80,7 +83,7 @@ class Runner {
 
   // Memory of graph input `index`, to be filled before `run` (plain layout).
   MutableView input(size_t index);
-  void run(const ObserveFn& observe = {});
+  void run(const ObserveFn& observe = {}, Profile* profile = nullptr);
   // Graph output `index`, or any kept value, after `run`; plain layout; valid until the next run.
   TensorView output(size_t index) const;
   TensorView value(ValueId id) const;

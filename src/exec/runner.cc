@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "exec/profile.h"
 #include "exec/program.h"
 #include "exec/program_impl.h"
 #include "kernels/threads.h"
@@ -68,19 +69,22 @@ Runner::~Runner() = default;
 
 MutableView Runner::input(size_t index) { return impl_->inputs.at(index); }
 
-void Runner::run(const ObserveFn& observe) {
+void Runner::run(const ObserveFn& observe, Profile* profile) {
   const CompiledProgram& p = *program_->compiled_;
+  const size_t first_step = profile != nullptr ? profile->steps_of(program_) : 0;
   const ThreadLimit limit(p.options.threads);
   if (observe) {
     for (const auto& [id, view] : impl_->observed_inputs) observe(id, view);
   }
   for (size_t i = 0; i < impl_->steps.size(); ++i) {
     const BoundStep& step = impl_->steps[i];
+    const auto begin = profile != nullptr ? Profile::Clock::now() : Profile::Clock::time_point();
     try {
       step.run();
     } catch (const Error& error) {
       throw error.with({.model = p.graph->info.path, .node = p.steps[i].node, .op = p.steps[i].info.op});
     }
+    if (profile != nullptr) profile->add(first_step + i, begin, Profile::Clock::now());
     if (!observe) continue;
     for (const auto& [id, view] : step.observed) observe(id, view);
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "exec/interpret.h"
+#include "exec/profile.h"
 
 namespace amct {
 namespace {
@@ -125,19 +126,20 @@ std::shared_ptr<const Program> Session::program(const std::vector<Tensor>& input
   return impl_->find(inputs).program;
 }
 
-std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs, const ObserveFn& observe) {
+std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs, const ObserveFn& observe, Profile* profile) {
   std::vector<ValueId> wanted = impl_->graph->outputs();
   wanted.insert(wanted.end(), impl_->options.keep.begin(), impl_->options.keep.end());
   Cached& cached = impl_->find(inputs);
+  if (profile != nullptr) profile->begin_run();
   if (!cached.program->complete()) {
-    return interpret(*impl_->graph, inputs, wanted, impl_->options.observe, observe);
+    return interpret(*impl_->graph, inputs, wanted, impl_->options.observe, observe, profile);
   }
   if (cached.runner == nullptr) cached.runner = std::make_unique<Runner>(cached.program);
   for (size_t i = 0; i < inputs.size(); ++i) {
     const MutableView view = cached.runner->input(i);
     if (view.data != nullptr) std::memcpy(view.data, inputs[i].bytes().data(), inputs[i].bytes().size());
   }
-  cached.runner->run(observe);
+  cached.runner->run(observe, profile);
   std::vector<Tensor> results;
   for (const ValueId id : wanted) results.push_back(Tensor::copy_of(cached.runner->value(id)));
   return results;

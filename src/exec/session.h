@@ -17,7 +17,8 @@ class Session {
 
   // `inputs` in the order of graph.inputs(); their types and extents are checked against the declared ones, and
   // Error(kInput) names the input that does not fit. Returns the graph outputs, then the kept values.
-  std::vector<Tensor> run(const std::vector<Tensor>& inputs, const ObserveFn& observe = {});
+  // With a profile, the run is added to it.
+  std::vector<Tensor> run(const std::vector<Tensor>& inputs, const ObserveFn& observe = {}, Profile* profile = nullptr);
 
   // The compiled program for inputs of these extents and values (compiled if needed). Incomplete (Program::complete) if
   // shapes depend on data or an operator is opaque.

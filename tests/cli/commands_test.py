@@ -42,6 +42,19 @@ class Commands(CommandTest):
         theirs = onnxruntime.InferenceSession(str(self.model)).run(None, {"x": self.samples[:3]})[0]
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
+    def test_run_says_where_the_time_goes(self):
+        np.save(self.work / "x.npy", self.samples[:3])
+        arguments = ("run", self.model, "--input", f"x={self.work / 'x.npy'}", "--out", self.work / "results",
+                     "--prepare", "--profile", "--runs", 4)
+        text = self.run_amct(*arguments).stdout
+        self.assertIn("conv1 + relu1", text)
+        self.assertIn("each the median of 4 runs", text)
+        profile = self.run_json(*arguments)["profile"]
+        self.assertEqual(profile["runs"], 4)
+        trace = json.loads((self.work / "results/trace.json").read_text())
+        self.assertEqual(len(trace["traceEvents"]), 4 * len(profile["steps"]))
+        self.run_amct("run", self.model, "--out", self.work, "--runs", 4, code=1)
+
     def test_quantized_files_run_in_onnx_runtime_and_agree(self):
         prefix = self.quantize()
         for suffix in ("_qdq.onnx", "_fake_quant_model.onnx"):
