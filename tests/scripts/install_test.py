@@ -23,7 +23,7 @@ with tempfile.TemporaryDirectory() as folder:
     headers = sorted(path.name for path in (place / "usr/include/amct").iterdir())
     assert headers == ["error.h", "model.h", "quantize.h"], headers
     library = next((place / "usr").rglob("libamct.so"))
-    run("cmake", "-S", ROOT / "examples", "-B", place / "build", f"-DCMAKE_PREFIX_PATH={place / 'usr'}")
+    run("cmake", "-G", "Ninja", "-S", ROOT / "examples", "-B", place / "build", f"-DCMAKE_PREFIX_PATH={place / 'usr'}")
     run("cmake", "--build", place / "build")
 
     # Nothing but the public interface is visible (weak symbols of standard templates aside).
