@@ -98,16 +98,6 @@ def images_of(network, work):
     return [p for p, _ in pairs[:CALIBRATION]], pairs[CALIBRATION:]
 
 
-def dynamic_batch(path, target):
-    """The same network with an open batch axis, where its shapes allow."""
-    model = onnx.load(str(path))
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "N"
-    del model.graph.value_info[:]
-    onnx.save(model, str(target))
-    return target
-
-
 def row(label, cells):
     print(f"| {label} | " + " | ".join(cells) + " |")
 
@@ -167,7 +157,7 @@ def speed(network, qdq, theirs, batch, work):
     row("batch 1", [f"{1000 * latency(p, one):.2f}" for p in paths])
     eight = np.stack(batch[:8])
     try:
-        opened = [dynamic_batch(p, work / f"open{i}.onnx") for i, p in enumerate(paths)]
+        opened = [networks.open_batch(p, work / f"open{i}.onnx") for i, p in enumerate(paths)]
         row("batch 8", [f"{1000 * latency(p, eight):.2f}" for p in opened])
     except Exception as error:  # the network's own shapes fix the batch
         print(f"\nbatch 8: not possible ({str(error).splitlines()[0][:80]})")

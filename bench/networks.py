@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 
 import numpy as np
+import onnx
 from PIL import Image
 
 ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", pathlib.Path(__file__).resolve().parents[2] / "shared/assets"))
@@ -71,6 +72,17 @@ def cifar_images(work):
                         (target / f"{index:03d}_{classes.index(name)}.jpg").write_bytes(data)
         result.append([(p, int(p.stem.split("_")[1])) for p in sorted(target.iterdir())])
     return result[0][:64], result[1]
+
+
+def open_batch(path, target):
+    """Writes the same network with an open batch axis, where its shapes allow."""
+    model = onnx.load(str(path))
+    for value in (*model.graph.input, *model.graph.output):
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+    del model.graph.value_info[:]
+    onnx.save(model, str(target))
+    return target
 
 
 def work_folder():
