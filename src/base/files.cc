@@ -91,13 +91,34 @@ void OutputFiles::commit() {
     }
     writer->fd_ = -1;
   }
-  for (const auto& writer : writers_) {
-    if (::rename(writer->temporary_.c_str(), writer->target_.c_str()) != 0) {
-      cannot(ErrorCode::kResource, "write", writer->target_, errno);
-    }
-    writer->temporary_.clear();
-  }
+  put_in_place();
   committed_ = true;
+}
+
+// Renames one file after the other. When one cannot be renamed, those before it become again what they were.
+void OutputFiles::put_in_place() {
+  const auto backup = [](const Writer& writer) { return writer.temporary_ + ".old"; };
+  size_t placed = 0;
+  for (; placed < writers_.size(); ++placed) {
+    Writer& writer = *writers_[placed];
+    if (::link(writer.target_.c_str(), backup(writer).c_str()) == 0) {
+      writer.before_ = Writer::Before::kKept;
+    } else if (errno != ENOENT) {
+      writer.before_ = Writer::Before::kNotKept;
+    }
+    if (::rename(writer.temporary_.c_str(), writer.target_.c_str()) != 0) break;
+  }
+  const int error = errno;
+  for (size_t i = 0; i < writers_.size(); ++i) {
+    Writer& writer = *writers_[i];
+    const bool undo = i < placed && placed < writers_.size();
+    if (undo && writer.before_ == Writer::Before::kNothing) ::unlink(writer.target_.c_str());
+    if (writer.before_ == Writer::Before::kKept) {
+      undo ? ::rename(backup(writer).c_str(), writer.target_.c_str()) : ::unlink(backup(writer).c_str());
+    }
+    if (i < placed) writer.temporary_.clear();
+  }
+  if (placed < writers_.size()) cannot(ErrorCode::kResource, "write", writers_[placed]->target_, error);
 }
 
 void OutputFiles::Writer::write(std::string_view text) { write(std::as_bytes(std::span(text))); }

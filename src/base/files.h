@@ -57,17 +57,21 @@ class OutputFiles {
     std::string temporary_;
     int fd_ = -1;
     uint64_t position_ = 0;
+    // What stood in its place; kept beside it until all files are in theirs, where the file system can.
+    enum class Before { kNothing, kKept, kNotKept } before_ = Before::kNothing;
     std::vector<std::byte> buffer_;
     void flush();
     void write_through(std::span<const std::byte> bytes);
   };
   Writer& add(const std::filesystem::path& path);
 
-  // Completes all files and renames them to their final names. Nobody sees half a file, however the process ends; the
-  // disk is not waited for, as results can be made again after a power cut.
+  // Completes all files and renames them to their final names; when one cannot be renamed, those before it become again
+  // what they were. Nobody sees half a file, however the process ends; the disk is not waited for, as results can be
+  // made again after a power cut.
   void commit();
 
  private:
+  void put_in_place();
   std::vector<std::unique_ptr<Writer>> writers_;
   bool committed_ = false;
 };

@@ -12,6 +12,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -116,7 +117,11 @@ void parallel_for(size_t count, int workers, const std::function<void(int worker
   const auto threads = static_cast<int>(std::min<size_t>(count, static_cast<size_t>(std::max(workers, 1))));
   {
     std::vector<std::jthread> others;
-    for (int worker = 1; worker < threads; ++worker) others.emplace_back(work, worker);
+    try {
+      for (int worker = 1; worker < threads; ++worker) others.emplace_back(work, worker);
+    } catch (const std::system_error&) {
+      // No more threads are to be had: those that are there do all the work.
+    }
     work(0);
   }
   if (fault) std::rethrow_exception(fault);

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -90,7 +92,10 @@ std::string DataArguments::as_typed() const {
   return text;
 }
 
-void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
+  throw Error(ErrorCode::kResource, fmt::format("cannot write to standard output: {}", std::strerror(errno)));
+}
 
 void print_json(const nlohmann::ordered_json& object) { print(object.dump(2) + "\n"); }
 

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <new>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "base/error.h"
@@ -18,7 +20,16 @@
 
 namespace {
 
-void say_error(const std::string& text) { std::fprintf(stderr, "error: %s\n", text.c_str()); }
+// One line, whatever names and paths of the user's files hold: control characters, which a terminal would obey, as
+// \xNN.
+void say_error(std::string_view text) {
+  std::string line = "error: ";
+  for (const char c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    line += code < 0x20 || code == 0x7f ? fmt::format("\\x{:02x}", code) : std::string(1, c);
+  }
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
 
 int report(const amct::Error& error) {
   if (const auto* list = dynamic_cast<const amct::ErrorList*>(&error)) {
@@ -126,6 +137,9 @@ int main(int argc, char** argv) {
     return report(error);
   } catch (const std::bad_alloc&) {
     say_error("not enough memory; use fewer --threads or a smaller model");
+    return 1;
+  } catch (const std::system_error& error) {
+    say_error(fmt::format("the system refuses a resource: {}; use fewer --threads", error.what()));
     return 1;
   } catch (const std::exception& error) {
     say_error(fmt::format("internal error: {}; please report it with the command that led here", error.what()));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "data/input_file.h"
@@ -38,7 +39,11 @@ Prefetcher::Prefetcher(const DataSource& source, const std::vector<InputSpec>& i
   const auto threads = static_cast<size_t>(std::max(1, options.threads));
   const size_t depth = std::max<size_t>(options.depth == 0 ? 2 * threads + 2 : options.depth, 1);
   for (size_t i = 0; i < std::min(depth, batches_); ++i) slots_.push_back(std::make_unique<Slot>());
-  for (size_t i = 0; i < std::min(threads, slots_.size()); ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (size_t i = 0; i < std::min(threads, slots_.size()); ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    if (threads_.empty()) throw Error(ErrorCode::kResource, fmt::format("cannot start a thread: {}", error.what()));
+  }
 }
 
 Prefetcher::~Prefetcher() {

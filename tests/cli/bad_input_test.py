@@ -135,6 +135,18 @@ class BadInput(CommandTest):
         self.assertIn("error: cannot write", result.stderr)
         self.assertEqual(list(self.out().parent.iterdir()), [])
 
+    def test_results_that_cannot_be_printed(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([AMCT, "inspect", self.model], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"^error: cannot write to standard output: .*\n$")
+
+    def test_names_cannot_command_the_terminal(self):
+        model = small_network(self.model)
+        model.graph.node[0].input[1] = "no\x1b[2J\nwhere"
+        self.model.write_bytes(model.SerializeToString())
+        self.fails("inspect", self.model, says=["no\\x1b[2J where"])
+
     def test_faulty_command_lines(self):
         self.fails("quantize", self.model, "--out", self.out(), says=["--data", "--help"])
         self.fails(says=["command", "amct --help"])
