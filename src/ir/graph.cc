@@ -62,16 +62,18 @@ NodeId Graph::add_node(std::string_view name, std::string_view op, const OpRow* 
   node.origin = std::move(origin);
   node_names_.emplace(node.name, id);
   ++live_nodes_;
-  for (size_t port = 0; port < output_names.size(); ++port) {
-    if (output_names[port].empty() && port > 0) {
-      node.outputs.push_back(kNoValue);
-      continue;
-    }
-    const ValueId output = add_value(output_names[port].empty() ? node.name : output_names[port], ValueKind::kComputed);
+  node.outputs.assign(output_names.size(), kNoValue);
+  const auto connect = [&](size_t port, std::string_view output_name) {
+    const ValueId output = add_value(output_name, ValueKind::kComputed);
     value(output).producer = id;
     value(output).output_port = static_cast<uint32_t>(port);
-    node.outputs.push_back(output);
+    node.outputs[port] = output;
+  };
+  for (size_t port = 0; port < output_names.size(); ++port) {
+    if (!output_names[port].empty()) connect(port, output_names[port]);
   }
+  // Last, so that the invented name gives way to those that are given.
+  if (!output_names.empty() && output_names[0].empty()) connect(0, node.name);
   set_inputs(id, std::move(inputs));
   return id;
 }

@@ -29,6 +29,29 @@ HWY_INLINE FloatVec exp_all(FloatTag d, FloatVec x) {
   return hn::IfThenElse(hn::IsNaN(x), x, y);
 }
 
+HWY_INLINE FloatVec sigmoid_of(FloatTag d, FloatVec x) {
+  const FloatVec one = hn::Set(d, 1.0f);
+  return hn::Div(one, hn::Add(one, exp_all(d, hn::Neg(x))));
+}
+
+HWY_INLINE FloatVec tanh_of(FloatTag d, FloatVec x) {
+  const FloatVec limit = hn::Set(d, 10.0f);  // tanh is 1 in float from 9.01 on
+  const FloatVec inside = at_least(at_most(x, limit), hn::Neg(limit));
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, inside));
+}
+
+// max(x, 0) + log(1 + e^-|x|)
+HWY_INLINE FloatVec softplus_of(FloatTag d, FloatVec x) {
+  const FloatVec tail = hn::Log1p(d, exp_all(d, hn::Neg(hn::Abs(x))));
+  return hn::IfThenElse(hn::IsNaN(x), x, hn::Add(at_least(x, hn::Zero(d)), tail));
+}
+
+HWY_INLINE FloatVec elu_of(FloatTag d, FloatVec x, FloatVec alpha, FloatVec beta) {
+  const FloatVec zero = hn::Zero(d);
+  const FloatVec below = hn::Mul(alpha, hn::Expm1(d, at_most(x, zero)));
+  return hn::Mul(beta, hn::IfThenElse(hn::Lt(x, zero), below, x));
+}
+
 // Stores f of n floats; the tail goes through a full vector, so that it is computed alike.
 template <class F>
 HWY_INLINE void map_floats(const float* x, float* y, size_t n, F f) {

@@ -33,12 +33,6 @@ HWY_INLINE FloatVec erf_of(FloatTag d, FloatVec x) {
   return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 1.0f)), hn::Mul(x, p), hn::CopySign(outer, x));
 }
 
-HWY_INLINE FloatVec tanh_of(FloatTag d, FloatVec x) {
-  const FloatVec limit = hn::Set(d, 10.0f);  // tanh is 1 in float from 9.01 on
-  const FloatVec inside = at_least(at_most(x, limit), hn::Neg(limit));
-  return hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, inside));
-}
-
 // x tanh(log(1 + e^x)) = x n / (n + 2) with n = e^x (e^x + 2).
 HWY_INLINE FloatVec mish_of(FloatTag d, FloatVec x) {
   const FloatVec two = hn::Set(d, 2.0f);
@@ -48,22 +42,10 @@ HWY_INLINE FloatVec mish_of(FloatTag d, FloatVec x) {
   return hn::IfThenElse(hn::Gt(x, large), x, hn::Mul(x, hn::Div(n, hn::Add(n, two))));
 }
 
-// max(x, 0) + log(1 + e^-|x|)
-HWY_INLINE FloatVec softplus_of(FloatTag d, FloatVec x) {
-  const FloatVec tail = hn::Log1p(d, exp_all(d, hn::Neg(hn::Abs(x))));
-  return hn::IfThenElse(hn::IsNaN(x), x, hn::Add(at_least(x, hn::Zero(d)), tail));
-}
-
 HWY_INLINE FloatVec gelu_tanh_of(FloatTag d, FloatVec x) {
   const FloatVec cube = hn::Mul(hn::Mul(x, x), x);
   const FloatVec inner = hn::Mul(hn::Set(d, 0.7978845608f), hn::MulAdd(hn::Set(d, 0.044715f), cube, x));
   return hn::Mul(hn::Mul(hn::Set(d, 0.5f), x), hn::Add(hn::Set(d, 1.0f), tanh_of(d, inner)));
-}
-
-HWY_INLINE FloatVec elu_of(FloatTag d, FloatVec x, FloatVec alpha, FloatVec beta) {
-  const FloatVec zero = hn::Zero(d);
-  const FloatVec below = hn::Mul(alpha, hn::Expm1(d, at_most(x, zero)));
-  return hn::Mul(beta, hn::IfThenElse(hn::Lt(x, zero), below, x));
 }
 
 void map_exponential(FloatUnary function, const float* x, float* y, size_t n, float alpha, float beta) {
@@ -80,9 +62,7 @@ void map_exponential(FloatUnary function, const float* x, float* y, size_t n, fl
     case FloatUnary::kMish: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return mish_of(d, v); });
     case FloatUnary::kSoftplus: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return softplus_of(d, v); });
     case FloatUnary::kGeluTanh: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return gelu_tanh_of(d, v); });
-    case FloatUnary::kSigmoid:
-      return map_floats(x, y, n,
-                        [&](FloatVec v) HWY_ATTR { return hn::Div(one, hn::Add(one, exp_all(d, hn::Neg(v)))); });
+    case FloatUnary::kSigmoid: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return sigmoid_of(d, v); });
     case FloatUnary::kGeluErf:
       return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR {
         const FloatVec erf = erf_of(d, hn::Mul(v, hn::Set(d, 0.7071067812f)));
