@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cli/command.h"
+#include "recipe/amct_config/option_table.h"
 #include "workflow/quantize.h"
 
 namespace amct {
@@ -62,6 +63,7 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"same_class", report.same_class_percent ? Json(*report.same_class_percent) : Json(nullptr)},
           {"weakest", std::move(weakest)},
           {"warnings", report.warnings},
+          {"downgrades", report.downgrades},
           {"files", std::move(files)},
           {"seconds",
            {{"read", report.read_seconds},
@@ -88,8 +90,11 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       ->required();
   command->add_option("--labels", request.labels,
                       "labels of the data: accuracy before and after is measured on all of it");
-  command->add_option("--config", request.config, "a plan to start from (PREFIX_plan.json of an earlier run, edited)");
-  command->add_option("--skip", request.skip, "layers that stay float")->delimiter(',');
+  command->add_option("--config", request.config,
+                      "settings: a plan (PREFIX_plan.json of an earlier run, edited), or AMCT's .cfg or JSON");
+  const auto meaning = [](std::string_view field) { return std::string(config::field("AMCTConfig", field).meaning); };
+  command->add_option("--skip", request.skip, meaning("skip_layers"))->delimiter(',');
+  command->add_option("--skip-types", request.skip_types, meaning("skip_layer_types"))->delimiter(',');
   command->add_option("--emit", arguments->emit, "files to write: fake, deploy, qdq (default: all)")
       ->delimiter(',')
       ->check(CLI::IsMember({"fake", "deploy", "qdq"}));
@@ -100,12 +105,14 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
   command->add_flag(
       "--no-bias-correction", arguments->keep_bias,
       "leave the biases as they are (AMCT's way); by default the mean error of rounded weights is taken off");
+  command->add_flag("--strict", request.strict, "a setting that a layer cannot have is an error, not a downgrade");
   command->add_flag("--check", request.check, "verify the graph and its numbers after every pass");
   command->callback([arguments, &global] {
     QuantizeRequest job = arguments->request;
     job.data = arguments->data.data;
     job.data_options = arguments->data.options();
-    job.samples = arguments->data.samples.value_or(job.samples);
+    job.samples = arguments->data.samples;
+    job.batch = arguments->data.batch;
     job.workers = global.worker_count();
     job.emit = parse_emit(arguments->emit);
     if (!arguments->calibrate_weights.empty()) {

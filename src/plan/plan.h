@@ -12,13 +12,14 @@ namespace amct {
 
 // How the range of an activation is chosen from its histogram (spec C.1, C.2 and the usual alternatives).
 struct ClipSearch {
-  enum class Method { kIfmr, kMinMax, kPercentile, kMse, kKl };
+  enum class Method { kIfmr, kMinMax, kPercentile, kMse, kKl, kHfmg };
   Method method = Method::kIfmr;
   double max_percentile = 0.999999;
   double min_percentile = 0.999999;
   double search_start = 0.7;
   double search_end = 1.3;
   double search_step = 0.01;
+  int bins = 4096;  // of kHfmg
   bool operator==(const ClipSearch&) const = default;
 };
 
@@ -69,6 +70,7 @@ struct Plan {
   bool calibrate_with_quantized_weights = true;
   bool correct_bias = true;  // take the mean error of the rounded weights off the biases
   std::vector<std::string> warnings;
+  std::vector<std::string> downgrades;  // settings that a layer cannot have, and what it has instead
 
   const LayerPlan* find(const std::string& layer) const;
   LayerPlan* find(const std::string& layer);

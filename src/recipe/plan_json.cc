@@ -17,11 +17,12 @@ namespace {
 
 using Method = ClipSearch::Method;
 
-constexpr std::array<std::pair<Method, const char*>, 5> kMethods = {{{Method::kIfmr, "ifmr"},
+constexpr std::array<std::pair<Method, const char*>, 6> kMethods = {{{Method::kIfmr, "ifmr"},
                                                                      {Method::kMinMax, "min_max"},
                                                                      {Method::kPercentile, "percentile"},
                                                                      {Method::kMse, "mse"},
-                                                                     {Method::kKl, "kl"}}};
+                                                                     {Method::kKl, "kl"},
+                                                                     {Method::kHfmg, "hfmg"}}};
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 
@@ -37,7 +38,9 @@ std::string name_of_method(Method method) {
 
 std::string format_search(const ClipSearch& s) {
   std::string text = fmt::format("{{\"method\": \"{}\"", name_of_method(s.method));
-  if (s.method != Method::kMinMax) {
+  if (s.method == Method::kHfmg) {
+    text += fmt::format(", \"bins\": {}", s.bins);
+  } else if (s.method != Method::kMinMax) {
     text += fmt::format(", \"max_percentile\": {}, \"min_percentile\": {}", s.max_percentile, s.min_percentile);
   }
   if (s.method == Method::kIfmr) {
@@ -96,13 +99,18 @@ ClipSearch read_search(Document& document, const JsonNode& node, const std::stri
   fields.read("method", method);
   const auto row = std::find_if(kMethods.begin(), kMethods.end(), [&](const auto& r) { return method == r.second; });
   if (row == kMethods.end()) {
-    fields.fault_in("method", fmt::format("method of {} is '{}', must be ifmr, min_max, percentile, mse or kl",
+    fields.fault_in("method", fmt::format("method of {} is '{}', must be ifmr, min_max, percentile, mse, kl or hfmg",
                                           fields.what(), method));
   } else {
     search.method = row->first;
   }
   read_percentile(fields, "max_percentile", search.max_percentile);
   read_percentile(fields, "min_percentile", search.min_percentile);
+  if (fields.read("bins", search.bins) && search.bins != 1024 && search.bins != 2048 && search.bins != 4096 &&
+      search.bins != 8192) {
+    fields.fault_in("bins",
+                    fmt::format("bins of {} is {}, must be 1024, 2048, 4096 or 8192", fields.what(), search.bins));
+  }
   fields.read("search_start", search.search_start);
   fields.read("search_end", search.search_end);
   fields.read("search_step", search.search_step);
@@ -204,6 +212,13 @@ TensorPlan read_tensor(Document& document, const JsonNode& node) {
   return tensor;
 }
 
+void read_lines(JsonFields& fields, const std::string& key, std::vector<std::string>& to) {
+  for (const JsonNode& item : fields.items(key)) {
+    if (item.kind != JsonNode::Kind::kString) fields.fault(item, fmt::format("an item of {} must be a string", key));
+    to.push_back(item.text);
+  }
+}
+
 void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
   JsonFields fields(document, root, "the plan");
   Plan& plan = result.plan;
@@ -230,28 +245,28 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
     const std::string& name = plan.tensors.back().tensor;
     if (!tensors.insert(name).second) fields.fault(item, fmt::format("a second tensor '{}'", name));
   }
-  for (const JsonNode& item : fields.items("warnings")) {
-    if (item.kind != JsonNode::Kind::kString) fields.fault(item, "a warning must be a string");
-    plan.warnings.push_back(item.text);
-  }
+  read_lines(fields, "warnings", plan.warnings);
+  read_lines(fields, "downgrades", plan.downgrades);
 }
 
 }  // namespace
 
 std::string format_plan(const Plan& plan) {
-  std::vector<std::string> layers, tensors, warnings;
+  std::vector<std::string> layers, tensors, warnings, downgrades;
   for (const LayerPlan& layer : plan.layers) layers.push_back(format_layer(layer));
   for (const TensorPlan& tensor : plan.tensors) {
     tensors.push_back(fmt::format("    {{\n      \"tensor\": {},\n      \"activation\": {}\n    }}",
                                   quote(tensor.tensor), format_activation(tensor.activation, "      ")));
   }
   for (const std::string& warning : plan.warnings) warnings.push_back("    " + quote(warning));
+  for (const std::string& downgrade : plan.downgrades) downgrades.push_back("    " + quote(downgrade));
   return fmt::format(
       "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
       "  \"calibrate_with_quantized_weights\": {},\n  \"correct_bias\": {},\n  \"layers\": {},\n  \"tensors\": {},\n  "
-      "\"warnings\": {}\n}}\n",
+      "\"warnings\": {},\n  \"downgrades\": {}\n}}\n",
       quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
-      yes_no(plan.correct_bias), format_list(layers), format_list(tensors), format_list(warnings));
+      yes_no(plan.correct_bias), format_list(layers), format_list(tensors), format_list(warnings),
+      format_list(downgrades));
 }
 
 PlanFile parse_plan(std::string_view text, const std::string& file) {

@@ -4,9 +4,6 @@
 
 #include <algorithm>
 
-#include "base/files.h"
-#include "recipe/plan_json.h"
-
 namespace amct {
 namespace {
 
@@ -33,12 +30,11 @@ void apply(const LayerPlan& read, LayerPlan& layer, std::vector<std::string>& wa
 
 }  // namespace
 
-void apply_settings(const std::filesystem::path& file, Plan& plan) {
-  const PlanFile read = parse_plan(read_text(file), file.string());
+void apply_settings(const PlanFile& read, const std::string& file, Plan& plan) {
   // Tensors that only some target asks for are added later: those of the file are taken as they are.
   Plan expected = plan;
   for (const TensorPlan& tensor : read.plan.tensors) expected.tensors.push_back(tensor);
-  check_plan_fits(read, expected, file.string());
+  check_plan_fits(read, expected, file);
   for (const LayerPlan& layer : read.plan.layers) apply(layer, *plan.find(layer.name), plan.warnings);
   for (const TensorPlan& tensor : read.plan.tensors) {
     plan.tensors.push_back({tensor.tensor, settings_of(tensor.activation)});

@@ -2,15 +2,16 @@
 // it marks them as fixed (docs/formats/plan.md).
 #pragma once
 
-#include <filesystem>
+#include <string>
 
 #include "plan/plan.h"
+#include "recipe/plan_json.h"
 
 namespace amct {
 
-// Layers and tensors that the file does not name keep their settings in `plan`. A layer that cannot be quantized stays
+// Layers and tensors that `read` does not name keep their settings in `plan`. A layer that cannot be quantized stays
 // float, for its own reason, whatever the file says, with a warning. Throws ErrorList of Error(kConfig) with all faults
-// of the file.
-void apply_settings(const std::filesystem::path& file, Plan& plan);
+// that only the model shows, placed in `file`.
+void apply_settings(const PlanFile& read, const std::string& file, Plan& plan);
 
 }  // namespace amct

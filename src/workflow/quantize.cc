@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "base/files.h"
 #include "export/onnx/write_onnx.h"
@@ -20,15 +21,16 @@
 #include "recipe/record_file.h"
 #include "workflow/calibrate.h"
 #include "workflow/compare.h"
+#include "workflow/config_file.h"
 #include "workflow/inspect.h"
 #include "workflow/model.h"
-#include "workflow/plan_settings.h"
 
 namespace amct {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int64_t kDefaultSamples = 64;
 constexpr int64_t kComparedSamples = 32;  // enough for a stable SQNR; more would cost more than calibrating
 constexpr int64_t kLayerSamples = 8;      // to rank layers
 constexpr size_t kWeakestLayers = 3;
@@ -39,17 +41,45 @@ std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::stri
   return prefix.string() + std::string(suffix);
 }
 
-Plan make_plan(const Graph& graph, const QuantizeRequest& request) {
+Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::optional<ConfigFile>& config) {
   QuantizeOptions options;
   options.skip = request.skip;
+  options.skip_types = request.skip_types;
   Plan plan = plan_layers(graph, options);
-  if (!request.config.empty()) apply_settings(request.config, plan);
+  if (config) config->apply(graph, plan);
+  if (request.strict && !plan.downgrades.empty()) {
+    Faults faults;
+    for (const std::string& line : plan.downgrades) {
+      faults.add(Error(ErrorCode::kConfig, line, {.file = request.config.string()}, "--strict allows no downgrade"));
+    }
+    faults.throw_if_any();
+  }
   if (request.calibrate_with_quantized_weights) {
     plan.calibrate_with_quantized_weights = *request.calibrate_with_quantized_weights;
   }
   if (request.correct_bias) plan.correct_bias = *request.correct_bias;
   plan.model = request.model.filename().string();
   return plan;
+}
+
+PipelineOptions fusion_options(const QuantizeRequest& request, const std::optional<ConfigFile>& config) {
+  PipelineOptions options{.check = request.check};
+  if (config) options.skip_layers = config->skip_fusion();
+  return options;
+}
+
+// The request's number of samples, else the configuration's batches, else a default.
+int64_t samples_to_read(const QuantizeRequest& request, const std::optional<ConfigFile>& config,
+                        QuantizeReport& report) {
+  const auto batches = config ? config->batch_num() : std::nullopt;
+  if (!request.samples) return batches ? *batches * request.batch : kDefaultSamples;
+  if (batches && *batches * request.batch != *request.samples) {
+    report.warnings.push_back(
+        fmt::format("{} samples are read, as the command line says; the configuration's "
+                    "batch_num would be {}",
+                    *request.samples, *batches * request.batch));
+  }
+  return *request.samples;
 }
 
 // Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default.
@@ -78,7 +108,8 @@ void describe_plan(const Plan& plan, QuantizeReport& report) {
       report.kept_float.emplace_back(layer.name, layer.reason);
     }
   }
-  report.warnings = plan.warnings;
+  report.warnings.insert(report.warnings.end(), plan.warnings.begin(), plan.warnings.end());
+  report.downgrades = plan.downgrades;
 }
 
 void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
@@ -172,6 +203,8 @@ void write(const Products& products, const Plan& plan, const std::map<std::strin
 QuantizeReport quantize(const QuantizeRequest& request) {
   QuantizeReport report;
   const auto start = Clock::now();
+  std::optional<ConfigFile> config;
+  if (!request.config.empty()) config = ConfigFile::read(request.config);
   Graph graph = load_model(request.model);
   if (is_quantized(graph)) {
     throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
@@ -181,14 +214,15 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   report.read_seconds = seconds_since(start);
 
   const auto prepare_start = Clock::now();
-  const PipelineReport passes = prepare(graph, true, {.check = request.check});
+  const PipelineReport passes = prepare(graph, !config || config->fuses(), fusion_options(request, config));
   describe_passes(passes, report);
-  Plan plan = make_plan(graph, request);
+  Plan plan = make_plan(graph, request, config);
   if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, request);
   const auto source = open_data(request.data, input_specs(graph), request.data_options);
   report.prepare_seconds = seconds_since(prepare_start);
 
-  const CalibrationTimes times = calibrate(graph, plan, *source, request.samples, request.workers);
+  const CalibrationTimes times =
+      calibrate(graph, plan, *source, samples_to_read(request, config, report), request.workers);
   report.samples = times.samples;
   report.compile_seconds = times.compile_seconds;
   report.calibrate_seconds = times.run_seconds;

@@ -21,16 +21,19 @@ struct QuantizeRequest {
   std::filesystem::path data;
   std::filesystem::path out_prefix;
   std::filesystem::path labels;  // empty = no accuracy
-  std::filesystem::path config;  // plan to start from; empty = defaults
+  std::filesystem::path config;  // a plan or a configuration of AMCT's; empty = defaults
   DataOptions data_options;
-  int64_t samples = 64;
+  std::optional<int64_t> samples;  // not set: as the configuration says, else 64
+  int64_t batch = 1;               // samples in one of the configuration's batches
   int workers = 1;
-  std::vector<std::string> skip;
+  std::vector<std::string> skip;        // layers that stay float
+  std::vector<std::string> skip_types;  // operators whose layers do
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
   std::string qdq_target = "onnxruntime";
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
   std::optional<bool> correct_bias;                      // likewise
   bool check = false;                                    // verify every pass
+  bool strict = false;                                   // a setting that a layer cannot have is an error
 };
 
 struct OutputFile {
@@ -62,6 +65,7 @@ struct QuantizeReport {
   std::optional<double> same_class_percent;  // of a classifier
   std::vector<LayerSqnr> weakest;
   std::vector<std::string> warnings;
+  std::vector<std::string> downgrades;  // settings that layers cannot have, and what they have instead
   std::vector<OutputFile> files;
 };
 

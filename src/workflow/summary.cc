@@ -61,6 +61,7 @@ std::string to_summary(const QuantizeReport& report) {
                       report.calibrate_seconds, report.search_seconds);
   text += quantized_line(report);
   text += accuracy_line(report);
+  for (const std::string& line : report.downgrades) text += fmt::format("downgrade  {}\n", line);
   for (const std::string& warning : report.warnings) text += fmt::format("warning    {}\n", warning);
   const char* label = "wrote";
   size_t width = 0;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "passes/quantize/hfmg.h"
 
 namespace amct {
 namespace {
@@ -35,6 +36,9 @@ std::vector<std::string> check_search(const ActivationPlan& plan) {
   for (const auto& [name, value] :
        {std::pair{"max_percentile", s.max_percentile}, {"min_percentile", s.min_percentile}}) {
     if (!(value > 0.5 && value <= 1)) faults.push_back(fmt::format("{} is {}, must be in (0.5, 1]", name, value));
+  }
+  if (s.bins != 1024 && s.bins != 2048 && s.bins != 4096 && s.bins != 8192) {
+    faults.push_back(fmt::format("bins is {}, must be 1024, 2048, 4096 or 8192", s.bins));
   }
   if (!(s.search_start > 0)) faults.push_back(fmt::format("search_start is {}, must be above 0", s.search_start));
   if (!(s.search_end > s.search_start) || !std::isfinite(s.search_end)) {
@@ -94,6 +98,9 @@ FactorChoice choose_factor(const Distribution& distribution, const ActivationPla
       break;
     case Method::kMse: choice = search_mse(distribution, plan, limits); break;
     case Method::kKl: choice = search_kl(distribution, plan, limits); break;
+    case Method::kHfmg:
+      choice = search_equal_bins(equal_bins_of(distribution, plan.search.bins), plan.bits, plan.asymmetric);
+      break;
   }
   choice.factor = settle(choice.factor, plan.bits, plan.asymmetric, limits);
   if (!std::isfinite(choice.factor.scale) || !(1 / choice.factor.scale > 0)) {

@@ -4,6 +4,7 @@
 //   min_max     the whole range
 //   percentile  the range without the values beyond the percentiles
 //   mse         both clips searched, error with the integer clamp
+//   hfmg        the part of a histogram of equal bins that loses least (hfmg.h)
 //   kl          the range whose quantized histogram has the least Kullback-Leibler divergence
 // Ranges always include zero. Results depend on the distribution alone.
 #pragma once

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "ops/op_row.h"
@@ -37,6 +38,9 @@ std::string reason_to_keep(const Graph& graph, NodeId id, const QuantizeOptions&
   const Node& node = graph.node(id);
   if (std::find(options.skip.begin(), options.skip.end(), node.name) != options.skip.end()) {
     return "the configuration skips it";
+  }
+  if (std::ranges::find(options.skip_types, foreign_type(node)) != options.skip_types.end()) {
+    return fmt::format("the configuration skips {} layers", foreign_type(node));
   }
   const auto* rule = compute_rule(node);
   if (rule->check != nullptr) {
@@ -86,6 +90,16 @@ void check_names(const Plan& plan, const QuantizeOptions& options, Faults& fault
   }
 }
 
+void check_types(const QuantizeOptions& options, Faults& faults) {
+  const std::vector<std::string> known = quantizable_types();
+  for (const std::string& type : options.skip_types) {
+    if (std::ranges::find(known, type) != known.end()) continue;
+    const std::string near = closest(type, known);
+    faults.add(Error(ErrorCode::kConfig, fmt::format("'{}' is no operator whose layers are quantized", type), {},
+                     near.empty() ? "'amct ops' lists them" : fmt::format("did you mean '{}'?", near)));
+  }
+}
+
 LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& options) {
   const Node& node = graph.node(id);
   const auto& rule = *compute_rule(node);
@@ -100,6 +114,17 @@ LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& optio
 }
 
 }  // namespace
+
+std::vector<std::string> quantizable_types() {
+  std::set<std::string> types;
+  for (const OpRow& row : op_table().rows()) {
+    if (row.quant.kind() != QuantRule::Kind::kCompute) continue;
+    for (const Spelling& spelling : row.spellings) types.insert(spelling.type);
+  }
+  return {types.begin(), types.end()};
+}
+
+const std::string& foreign_type(const Node& node) { return node.origin.op.empty() ? node.op : node.origin.op; }
 
 NodeId bias_add_of(const Graph& graph, NodeId matmul) {
   const Node& node = graph.node(matmul);
@@ -158,6 +183,7 @@ Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
     check_finite(graph, node, bias_of(graph, id), "bias", faults);
   }
   check_names(plan, options, faults);
+  check_types(options, faults);
   faults.throw_if_any();
   return plan;
 }
@@ -174,7 +200,7 @@ std::vector<FloatOperator> operators_kept_float(const Graph& graph) {
     }
     if (!reason) continue;
     FloatOperator& entry = found[node.op];
-    entry.op = node.origin.op.empty() ? node.op : node.origin.op;
+    entry.op = foreign_type(node);
     entry.reason = *reason;
     ++entry.nodes;
   }

@@ -13,7 +13,8 @@
 namespace amct {
 
 struct QuantizeOptions {
-  std::vector<std::string> skip;  // layer keys that stay float
+  std::vector<std::string> skip;        // layer keys that stay float
+  std::vector<std::string> skip_types;  // operators whose layers do, as the model file calls them ("Conv")
   int activation_bits = 8;
   int weight_bits = 8;
   bool asymmetric = true;  // activations of layers that allow it
@@ -21,9 +22,14 @@ struct QuantizeOptions {
   bool calibrate_with_quantized_weights = true;
 };
 
-// Throws Error(kConfig) for unknown names in `skip` (with the closest layer) and Error(kNumeric) for NaN or infinity in
-// the weights or bias of a layer that would be quantized; all faults at once.
+// Throws Error(kConfig) for unknown names in `skip` and `skip_types` (with the closest known one) and Error(kNumeric)
+// for NaN or infinity in the weights or bias of a layer that would be quantized; all faults at once.
 Plan plan_layers(const Graph& graph, const QuantizeOptions& options = {});
+
+// Operators with quantizable layers, as model files call them: "Conv", "Gemm", …
+std::vector<std::string> quantizable_types();
+// A layer's operator as its model file calls it.
+const std::string& foreign_type(const Node& node);
 
 // Operators that are no quantizable layers at all, for reports: "Softmax stays float: <reason>".
 struct FloatOperator {

@@ -1,0 +1,157 @@
+#include "workflow/config_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "recipe/amct_config/cfg_file.h"
+#include "recipe/amct_config/explicit_json.h"
+#include "recipe/json_tree.h"
+#include "workflow/plan_settings.h"
+
+namespace amct {
+namespace {
+
+using config::CalibrationSettings;
+using config::ExplicitConfig;
+using config::ModelSettings;
+using config::Named;
+using config::SimpleConfig;
+using Algorithm = config::WeightSettings::Algorithm;
+
+// A plan has its layers in one array, AMCT's JSON has them as members.
+bool is_plan(const JsonNode& root) {
+  return std::ranges::any_of(root.members, [](const JsonNode::Member& member) {
+    return (member.key == "layers" || member.key == "tensors") && member.value.kind == JsonNode::Kind::kArray;
+  });
+}
+
+void refuse(const std::string& what, const std::string& file, Faults& faults) {
+  faults.add(Error(ErrorCode::kUnsupported, what + " is not offered yet", {.file = file}));
+}
+
+void check_offered(const ExplicitConfig& config, const std::string& file) {
+  Faults faults;
+  if (config.model.joint_quant) refuse("joint_quant", file, faults);
+  if (config.model.force_fp16_quant) refuse("fakequant_precision_mode FORCE_FP16_QUANT", file, faults);
+  if (!config.model.tensors.empty()) refuse("tensor_quantize", file, faults);
+  const auto any = [&](auto&& test) {
+    return std::ranges::any_of(config.layers,
+                               [&](const auto& layer) { return layer.quantize && test(layer.settings); });
+  };
+  const auto uses = [&](Algorithm algorithm) {
+    return any([&](const CalibrationSettings& s) { return s.weight.algorithm == algorithm; });
+  };
+  if (uses(Algorithm::kAdaRound)) refuse("ada_quantize", file, faults);
+  if (uses(Algorithm::kNuq)) refuse("nuq_quantize", file, faults);
+  if (any([](const CalibrationSettings& s) { return s.migration_strength.has_value(); })) {
+    refuse("dmq_balancer", file, faults);
+  }
+  faults.throw_if_any();
+}
+
+void keep_float(LayerPlan& layer, const std::string& reason) {
+  if (layer.quantize) layer.reason = reason;
+  layer.quantize = false;
+}
+
+void apply_layer(const CalibrationSettings& settings, const ModelSettings& model, LayerPlan& layer) {
+  const bool may_shift = layer.activation.asymmetric;
+  layer.activation.bits = settings.activation.bits;
+  layer.activation.search = settings.activation.search;
+  layer.activation.asymmetric = may_shift && settings.activation.asymmetric.value_or(model.activation_offset);
+  if (!layer.weight) return;
+  layer.weight->bits = settings.weight.bits;
+  layer.weight->per_channel = settings.weight.channel_wise.value_or(layer.weight->per_channel);
+}
+
+void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std::string& file, Plan& plan) {
+  check_offered(config, file);
+  Faults faults;
+  std::vector<std::string> known;
+  for (const LayerPlan& layer : plan.layers) known.push_back(layer.name);
+  for (const config::LayerSettings& given : config.layers) {
+    const Named& at = given.layer;
+    LayerPlan* layer = plan.find(at.name);
+    if (layer == nullptr) {
+      const std::string near = closest(at.name, known);
+      faults.add(Error(ErrorCode::kConfig, fmt::format("the model has no layer '{}'", at.name),
+                       {.file = file, .line = at.line, .column = at.column},
+                       near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near)));
+      continue;
+    }
+    if (!given.quantize) {
+      keep_float(*layer, "the configuration skips it");
+    } else if (!layer->quantize) {
+      plan.warnings.push_back(fmt::format("{} stays float: {}", layer->name, layer->reason));
+    } else {
+      CalibrationSettings settings = given.settings;
+      for (std::string& line : downgrade(graph, *layer, settings)) plan.downgrades.push_back(std::move(line));
+      apply_layer(settings, config.model, *layer);
+    }
+  }
+  for (LayerPlan& layer : plan.layers) {
+    const bool listed = std::ranges::any_of(config.layers, [&](const auto& l) { return l.layer.name == layer.name; });
+    if (!listed) keep_float(layer, "the configuration does not list it");
+  }
+  if (faults.empty() && std::ranges::none_of(plan.layers, &LayerPlan::quantize)) {
+    faults.add(Error(ErrorCode::kConfig, "no layer is enabled: nothing is left to quantize", {.file = file}));
+  }
+  faults.throw_if_any();
+}
+
+}  // namespace
+
+ConfigFile ConfigFile::read(const std::filesystem::path& path) {
+  const std::string text = read_text(path);
+  const std::string file = path.string();
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos || text[first] != '{') return {file, config::parse_cfg(text, file)};
+  if (is_plan(parse_json_tree(text, file))) return {file, parse_plan(text, file)};
+  return {file, config::parse_explicit(text, file)};
+}
+
+const ModelSettings* ConfigFile::model_settings() const {
+  if (const auto* simple = std::get_if<SimpleConfig>(&content_)) return &simple->model;
+  if (const auto* full = std::get_if<ExplicitConfig>(&content_)) return &full->model;
+  return nullptr;
+}
+
+bool ConfigFile::fuses() const { return model_settings() == nullptr || model_settings()->do_fusion; }
+
+std::vector<std::string> ConfigFile::skip_fusion() const {
+  std::vector<std::string> result;
+  if (const ModelSettings* model = model_settings()) {
+    for (const Named& layer : model->skip_fusion_layers) result.push_back(layer.name);
+  }
+  return result;
+}
+
+std::optional<int64_t> ConfigFile::batch_num() const {
+  if (const ModelSettings* model = model_settings()) return model->batch_num;
+  return std::nullopt;
+}
+
+void ConfigFile::apply(const Graph& graph, Plan& plan) const {
+  if (const auto* read = std::get_if<PlanFile>(&content_)) return apply_settings(*read, path_, plan);
+  if (const auto* full = std::get_if<ExplicitConfig>(&content_)) return apply_explicit(*full, graph, path_, plan);
+  const auto& simple = std::get<SimpleConfig>(content_);
+  if (simple.nuq_mapping_file) {
+    throw Error(ErrorCode::kUnsupported, "nuq_config is not offered yet", {.file = path_});
+  }
+  ExpandedConfig expanded = expand_config(simple, graph, plan, path_);
+  plan.downgrades.insert(plan.downgrades.end(), expanded.downgrades.begin(), expanded.downgrades.end());
+  plan.warnings.insert(plan.warnings.end(), expanded.notes.begin(), expanded.notes.end());
+  apply_explicit(expanded.config, graph, path_, plan);
+}
+
+ExpandedConfig ConfigFile::expand(const Graph& graph, const Plan& plan) const {
+  if (const auto* full = std::get_if<ExplicitConfig>(&content_)) return {*full, {}, {}};
+  if (const auto* simple = std::get_if<SimpleConfig>(&content_)) {
+    return expand_config(*simple, graph, plan, path_);
+  }
+  throw Error(ErrorCode::kConfig, "this is a plan, which is explicit already", {.file = path_}, "edit it as it is");
+}
+
+}  // namespace amct

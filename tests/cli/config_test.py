@@ -1,0 +1,130 @@
+"""Configurations of AMCT's as a user gives them: the explicit form, priorities, downgrades, faults."""
+
+import json
+import pathlib
+import unittest
+
+from support import CommandTest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Config(CommandTest):
+    def cfg(self, text):
+        path = self.work / "rules.cfg"
+        path.write_text(text)
+        return path
+
+    def explicit(self, text):
+        out = self.work / "explicit.json"
+        self.run_amct("config", self.model, "--from", self.cfg(text), "--out", out)
+        return json.loads(out.read_text())
+
+    def plan(self, *extra, out="out/small"):
+        prefix = self.quantize(*extra, out=out)
+        return json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())
+
+    def test_defaults_in_explicit_form(self):
+        config = json.loads(self.run_amct("config", self.model).stdout)
+        self.assertEqual(config["batch_num"], 1)
+        self.assertEqual([key for key, value in config.items() if isinstance(value, dict)], ["conv1", "dw", "pw", "fc"])
+        self.assertEqual(config["fc"]["weight_quant_params"],
+                         {"num_bits": 8, "wts_algo": "arq_quantize", "channel_wise": False})
+        self.assertTrue(config["dw"]["weight_quant_params"]["channel_wise"])
+
+    def test_layer_before_type_before_common_and_each_is_whole(self):
+        config = self.explicit("""
+            activation_offset: false
+            skip_layers: "pw"
+            common_config { ifmr_quantize { max_percentile: 0.9 asymmetric: true } arq_quantize { quant_bits: 7 } }
+            override_layer_types { layer_type: "Conv" calibration_config { ifmr_quantize { min_percentile: 0.8 } } }
+            override_layer_configs { layer_name: "dw" calibration_config { hfmg_quantize { num_of_bins: 1024 } } }""")
+        activation = {name: config[name]["activation_quant_params"] for name in ("conv1", "dw", "pw", "fc")}
+        self.assertEqual(activation["fc"]["max_percentile"], 0.9)
+        self.assertEqual((activation["conv1"]["max_percentile"], activation["conv1"]["min_percentile"]), (0.999999, 0.8))
+        self.assertEqual((activation["dw"]["act_algo"], activation["dw"]["num_of_bins"]), ("hfmg", 1024))
+        self.assertTrue(activation["conv1"]["asymmetric"])  # inherited: the same method
+        self.assertFalse(activation["dw"]["asymmetric"])  # another method: as activation_offset says
+        self.assertEqual(config["conv1"]["weight_quant_params"]["num_bits"], 8)
+        self.assertEqual([config[n]["quant_enable"] for n in ("conv1", "pw")], [True, False])
+
+    def test_both_forms_give_the_same_plan(self):
+        text = """batch_num: 5
+            common_config { ifmr_quantize { max_percentile: 0.99 dst_type: INT16 } arq_quantize { channel_wise: true } }
+            override_layer_configs { layer_name: "dw" calibration_config { hfmg_quantize { } } }"""
+        simple = self.plan("--config", self.cfg(text), out="a/small")
+        self.explicit(text)
+        full = self.plan("--config", self.work / "explicit.json", out="b/small")
+        self.assertEqual(simple["layers"], full["layers"])
+        self.assertEqual(simple["samples"], 5)
+        self.assertEqual(simple["downgrades"], ["fc has one weight scale instead of one per channel: its operator takes no more"])
+        self.assertEqual({layer["activation"]["bits"] for layer in simple["layers"]}, {8, 16})
+        again = self.plan("--config", self.work / "a/small_plan.json", "--samples", 5, out="c/small")
+        self.assertEqual(again["layers"], simple["layers"])
+
+    def test_batch_num_counts_batches_and_samples_win(self):
+        config = self.cfg("batch_num: 3")
+        self.assertEqual(self.plan("--config", config, "--batch", 4)["samples"], 12)
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "d/small", "--config",
+                               config, "--samples", 7)
+        self.assertEqual(report["samples"], 7)
+        self.assertIn("batch_num would be 3", " ".join(report["warnings"]))
+
+    def test_fusion_can_be_switched_off(self):
+        prefix = self.quantize("--config", self.cfg("do_fusion: false"), "--emit", "deploy")
+        layers = json.loads(prefix.with_name("small_quant.json").read_text())["layers"]
+        self.assertEqual(next(layer["original"] for layer in layers if layer["name"] == "conv1"), ["conv1"])
+        prefix = self.quantize("--config", self.cfg('skip_fusion_layers: "conv1"'), "--emit", "deploy", out="e/small")
+        layers = json.loads(prefix.with_name("small_quant.json").read_text())["layers"]
+        self.assertEqual(next(layer["original"] for layer in layers if layer["name"] == "conv1"), ["conv1"])
+
+    def test_downgrades_are_errors_in_overrides_and_under_strict(self):
+        common = self.cfg("common_config { arq_quantize { quant_bits: 4 channel_wise: true } }")
+        prefix = self.work / "f/small"
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", prefix, "--config", common)
+        self.assertEqual(len(report["downgrades"]), 4)  # odd inputs twice, grouped, and the Gemm's one scale
+        self.faults("quantize", self.model, "--data", self.data, "--out", self.work / "g/small", "--config", common,
+                    "--strict", says=[["conv1", "odd number"], ["dw", "grouped"], ["pw", "odd"], ["fc", "one weight scale"]])
+        self.assertFalse((self.work / "g").exists())
+        override = self.cfg('override_layer_types { layer_type: "Gemm" calibration_config { arq_quantize '
+                            '{ channel_wise: true } } }')
+        self.fails("config", self.model, "--from", override, says=["fc has one weight scale", "rules.cfg:1:24", "change the override"])
+
+    def test_all_faults_at_once_with_the_nearest_name(self):
+        config = self.cfg('skip_layers: "conv2"\nskip_layer_types: "Con"\n'
+                          'override_layer_configs { layer_name: "softmax" calibration_config { } }')
+        self.faults("config", self.model, "--from", config,
+                    says=[["no layer 'conv2'", "rules.cfg:1:1", "did you mean 'conv1'"],
+                          ["'Con' is no operator", "rules.cfg:2:1", "did you mean 'Conv'"],
+                          ["no layer 'softmax'", "rules.cfg:3:26"]])
+        self.fails("config", self.model, "--from", self.cfg('skip_layer_types: "Conv" skip_layer_types: "Gemm"'),
+                   says=["every layer is skipped"])
+
+    def test_what_is_not_offered_ends_with_two(self):
+        for text in ("common_config { ada_quantize { } }", "joint_quant: true", "common_config { dmq_balancer { } }"):
+            self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "h/small", "--config",
+                       self.cfg(text), code=2, says=["is not offered yet", "rules.cfg"])
+            self.assertFalse((self.work / "h").exists())
+
+    def test_the_page_of_options_and_the_help_agree(self):
+        page = self.run_amct("config", "--options").stdout
+        self.assertEqual(page, (ROOT / "docs/configuration.md").read_text())
+        help_text = " ".join(self.run_amct("quantize", "--help").stdout.split())
+        rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `")]
+        options = [(row[5].strip("` "), row[6].rstrip(" |")) for row in rows if row[5].strip()]
+        self.assertEqual({option for option, _ in options}, {"--samples", "--skip", "--skip-types"})
+        for option, meaning in options:
+            self.assertIn(option, help_text)
+            if option != "--samples":
+                self.assertIn(meaning, help_text)
+
+    def test_skipped_types_stay_float(self):
+        plan = self.plan("--skip-types", "Gemm")
+        self.assertEqual({layer["name"]: layer.get("reason") for layer in plan["layers"] if not layer["quantize"]},
+                         {"fc": "the configuration skips Gemm layers"})
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "i/small", "--skip-types", "Gem",
+                   says=["'Gem' is no operator", "did you mean 'Gemm'"])
+
+
+if __name__ == "__main__":
+    unittest.main()
