@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace amct {
 namespace {
@@ -9,33 +10,46 @@ namespace {
 constexpr double kFixedPoint = 0x1p40;
 constexpr double kLargest = 0x1p80;  // beyond, the fixed point could overflow
 
-// Adds `rows` rows of `channels` floats to `sums`: blocks of rows in float, so that the loop over channels vectorises,
-// blocks in double.
-void add_rows(const float* values, int64_t rows, int64_t channels, std::vector<double>& sums) {
+// Adds every `stride`-th of `rows` rows of `channels` floats to `sums`: blocks of rows in float, so that the loop over
+// channels vectorises, blocks in double. Returns how many rows that were.
+int64_t add_rows(const float* values, int64_t rows, int64_t channels, int64_t stride, std::vector<double>& sums) {
   constexpr int64_t kBlock = 32;
   std::vector<float> block(static_cast<size_t>(channels));
-  for (int64_t begin = 0; begin < rows; begin += kBlock) {
-    const int64_t end = std::min(rows, begin + kBlock);
+  const int64_t taken = (rows + stride - 1) / stride;
+  for (int64_t begin = 0; begin < taken; begin += kBlock) {
+    const int64_t end = std::min(taken, begin + kBlock);
     std::fill(block.begin(), block.end(), 0.0f);
     for (int64_t row = begin; row < end; ++row) {
-      const float* line = values + row * channels;
+      const float* line = values + row * stride * channels;
       for (int64_t c = 0; c < channels; ++c) block[static_cast<size_t>(c)] += line[c];
     }
     for (size_t c = 0; c < block.size(); ++c) sums[c] += static_cast<double>(block[c]);
   }
+  return taken;
 }
 
 double sum_run(const float* values, int64_t count) {
   constexpr int64_t kLanes = 16;
+  constexpr int64_t kBlock = 32 * kLanes;
   double total = 0;
   int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    float lanes[kLanes / 2];
-    for (int64_t k = 0; k < kLanes / 2; ++k) lanes[k] = values[i + k] + values[i + k + kLanes / 2];
+  while (i + kLanes <= count) {
+    const int64_t end = std::min(count, i + kBlock);
+    float lanes[kLanes] = {};
+    for (; i + kLanes <= end; i += kLanes) {
+      for (int64_t k = 0; k < kLanes; ++k) lanes[k] += values[i + k];
+    }
     for (const float lane : lanes) total += static_cast<double>(lane);
   }
   for (; i < count; ++i) total += static_cast<double>(values[i]);
   return total;
+}
+
+// Odd, and without a common factor with the extent of the innermost spatial axis, so that every column takes part.
+int64_t stride_of(int64_t positions, int64_t width) {
+  int64_t stride = positions / ChannelSums::kPositions | 1;
+  while (stride < positions && std::gcd(stride, width) > 1) stride += 2;
+  return stride;
 }
 
 }  // namespace
@@ -50,11 +64,13 @@ void ChannelSums::add(const TensorView& view, size_t channel_axis) {
     if (axis > channel_axis) inner *= view.dims[axis];
   }
   sums_.resize(static_cast<size_t>(channels), 0);
+  const int64_t stride = channel_axis > 1 ? stride_of(outer, view.dims[channel_axis - 1]) : 1;
   const float* values = view.as<float>();
   for (int64_t sample = 0; sample < view.dims[0]; ++sample) {
     std::vector<double> sums(static_cast<size_t>(channels), 0);
+    int64_t positions = outer * inner;
     if (inner == 1) {
-      add_rows(values, outer, channels, sums);
+      positions = add_rows(values, outer, channels, stride, sums);
     } else {
       for (int64_t run = 0; run < outer * channels; ++run) {
         sums[static_cast<size_t>(run % channels)] += sum_run(values + run * inner, inner);
@@ -65,7 +81,7 @@ void ChannelSums::add(const TensorView& view, size_t channel_axis) {
       if (finite_) sums_[c] += static_cast<__int128>(sums[c] * kFixedPoint);
     }
     values += outer * channels * inner;
-    count_ += outer * inner;
+    count_ += positions;
   }
 }
 

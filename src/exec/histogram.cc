@@ -45,63 +45,44 @@ std::vector<Segment> atoms_of(const Tail& tail, uint64_t largest_count) {
   return atoms;
 }
 
-// The magnitudes of one sign, ascending. Atoms leave their buckets (the largest value is in none); what remains of the
-// bucket in which the tail begins ends there, because the tail holds everything larger. Neighbouring buckets are joined
-// up to `width`.
-std::vector<Segment> magnitudes(const LogLinearHistogram& buckets, bool negative, double width) {
-  const Tail& tail = buckets.tail(negative);
+// The magnitudes of one sign, ascending. Atoms leave their buckets (the largest value and those beyond the buckets are
+// in none); what remains of the bucket in which the tail begins ends there, because the tail holds everything larger.
+std::vector<Segment> magnitudes(const LinearHistogram& buckets, bool negative) {
   std::vector<Segment> result;
-  if (tail.largest() == 0) return result;
-  const std::vector<Segment> atoms = atoms_of(tail, buckets.largest_count(negative));
+  if (buckets.largest(negative) == 0) return result;
+  const std::vector<Segment> atoms = atoms_of(buckets.tail(negative), buckets.largest_count(negative));
   const auto largest = std::prev(atoms.end());
-  const double least = std::bit_cast<float>(buckets.least_magnitude());
   auto atom = atoms.begin();
-  buckets.for_each(negative, [&](size_t bucket, uint64_t count) {
-    Segment rest;
-    rest.low = std::max<double>(std::bit_cast<float>(LogLinearHistogram::inner_edge(bucket)), least);
-    const double edge = std::bit_cast<float>(LogLinearHistogram::inner_edge(bucket + 1));
-    rest.high = std::min(edge, atoms.front().low);
-    rest.weight = static_cast<double>(count);
+  buckets.for_each(negative, [&](double inner, double outer, uint64_t count) {
+    Segment rest{inner, std::min(outer, atoms.front().low), static_cast<double>(count)};
     const auto first = atom;
-    while (atom != largest && atom->low < edge) rest.weight -= (atom++)->weight;
-    if (rest.weight > 0) {
-      if (!result.empty() && result.back().low < result.back().high && rest.high - result.back().low <= width) {
-        result.back().high = rest.high;
-        result.back().weight += rest.weight;
-      } else {
-        result.push_back(rest);
-      }
-    }
+    while (atom != largest && (atom->low < outer || (negative && atom->low == outer))) rest.weight -= (atom++)->weight;
+    if (rest.weight > 0) result.push_back(rest);
     result.insert(result.end(), first, atom);
   });
-  result.push_back(*largest);
+  result.insert(result.end(), atom, atoms.end());
   return result;
 }
 
-// Far below the top of the range buckets are finer than any search needs: a fraction of the smallest quantization step.
-constexpr double kSegmentsOfRange = 4096;
-
-double segment_width(const LogLinearHistogram& buckets) {
-  double range = 0;  // without what lies in the tails: outliers are no measure
-  for (const bool negative : {false, true}) {
-    const std::vector<uint32_t> tail = buckets.tail(negative).sorted();
-    if (!tail.empty()) range = std::max<double>(range, std::bit_cast<float>(tail.back()));
-  }
-  return range / kSegmentsOfRange;
+// Raises the end next to zero of values of one sign to the value that is closest to it.
+void end_at(double closest, std::vector<Segment>& segments) {
+  if (segments.empty() || segments.front().low == segments.front().high) return;
+  segments.front().low = std::max(segments.front().low, closest);
 }
 
-Distribution finish_buckets(const LogLinearHistogram& buckets, uint64_t count) {
+Distribution finish_buckets(const LinearHistogram& buckets, uint64_t count) {
   if (!buckets.finite()) fail_not_finite();
   Distribution result;
   result.count = count;
   result.zeros = buckets.zeros();
-  const double width = segment_width(buckets);
-  const std::vector<Segment> negative = magnitudes(buckets, true, width);
+  std::vector<Segment> negative = magnitudes(buckets, true);
+  std::vector<Segment> positive = magnitudes(buckets, false);
+  const double closest = std::abs(std::bit_cast<float>(buckets.least_pattern()));
+  end_at(closest, buckets.least_pattern() >> 31 ? negative : positive);
   for (auto segment = negative.rbegin(); segment != negative.rend(); ++segment) {
     result.segments.push_back({-segment->high, -segment->low, segment->weight});
   }
   if (result.zeros > 0) result.segments.push_back({0, 0, static_cast<double>(result.zeros)});
-  const std::vector<Segment> positive = magnitudes(buckets, false, width);
   result.segments.insert(result.segments.end(), positive.begin(), positive.end());
   if (!result.segments.empty()) {
     result.min = static_cast<float>(result.segments.front().low);
@@ -141,13 +122,15 @@ void Histogram::merge(const Histogram& other) {
 }
 
 void Histogram::degrade() {
-  buckets_ = std::make_unique<LogLinearHistogram>(tail_capacity_);
+  buckets_ = std::make_unique<LinearHistogram>(tail_capacity_);
   exact_->for_each([&](float value, uint64_t n) { buckets_->add(value, n); });
   exact_.reset();
 }
 
 Distribution Histogram::finish() const {
-  return exact_ ? finish_exact(*exact_, count_) : finish_buckets(*buckets_, count_);
+  if (exact_) return finish_exact(*exact_, count_);
+  buckets_->settle();  // changes the form, not what it stands for
+  return finish_buckets(*buckets_, count_);
 }
 
 size_t Histogram::resident_bytes() const { return exact_ ? exact_->resident_bytes() : buckets_->resident_bytes(); }

@@ -1,6 +1,6 @@
-// Histogram: the mergeable statistic of one tensor. It starts as exact counts of values and becomes a log-linear
-// histogram when there are too many distinct ones. The result depends on the multiset of values alone: any order of
-// samples, batch size, number of workers and order of merging gives the same bits.
+// Histogram: the mergeable statistic of one tensor. It starts as exact counts of values and becomes a histogram of
+// linear buckets when there are too many distinct ones. The result depends on the multiset of values alone: any order
+// of samples, batch size, number of workers and order of merging gives the same bits.
 #pragma once
 
 #include <cstdint>
@@ -32,12 +32,12 @@ class Histogram {
   size_t resident_bytes() const;
 
  private:
-  void degrade();  // from exact counts to the log-linear histogram
+  void degrade();  // from exact counts to buckets
 
   size_t tail_capacity_;
   uint64_t count_ = 0;
   std::unique_ptr<ValueCounts> exact_;  // null once degraded
-  std::unique_ptr<LogLinearHistogram> buckets_;
+  std::unique_ptr<LinearHistogram> buckets_;
 };
 
 }  // namespace amct

@@ -1,6 +1,6 @@
 // The search on the streaming histogram against the exact algorithm, which holds all samples in memory, on the real
-// activations of real networks: the same candidate for at least 90 % of all tensors, elsewhere an exact loss of at most
-// 5 % above the least one (spec C.1).
+// activations of real networks: the same candidate for at least 95 % of all tensors, elsewhere an exact loss of at most
+// 0.5 % above the least one (spec C.1 asks for 90 % and 5 %).
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -18,8 +18,8 @@
 namespace amct::testing {
 namespace {
 
-constexpr double kSameCandidate = 0.9;
-constexpr double kLargestExcess = 1.05;
+constexpr double kSameCandidate = 0.95;
+constexpr double kLargestExcess = 1.005;
 
 // The tensors that the layers of a network quantize, in one run over the samples: every value, and the histogram.
 struct Activation {
@@ -120,11 +120,14 @@ TEST(IfmrOnNetworksSlow, FindsTheCandidateOfTheExactSearch) {
 // The same on the smaller networks, in no time.
 TEST(IfmrOnNetworks, ChoosesACandidateOfNearlyTheLeastLoss) {
   AMCT_NEEDS_ASSETS();
+  size_t tensors = 0, same = 0;
   for (const char* name : {"mobilenet_v1_025", "resnet8_cifar10", "vnn_cifar10_resnet_4b", "mnist_cntk"}) {
     const Outcome outcome = compare(network(name));
     EXPECT_LE(outcome.excess, kLargestExcess) << name;
-    EXPECT_GE(static_cast<double>(outcome.same), kSameCandidate * static_cast<double>(outcome.tensors)) << name;
+    tensors += outcome.tensors;
+    same += outcome.same;
   }
+  EXPECT_GE(static_cast<double>(same), kSameCandidate * static_cast<double>(tensors)) << same << " of " << tensors;
 }
 
 }  // namespace

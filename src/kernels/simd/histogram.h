@@ -1,11 +1,15 @@
-// Counts of float32 values in log-linear buckets: the bucket of x is made of its sign, exponent and leading mantissa
-// bits, so that no range has to be known in advance, one pass is enough, and histograms merge by addition.
+// Counts of float32 values in linear buckets, without a range known in advance, in one pass, and mergeable by addition.
+//
+// The buckets of each sign share one width, a power of two: [k * width, (k + 1) * width). Values of magnitude 2^E and
+// beyond lie outside of them and are kept one by one in the tail of their sign, so that outliers do not coarsen the
+// buckets. When the smallest value of a full tail reaches 2^E, E grows and neighbouring buckets are added up: because
+// widths are powers of two, the counts are those that the wider buckets would have had from the start. E follows from
+// the `tail_capacity`-th largest magnitudes alone, so the result is the same in any order of values and of merging.
+// 2^E is at most twice the larger one of these, hence the width at most 1/4096 of the range between the tails.
 //
 // Kept exactly besides: the number of zeros, how many values equal the largest of each sign (clipped activations have
-// much of their mass there), the smallest non-zero magnitude and the tail of each sign. Zeros and largest values fall
-// into no bucket, which also keeps runs of equal values from waiting for each other's store. All of it is integers,
-// minima, maxima and sets, so the result is the same in any order of values and of merging. Memory: virtually the whole
-// float range, but only pages of octaves that occur become resident (4 kB an octave and sign).
+// much of their mass there), and the value closest to zero if all have one sign. Zeros and largest values are in no
+// bucket. Memory: 32 kB per sign that occurs.
 #pragma once
 
 #include <cstddef>
@@ -14,47 +18,43 @@
 #include <memory>
 #include <span>
 
+#include "kernels/simd/count_buckets.h"
 #include "kernels/simd/tail.h"
 
 namespace amct {
 
-class LogLinearHistogram {
+class LinearHistogram {
  public:
-  // 1024 buckets an octave: an eighth of a quantization step at the top of the range. Constant channels put much mass
-  // at single values inside the range, whose rounding error coarser buckets would smear.
-  static constexpr int kMantissaBits = 10;
-  static constexpr size_t kBuckets = size_t{1} << (9 + kMantissaBits);
-
   // `tail_capacity` >= 1 values are kept exactly at each end. Throws Error(kResource) when memory cannot be mapped.
-  explicit LogLinearHistogram(size_t tail_capacity);
+  explicit LinearHistogram(size_t tail_capacity);
 
   void add(std::span<const float> values);
   void add(float value, uint64_t count);
-  void merge(const LogLinearHistogram& other);  // of equal tail capacity
+  void merge(const LinearHistogram& other);  // of equal tail capacity
+  // Brings tails and width into the form that depends on the values alone. Before reading what follows.
+  void settle();
 
   uint64_t zeros() const { return zeros_; }
   const Tail& tail(bool negative) const { return tails_[negative]; }
+  // Magnitude bits of the largest value of a sign, 0 if there is none, and how many there are.
+  uint32_t largest(bool negative) const { return largest_[negative]; }
   uint64_t largest_count(bool negative) const { return largest_counts_[negative]; }
-  // Bit pattern of the smallest non-zero magnitude; 2^32 - 1 if there was none.
-  uint32_t least_magnitude() const { return least_magnitude_; }
-  bool finite() const { return tails_[0].largest() < kInfinity && tails_[1].largest() < kInfinity; }
+  // The smallest bit pattern: of the least value from +0 up, else of the value below that is closest to zero; 2^32 - 1
+  // if there is none.
+  uint32_t least_pattern() const { return least_; }
+  bool finite() const { return finite_; }
+  double width() const;  // of the buckets
 
-  static constexpr size_t bucket_of(bool negative, uint32_t magnitude) {
-    return (negative ? kBuckets / 2 : 0) + (magnitude >> (23 - kMantissaBits));
-  }
-  // Magnitude bits of the bucket's inner edge; the outer edge is that of the next bucket.
-  static constexpr uint32_t inner_edge(size_t bucket) {
-    return (static_cast<uint32_t>(bucket) << (23 - kMantissaBits)) & 0x7fffffffu;
-  }
-  // Calls `visit` for the buckets of one sign that are not empty, from small to large magnitude. Values equal to the
-  // largest are in none.
-  void for_each(bool negative, const std::function<void(size_t bucket, uint64_t count)>& visit) const;
+  // Calls `visit` for the buckets of one sign that are not empty, from small to large magnitude, with the magnitudes of
+  // their edges. A bucket holds its lower edge, not its upper one: of negative values the one farther from zero.
+  void for_each(bool negative, const std::function<void(double inner, double outer, uint64_t count)>& visit) const;
 
-  size_t resident_bytes() const;  // of the tables, by the pages that values have touched
+  size_t resident_bytes() const;  // of the tables
 
  private:
   static constexpr uint32_t kInfinity = 0x7f800000u;
   static constexpr uint64_t kLimit = 0xffffffffu;
+  static constexpr int kLeastExponent = -100;  // of E: finer widths would have no float32 inverse
   struct Unmap {
     size_t bytes = 0;
     void operator()(void* memory) const;
@@ -62,24 +62,29 @@ class LogLinearHistogram {
   template <typename T>
   using Table = std::unique_ptr<T[], Unmap>;
   template <typename T>
-  static Table<T> map_table(size_t count);
-  struct Range {
-    size_t first, last;
-  };
-  Range touched(bool negative) const;  // of buckets, inclusive; first > last = none
+  static Table<T> map_table();
+
+  uint32_t bound() const;  // magnitude bits of 2^E
+  size_t bucket_of(bool negative, uint32_t magnitude) const;
   uint64_t count_of(size_t bucket) const { return counters_[bucket] + (totals_ ? totals_[bucket] : 0); }
   void add_to_bucket(size_t bucket, uint64_t count);
-  // Counts `count` values of this magnitude as equal to the largest if they are; what was the largest until then moves
-  // to its bucket.
-  void add_magnitude(bool negative, uint32_t magnitude, uint64_t count);
+  void add_unexpected(std::span<const float> chunk, const ChunkRange& range, BucketCounts& counts);
+  // A larger value has come; what was the largest moves to its bucket.
+  void displace(bool negative, uint32_t magnitude);
+  // Keeps a magnitude in its tail. `counted`: it is in a bucket or equals the largest.
+  void keep(bool negative, uint32_t magnitude, bool counted);
+  void grow(int exponent);
   void fold();  // moves the 32-bit counters into the 64-bit totals
 
   Table<uint32_t> counters_;
   Table<uint64_t> totals_{nullptr, Unmap{}};  // mapped on first use
   uint64_t pending_ = 0;                      // bound on every counter: kept below 2^32
   uint64_t zeros_ = 0;
-  uint32_t least_magnitude_ = 0xffffffffu;
+  uint32_t least_ = 0xffffffffu;
+  int exponent_ = kLeastExponent;  // E
+  bool finite_ = true;
   Tail tails_[2];  // positive, negative
+  Magnitudes largest_ = {0, 0};
   uint64_t largest_counts_[2] = {0, 0};
 };
 

@@ -5,24 +5,16 @@
 
 namespace amct {
 
-void Tail::add(uint32_t magnitude, uint64_t count) {
-  largest_ = std::max(largest_, magnitude);
-  for (uint64_t i = 0; i < std::min<uint64_t>(count, capacity_) && magnitude > threshold_; ++i) keep(magnitude);
-}
-
-void Tail::merge(const Tail& other) {
-  for (const uint32_t magnitude : other.kept_) add(magnitude);
-}
-
-void Tail::keep(uint32_t magnitude) {
-  kept_.push_back(magnitude);
-  if (kept_.size() >= 2 * capacity_) shrink();
-}
-
-void Tail::shrink() {
+uint32_t Tail::least() {
+  if (kept_.size() < capacity_) return 0;
   const auto last = kept_.begin() + static_cast<ptrdiff_t>(capacity_ - 1);
   std::nth_element(kept_.begin(), last, kept_.end(), std::greater<>());
-  threshold_ = *last;
+  return *last;
+}
+
+void Tail::trim() {
+  if (kept_.size() < capacity_) return;
+  threshold_ = least();
   kept_.resize(capacity_);
 }
 

@@ -32,7 +32,7 @@ class ValueCounts {
  private:
   static constexpr int kSlotBits = 13;
   static constexpr size_t kSlots = size_t{1} << kSlotBits;
-  static constexpr size_t kLanes = 4;  // interleaved counters, see LogLinearHistogram
+  static constexpr size_t kLanes = 4;  // interleaved counters: runs of a value do not wait for their store
   static size_t slot_of(uint32_t key) { return (key * 0x9e3779b1u) >> (32 - kSlotBits); }
   size_t find_or_insert(uint32_t key);
   void prepare();
