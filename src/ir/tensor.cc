@@ -1,10 +1,12 @@
 #include "ir/tensor.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
 #include "base/checked_math.h"
 #include "ir/dispatch.h"
+#include "ir/small_float.h"
 
 namespace amct {
 namespace {
@@ -18,6 +20,24 @@ size_t bytes_of(DType dtype, const Dims& dims) {
     throw Error(ErrorCode::kInput, fmt::format("a tensor of extents {} is beyond any memory", to_string(dims)));
   }
   return static_cast<size_t>(*bytes);
+}
+
+// 8- and 4-bit floats as float32.
+Tensor widened(const Tensor& small) {
+  Tensor result = Tensor::allocate(DType::kFloat32, small.dims());
+  const auto& table = small_float_values(small.dtype());
+  const auto from = small.values<uint8_t>();
+  std::transform(from.begin(), from.end(), result.mutable_values<float>().begin(),
+                 [&](uint8_t code) { return table[code]; });
+  return result;
+}
+
+Tensor narrowed(const Tensor& floats, DType dtype) {
+  Tensor result = Tensor::allocate(dtype, floats.dims());
+  const auto from = floats.values<float>();
+  std::transform(from.begin(), from.end(), result.mutable_values<uint8_t>().begin(),
+                 [&](float value) { return small_float_code(dtype, value); });
+  return result;
 }
 
 }  // namespace
@@ -64,6 +84,7 @@ Tensor Tensor::reshaped(Dims dims) const {
 }
 
 std::vector<double> Tensor::to_doubles() const {
+  if (is_small_float(dtype_)) return widened(*this).to_doubles();
   return visit_numeric(dtype_, [&]<typename T>(Tag<T>) {
     std::vector<double> result;
     result.reserve(static_cast<size_t>(size()));
@@ -73,6 +94,7 @@ std::vector<double> Tensor::to_doubles() const {
 }
 
 std::vector<int64_t> Tensor::to_int64s() const {
+  if (is_small_float(dtype_)) return widened(*this).to_int64s();
   return visit_numeric(dtype_, [&]<typename T>(Tag<T>) {
     std::vector<int64_t> result;
     result.reserve(static_cast<size_t>(size()));
@@ -83,6 +105,8 @@ std::vector<int64_t> Tensor::to_int64s() const {
 
 Tensor Tensor::cast(DType dtype) const {
   if (dtype == dtype_) return *this;
+  if (is_small_float(dtype_)) return widened(*this).cast(dtype);
+  if (is_small_float(dtype)) return narrowed(cast(DType::kFloat32), dtype);
   Tensor result = allocate(dtype, dims_);
   visit_numeric(dtype_, [&]<typename From>(Tag<From>) {
     visit_numeric(dtype, [&]<typename To>(Tag<To>) {

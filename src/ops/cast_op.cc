@@ -2,12 +2,14 @@
 //
 // Floats to integers truncate; beyond 64 bits they stop at the ends of int64 and NaN gives 0, then the low bits are
 // kept, as between integers (ONNX leaves floats out of range undefined). Anything but 0 is true. Attribute `to` is
-// ONNX's number of the type. 8-bit floats, complex numbers and strings cannot be cast.
+// ONNX's number of the type. The 8- and 4-bit floats go through float32 and follow `saturate` (ir/small_float.h).
+// Complex numbers and strings cannot be cast.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <limits>
 
+#include "ir/small_float.h"
 #include "ops/elementwise.h"
 #include "ops/onnx_types.h"
 
@@ -59,16 +61,35 @@ To cast_to_4_bits(auto x) {
   }
 }
 
-void run_cast(RunContext& c) {
-  const bool to_4_bits = bit_width(c.output(0).dtype) == 4;
-  visit_numeric(c.input(0).dtype, [&]<typename From>(Tag<From>) {
-    visit_numeric(c.output(0).dtype, [&]<typename To>(Tag<To>) {
-      if constexpr (std::is_same_v<To, int8_t> || std::is_same_v<To, uint8_t>) {
-        if (to_4_bits) return map_elements<From, To>(c, [](Compute<From> x) { return cast_to_4_bits<To>(x); });
+// to[i] = from[i]; `from` has a type of visit_numeric.
+void cast_elements(const TensorView& from, const MutableView& to, bool saturate) {
+  const int64_t n = to.size();
+  visit_numeric(from.dtype, [&]<typename From>(Tag<From>) {
+    const From* x = from.as<From>();
+    if (is_small_float(to.dtype)) {
+      uint8_t* y = to.as<uint8_t>();
+      for (int64_t i = 0; i < n; ++i) {
+        y[i] = small_float_code(to.dtype, static_cast<float>(static_cast<Compute<From>>(x[i])), saturate);
       }
-      map_elements<From, To>(c, [](Compute<From> x) { return cast_element<To>(x); });
+      return;
+    }
+    const bool to_4_bits = bit_width(to.dtype) == 4;
+    visit_numeric(to.dtype, [&]<typename To>(Tag<To>) {
+      To* y = to.as<To>();
+      if constexpr (std::is_same_v<To, int8_t> || std::is_same_v<To, uint8_t>) {
+        for (int64_t i = 0; to_4_bits && i < n; ++i) y[i] = cast_to_4_bits<To>(static_cast<Compute<From>>(x[i]));
+        if (to_4_bits) return;
+      }
+      for (int64_t i = 0; i < n; ++i) y[i] = cast_element<To>(static_cast<Compute<From>>(x[i]));
     });
   });
+}
+
+void run_cast(RunContext& c) {
+  const bool saturate = attr_int(c.node(), "saturate") != 0;
+  if (!is_small_float(c.input(0).dtype)) return cast_elements(c.input(0), c.output(0), saturate);
+  const Tensor wide = Tensor::copy_of(c.input(0)).cast(DType::kFloat32);
+  cast_elements(wide.view(), c.output(0), saturate);
 }
 
 void import_cast(ImportContext& c) {
@@ -78,10 +99,27 @@ void import_cast(ImportContext& c) {
 
 void export_cast(ExportContext& c) {
   Attrs attrs = c.node().attrs;
+  for (const ValueId id : {c.node().input(0), c.node().output(0)}) {
+    const DType dtype = c.graph().value(id).type.dtype;
+    const int64_t since = dtype == DType::kFloat4E2M1 ? 23 : is_small_float(dtype) ? kFloat8Opset : 1;
+    if (c.version() < since) c.unsupported(fmt::format("elements of type {} need opset {}", name_of(dtype), since));
+  }
   if (c.version() < kFloat8Opset) attrs.erase("saturate");
   std::vector<std::string> inputs;
   for (const ValueId input : c.node().inputs) inputs.push_back(c.value_name(input));
   c.emit(std::move(inputs), std::move(attrs));
+}
+
+// Values around the ends and the steps of the small types; infinities and NaN where the type below can hold them.
+Sample small_float_sample(DType to, bool saturate) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  std::vector<float> values{0.0f,   -0.0f, 0.3f,  -1.55f, 5.0f,  17.5f, -239.0f, 248.0f,   449.0f,   -464.0f,
+                            470.0f, 2e4f,  -6e4f, 7e4f,   1e-3f, 2e-5f, 7.7e-6f, infinity, -infinity};
+  Sample sample{.name = fmt::format("float32_to_{}{}", name_of(to), saturate ? "" : "_unsaturated"),
+                .inputs = {fixed(Tensor::of<float>({static_cast<int64_t>(values.size())}, values))},
+                .attrs = {{"to", int64_t{onnx_code(to)}}}};
+  if (!saturate) sample.attrs.set("saturate", int64_t{0});
+  return sample;
 }
 
 std::vector<Sample> cast_samples() {
@@ -89,13 +127,24 @@ std::vector<Sample> cast_samples() {
     return unary_sample(fmt::format("{}_to_{}", name_of(from), name_of(to)), {2, 3, 5}, low, high, from,
                         {{"to", int64_t{onnx_code(to)}}});
   };
-  return {sample(DType::kFloat32, DType::kInt32, -9, 9),     sample(DType::kFloat32, DType::kFloat16, -9, 9),
-          sample(DType::kFloat16, DType::kFloat32, -9, 9),   sample(DType::kFloat32, DType::kFloat64, -9, 9),
-          sample(DType::kFloat32, DType::kBool, 0, 1),       sample(DType::kInt64, DType::kFloat32, -90, 90),
-          sample(DType::kInt64, DType::kInt8, -500, 500),    sample(DType::kInt32, DType::kUInt8, -500, 500),
-          sample(DType::kBool, DType::kFloat32, 0, 1),       sample(DType::kUInt8, DType::kInt64, 0, 255),
-          sample(DType::kFloat64, DType::kInt64, -1e6, 1e6), sample(DType::kFloat32, DType::kBFloat16, -9, 9),
-          sample(DType::kBFloat16, DType::kFloat32, -9, 9)};
+  std::vector<Sample> samples = {
+      sample(DType::kFloat32, DType::kInt32, -9, 9),     sample(DType::kFloat32, DType::kFloat16, -9, 9),
+      sample(DType::kFloat16, DType::kFloat32, -9, 9),   sample(DType::kFloat32, DType::kFloat64, -9, 9),
+      sample(DType::kFloat32, DType::kBool, 0, 1),       sample(DType::kInt64, DType::kFloat32, -90, 90),
+      sample(DType::kInt64, DType::kInt8, -500, 500),    sample(DType::kInt32, DType::kUInt8, -500, 500),
+      sample(DType::kBool, DType::kFloat32, 0, 1),       sample(DType::kUInt8, DType::kInt64, 0, 255),
+      sample(DType::kFloat64, DType::kInt64, -1e6, 1e6), sample(DType::kFloat32, DType::kBFloat16, -9, 9),
+      sample(DType::kBFloat16, DType::kFloat32, -9, 9)};
+  for (const DType small : {DType::kFloat8E4M3FN, DType::kFloat8E4M3FNUZ, DType::kFloat8E5M2, DType::kFloat8E5M2FNUZ}) {
+    samples.push_back(small_float_sample(small, true));
+    samples.push_back(small_float_sample(small, false));
+    const Tensor codes = Tensor::of<float>({2, 3}, {0.3f, -17, 200, 0, -0.02f, 1.5f}).cast(small);
+    samples.push_back({.name = fmt::format("{}_to_float32", name_of(small)),
+                       .inputs = {fixed(codes)},
+                       .attrs = {{"to", int64_t{onnx_code(DType::kFloat32)}}}});
+  }
+  samples.push_back(small_float_sample(DType::kFloat4E2M1, true));
+  return samples;
 }
 
 std::vector<Sample> cast_like_samples() {

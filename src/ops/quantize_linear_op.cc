@@ -1,6 +1,7 @@
 // QuantizeLinear and DequantizeLinear of ONNX: y = saturate(round_half_even(x / scale) + zero_point) and
 // y = (x - zero_point) * scale, per tensor, per index of an axis, or per block along an axis; 4-, 8- and 16-bit
-// integers, and 32-bit ones for dequantization. The 8- and 4-bit floats are left to opaque nodes.
+// integers, and 32-bit ones for dequantization. To an 8- or 4-bit float, y = round(x / scale) in the type's own steps,
+// following `saturate` (ir/small_float.h); its zero points must be 0.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <limits>
 
 #include "ir/dispatch.h"
+#include "ir/small_float.h"
 #include "ops/onnx_types.h"
 #include "ops/quantize_common.h"
 
@@ -19,8 +21,65 @@ DType quantized_type(const InferContext& c) {
   const int64_t code = attr_int(c.node(), "output_dtype");
   if (code == 0) return DType::kUInt8;
   const auto dtype = dtype_from_onnx(code);
-  if (!dtype || !is_integer(*dtype)) c.fail(fmt::format("output_dtype {} is not an integer type", code));
+  if (!dtype || !(is_integer(*dtype) || is_small_float(*dtype))) {
+    c.fail(fmt::format("output_dtype {} is no type to quantize to", code));
+  }
   return *dtype;
+}
+
+// The scales as float32.
+std::vector<float> scales_of(const RunContext& c) {
+  std::vector<float> scales(static_cast<size_t>(c.input(1).size()));
+  visit_numeric(c.input(1).dtype, [&]<typename S>(Tag<S>) {
+    for (size_t i = 0; i < scales.size(); ++i) scales[i] = static_cast<float>(c.input(1).as<S>()[i]);
+  });
+  return scales;
+}
+
+// Throws Error(kInput) unless the zero points of an 8- or 4-bit float are 0.
+void check_small_zero_points(const RunContext& c) {
+  if (!c.has(2)) return;
+  const auto& values = small_float_values(c.input(2).dtype);
+  for (int64_t i = 0; i < c.input(2).size(); ++i) {
+    if (values[c.input(2).as<uint8_t>()[i]] == 0) continue;
+    throw Error(ErrorCode::kInput, fmt::format("a zero point of type {} is not 0", name_of(c.input(2).dtype)),
+                {.node = c.node().name, .op = c.node().op});
+  }
+}
+
+// Calls f(element, scale index) in order.
+template <typename F>
+void for_each_scaled(const ScaleGrid& grid, F&& f) {
+  int64_t at = 0;
+  for (int64_t o = 0; o < grid.outer; ++o) {
+    for (int64_t i = 0; i < grid.extent; ++i) {
+      for (int64_t k = 0; k < grid.inner; ++k, ++at) f(at, static_cast<size_t>(grid.scale_index(o, i, k)));
+    }
+  }
+}
+
+template <typename From>
+void quantize_small(const RunContext& c, const ScaleGrid& grid) {
+  check_small_zero_points(c);
+  const bool saturate = attr_int(c.node(), "saturate") != 0;
+  const std::vector<float> scales = scales_of(c);
+  const From* x = c.input(0).as<From>();
+  uint8_t* y = c.output(0).as<uint8_t>();
+  const DType dtype = c.output(0).dtype;
+  const float zero = dtype == DType::kFloat4E2M1 ? 0.0f : -0.0f;  // adding the zero point turns -0 into 0 there
+  for_each_scaled(grid, [&](int64_t at, size_t s) {
+    y[at] = small_float_code(dtype, static_cast<float>(x[at]) / scales[s] + zero, saturate);
+  });
+}
+
+template <typename To>
+void dequantize_small(const RunContext& c, const ScaleGrid& grid) {
+  check_small_zero_points(c);
+  const std::vector<float> scales = scales_of(c);
+  const auto& values = small_float_values(c.input(0).dtype);
+  const uint8_t* x = c.input(0).as<uint8_t>();
+  To* y = c.output(0).as<To>();
+  for_each_scaled(grid, [&](int64_t at, size_t s) { y[at] = To(values[x[at]] * scales[s]); });
 }
 
 void infer_quantize(InferContext& c) {
@@ -32,30 +91,23 @@ template <typename From, typename To>
 void quantize(const RunContext& c, const ScaleGrid& grid, IntegerBounds bounds) {
   const From* x = c.input(0).as<From>();
   To* y = c.output(0).as<To>();
-  std::vector<float> scales(c.input(1).size());
-  visit_numeric(c.input(1).dtype, [&]<typename S>(Tag<S>) {
-    for (size_t i = 0; i < scales.size(); ++i) scales[i] = static_cast<float>(c.input(1).as<S>()[i]);
-  });
+  const std::vector<float> scales = scales_of(c);
   const To* zeros = c.has(2) ? c.input(2).as<To>() : nullptr;
   const auto low = static_cast<float>(bounds.low);
   const auto high = static_cast<float>(bounds.high);
-  for (int64_t o = 0; o < grid.outer; ++o) {
-    for (int64_t i = 0; i < grid.extent; ++i) {
-      for (int64_t k = 0; k < grid.inner; ++k, ++x, ++y) {
-        const int64_t s = grid.scale_index(o, i, k);
-        const float zero = zeros != nullptr ? static_cast<float>(zeros[s]) : 0.0f;
-        const float q = std::nearbyint(static_cast<float>(*x) / scales[s]) + zero;
-        *y = static_cast<To>(std::min(std::max(low, q), high));
-      }
-    }
-  }
+  for_each_scaled(grid, [&](int64_t at, size_t s) {
+    const float zero = zeros != nullptr ? static_cast<float>(zeros[s]) : 0.0f;
+    const float q = std::nearbyint(static_cast<float>(x[at]) / scales[s]) + zero;
+    y[at] = static_cast<To>(std::min(std::max(low, q), high));
+  });
 }
 
 void run_quantize(RunContext& c) {
   const ScaleGrid grid = scale_grid(c.node(), c.input(0).dims, c.input(1).dims, c.layout());
   const DType to = c.output(0).dtype;
-  const IntegerBounds bounds = integer_bounds(to);
+  const IntegerBounds bounds = is_small_float(to) ? IntegerBounds{} : integer_bounds(to);
   visit_numeric(c.input(0).dtype, [&]<typename From>(Tag<From>) {
+    if (is_small_float(to)) return quantize_small<From>(c, grid);
     switch (to) {
       case DType::kInt8:
       case DType::kInt4: return quantize<From, int8_t>(c, grid, bounds);
@@ -85,24 +137,25 @@ template <typename From, typename To>
 void dequantize(const RunContext& c, const ScaleGrid& grid) {
   const From* x = c.input(0).as<From>();
   To* y = c.output(0).as<To>();
-  std::vector<float> scales(c.input(1).size());
-  visit_numeric(c.input(1).dtype, [&]<typename S>(Tag<S>) {
-    for (size_t i = 0; i < scales.size(); ++i) scales[i] = static_cast<float>(c.input(1).as<S>()[i]);
-  });
+  const std::vector<float> scales = scales_of(c);
   const From* zeros = c.has(2) ? c.input(2).as<From>() : nullptr;
-  for (int64_t o = 0; o < grid.outer; ++o) {
-    for (int64_t i = 0; i < grid.extent; ++i) {
-      for (int64_t k = 0; k < grid.inner; ++k, ++x, ++y) {
-        const int64_t s = grid.scale_index(o, i, k);
-        const int64_t zero = zeros != nullptr ? static_cast<int64_t>(zeros[s]) : 0;
-        *y = To(static_cast<float>(static_cast<int64_t>(*x) - zero) * scales[s]);
-      }
-    }
-  }
+  for_each_scaled(grid, [&](int64_t at, size_t s) {
+    const int64_t zero = zeros != nullptr ? static_cast<int64_t>(zeros[s]) : 0;
+    y[at] = To(static_cast<float>(static_cast<int64_t>(x[at]) - zero) * scales[s]);
+  });
 }
 
 void run_dequantize(RunContext& c) {
   const ScaleGrid grid = scale_grid(c.node(), c.input(0).dims, c.input(1).dims, c.layout());
+  if (is_small_float(c.input(0).dtype)) {
+    switch (c.output(0).dtype) {
+      case DType::kFloat32: return dequantize_small<float>(c, grid);
+      case DType::kFloat16: return dequantize_small<Half>(c, grid);
+      case DType::kBFloat16: return dequantize_small<BFloat16>(c, grid);
+      default: break;
+    }
+    throw Error(ErrorCode::kUnsupported, "dequantization between these types", {.node = c.node().name});
+  }
   visit_numeric(c.input(0).dtype, [&]<typename From>(Tag<From>) {
     if constexpr (std::is_integral_v<From>) {
       switch (c.output(0).dtype) {
@@ -139,23 +192,6 @@ std::vector<AxisRelation> axes_quantize(const AxesContext& c) {
   return relations;
 }
 
-void refuse_small_floats(const ImportContext& c) {
-  for (size_t port = 0; port < c.foreign().inputs.size(); ++port) {
-    if (!c.input(port).valid()) continue;
-    const DType dtype = c.graph().value(c.input(port)).type.dtype;
-    if (is_floating(dtype) && bit_width(dtype) <= 8) c.unsupported("8- and 4-bit floats");
-  }
-  const int64_t code = c.attrs().get<int64_t>("output_dtype", 0);
-  const auto asked = dtype_from_onnx(code);
-  if (code != 0 && (!asked || (is_floating(*asked) && bit_width(*asked) <= 8)))
-    c.unsupported(fmt::format("output_dtype {}", code));
-}
-
-void import_quantize(ImportContext& c) {
-  refuse_small_floats(c);
-  import_default(c);
-}
-
 // Older opsets lack `axis` (13), `saturate` (19), `block_size`, `output_dtype` and the 4- and 16-bit types (21), and
 // `precision` (23).
 void export_quantize(ExportContext& c) {
@@ -164,6 +200,10 @@ void export_quantize(ExportContext& c) {
   const bool quantizes = node.op == "quantize_linear";
   const DType integer = c.graph().value(quantizes ? node.output(0) : node.input(0)).type.dtype;
   const bool eight_bits = bit_width(integer) == 8 || (!quantizes && integer == DType::kInt32);
+  const int64_t small_since = integer == DType::kFloat4E2M1 ? 23 : is_small_float(integer) ? 19 : 1;
+  if (c.version() < small_since) {
+    c.unsupported(fmt::format("elements of type {} need opset {}", name_of(integer), small_since));
+  }
   if (c.version() < 21 && integer != DType::kUndefined && !eight_bits) {
     c.unsupported(fmt::format("{} integers need opset 21, the file has {}", name_of(integer), c.version()));
   }
@@ -204,23 +244,31 @@ SampleInput zero_point(T value) {
 }
 
 std::vector<Sample> quantize_samples() {
-  return {{.name = "uint8", .inputs = {random_input({2, 3, 5}, -3, 3), scalar(0.03f), zero_point<uint8_t>(117)}},
-          {.name = "default_type", .inputs = {random_input({2, 7}, -1, 5), scalar(0.02f)}},
-          {.name = "per_axis",
-           .inputs = {random_input({2, 3, 5, 4}, -3, 3), random_weight({3}, 0.01, 0.05),
-                      random_weight({3}, -9, 9, DType::kInt8)}},
-          {.name = "last_axis",
-           .inputs = {random_input({2, 3, 5}, -3, 3), random_weight({5}, 0.01, 0.05),
-                      random_weight({5}, -9, 9, DType::kInt8)},
-           .attrs = {{"axis", int64_t{-1}}}},
-          {.name = "int16", .inputs = {random_input({4, 5}, -30, 30), scalar(0.001f), zero_point<int16_t>(-11)}},
-          {.name = "blocked",
-           .inputs = {random_input({3, 6}, -3, 3), random_weight({3, 2}, 0.1, 0.5),
-                      random_weight({3, 2}, -9, 9, DType::kInt8)},
-           .attrs = {{"axis", int64_t{1}}, {"block_size", int64_t{3}}}},
-          {.name = "int4",
-           .inputs = {random_input({4, 6}, -3, 3), scalar(0.4f)},
-           .attrs = {{"output_dtype", int64_t{22}}}}};
+  return {
+      {.name = "uint8", .inputs = {random_input({2, 3, 5}, -3, 3), scalar(0.03f), zero_point<uint8_t>(117)}},
+      {.name = "default_type", .inputs = {random_input({2, 7}, -1, 5), scalar(0.02f)}},
+      {.name = "per_axis",
+       .inputs = {random_input({2, 3, 5, 4}, -3, 3), random_weight({3}, 0.01, 0.05),
+                  random_weight({3}, -9, 9, DType::kInt8)}},
+      {.name = "last_axis",
+       .inputs = {random_input({2, 3, 5}, -3, 3), random_weight({5}, 0.01, 0.05),
+                  random_weight({5}, -9, 9, DType::kInt8)},
+       .attrs = {{"axis", int64_t{-1}}}},
+      {.name = "int16", .inputs = {random_input({4, 5}, -30, 30), scalar(0.001f), zero_point<int16_t>(-11)}},
+      {.name = "blocked",
+       .inputs = {random_input({3, 6}, -3, 3), random_weight({3, 2}, 0.1, 0.5),
+                  random_weight({3, 2}, -9, 9, DType::kInt8)},
+       .attrs = {{"axis", int64_t{1}}, {"block_size", int64_t{3}}}},
+      {.name = "int4", .inputs = {random_input({4, 6}, -3, 3), scalar(0.4f)}, .attrs = {{"output_dtype", int64_t{22}}}},
+      {.name = "float8e4m3fn",
+       .inputs = {random_input({3, 5, 2}, -30, 30), random_weight({5}, 0.04, 0.1),
+                  fixed(Tensor::of<float>({5}, {0, 0, 0, 0, 0}).cast(DType::kFloat8E4M3FN))}},
+      {.name = "float8e5m2_unsaturated",
+       .inputs = {fixed(Tensor::of<float>({2, 3}, {1e6f, -3e5f, 7.3f, 0, -9e4f, 1e-4f})), scalar(2.0f)},
+       .attrs = {{"output_dtype", int64_t{19}}, {"saturate", int64_t{0}}}},
+      {.name = "float4e2m1",
+       .inputs = {random_input({4, 6}, -9, 9), scalar(1.2f)},
+       .attrs = {{"output_dtype", int64_t{23}}}}};
 }
 
 std::vector<Sample> dequantize_samples() {
@@ -234,7 +282,10 @@ std::vector<Sample> dequantize_samples() {
            .inputs = {random_input({4, 5}, -3000, 3000, DType::kInt16), scalar(0.001f), zero_point<int16_t>(-11)}},
           {.name = "blocked",
            .inputs = {random_input({3, 6}, -100, 100, DType::kInt8), random_weight({3, 2}, 0.1, 0.5)},
-           .attrs = {{"axis", int64_t{1}}, {"block_size", int64_t{3}}}}};
+           .attrs = {{"axis", int64_t{1}}, {"block_size", int64_t{3}}}},
+          {.name = "float8e4m3fnuz",
+           .inputs = {fixed(Tensor::of<float>({2, 3}, {1.5f, -200, 0.02f, 0, 7, -0.1f}).cast(DType::kFloat8E4M3FNUZ)),
+                      scalar(0.3f)}}};
 }
 
 }  // namespace
@@ -244,21 +295,20 @@ void add_quantize_linear_op(OpTable& table) {
   std::vector<AttrSpec> quantize_attrs = attrs;
   quantize_attrs.push_back(int_attr("saturate", 1));
   quantize_attrs.push_back(int_attr("precision", 0));
-  table.add(
-      {.name = "quantize_linear",
-       .doc = "Quantizes: saturate(round(x / scale) + zero_point).",
-       .inputs = {{.name = "x"},
-                  {.name = "y_scale", .role = Role::kParameter},
-                  {.name = "y_zero_point", .role = Role::kParameter, .optional = true}},
-       .outputs = {{.name = "y"}},
-       .attrs = quantize_attrs,
-       .infer = infer_quantize,
-       .run = run_quantize,
-       .layout = LayoutRule::kFollow,
-       .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
-       .axes = axes_quantize,
-       .spellings = {onnx("QuantizeLinear", 10, std::numeric_limits<int64_t>::max(), import_quantize, export_quantize)},
-       .samples = quantize_samples});
+  table.add({.name = "quantize_linear",
+             .doc = "Quantizes: saturate(round(x / scale) + zero_point).",
+             .inputs = {{.name = "x"},
+                        {.name = "y_scale", .role = Role::kParameter},
+                        {.name = "y_zero_point", .role = Role::kParameter, .optional = true}},
+             .outputs = {{.name = "y"}},
+             .attrs = quantize_attrs,
+             .infer = infer_quantize,
+             .run = run_quantize,
+             .layout = LayoutRule::kFollow,
+             .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
+             .axes = axes_quantize,
+             .spellings = {onnx("QuantizeLinear", 10, kAllVersions, nullptr, export_quantize)},
+             .samples = quantize_samples});
   table.add({.name = "dequantize_linear",
              .doc = "Dequantizes: (x - zero_point) * scale.",
              .inputs = {{.name = "x"},
@@ -271,8 +321,7 @@ void add_quantize_linear_op(OpTable& table) {
              .layout = LayoutRule::kFollow,
              .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
              .axes = axes_quantize,
-             .spellings = {onnx("DequantizeLinear", 10, std::numeric_limits<int64_t>::max(), import_quantize,
-                                export_quantize)},
+             .spellings = {onnx("DequantizeLinear", 10, kAllVersions, nullptr, export_quantize)},
              .samples = dequantize_samples});
 }
 

@@ -54,6 +54,14 @@ TEST(Einsum, RefusesFaultyEquations) {
   EXPECT_ERROR(einsum("ij->i", {a.cast(DType::kBool)}), "bool");
 }
 
+TEST(Einsum, EllipsesBroadcastAsMatmulDoes) {  // which ONNX Runtime refuses
+  std::mt19937 random(5);
+  const std::vector<Tensor> inputs = {random_floats({3, 1, 2, 5}, random), random_floats({4, 5, 3}, random)};
+  const Tensor product = run_op("matmul", inputs);
+  EXPECT_TRUE(einsum("...ij,...jk->...ik", inputs).same_bytes(product));
+  EXPECT_TRUE(einsum("...ij,...jk", inputs).same_bytes(product));
+}
+
 TEST(Einsum, IntegersWrapAndHalvesSumInDouble) {
   const Tensor bytes = Tensor::of<uint8_t>({3}, {200, 100, 7});
   EXPECT_EQ(values_of<uint8_t>(einsum("i,i->", {bytes, bytes}))[0], static_cast<uint8_t>(40000 + 10000 + 49));

@@ -109,5 +109,21 @@ TEST(TfIdfVectorizer, CountsAndRefuses) {
   EXPECT_ERROR(run(ints({1}), "weights", std::vector<double>{1}), "weights do not fit");
 }
 
+TEST(SmallFloats, CastsAndScales) {
+  const Tensor x = floats({4}, {0.3f, -500, 7, 1});
+  const Tensor small = run_op("cast", {x}, {{"to", int64_t{17}}});  // float8e4m3fn
+  EXPECT_EQ(small.dtype(), DType::kFloat8E4M3FN);
+  EXPECT_EQ(small.to_doubles(), (std::vector<double>{0.3125, -448, 7, 1}));
+  EXPECT_EQ(values_of<int64_t>(run_op("cast", {small}, {{"to", int64_t{7}}})), (Ints{0, -448, 7, 1}));
+  EXPECT_EQ(run_op("cast_like", {small, iota({1}, DType::kBool)}).to_int64s(), (Ints{1, 1, 1, 1}));
+  EXPECT_EQ(run_op("dequantize_linear", {small, Tensor::scalar(2.0f)}).to_doubles()[1], -896);
+  const Tensor one = Tensor::scalar(1.0f).cast(DType::kFloat8E4M3FN);
+  EXPECT_ERROR(run_op("quantize_linear", {x, Tensor::scalar(1.0f), one}), "is not 0");
+  EXPECT_ERROR(run_op("dequantize_linear", {small, Tensor::scalar(1.0f), one}), "is not 0");
+  EXPECT_ERROR(run_op("quantize_linear", {x, Tensor::scalar(1.0f)}, {{"output_dtype", int64_t{1}}}),
+               "no type to quantize");
+  EXPECT_ERROR(run_op("cast", {x}, {{"to", int64_t{14}}}), "complex64");
+}
+
 }  // namespace
 }  // namespace amct::test
