@@ -86,7 +86,7 @@ Profile take_profile(Session& session, const std::vector<Tensor>& inputs, int ru
 void run_model(const Arguments& arguments, const GlobalOptions& global) {
   Graph model = load_model(arguments.model);
   if (arguments.prepare) prepare(model);
-  const auto graph = std::make_shared<const Graph>(std::move(model));
+  const auto graph = arguments.prepare ? executable(model) : std::make_shared<const Graph>(std::move(model));
   const std::vector<Tensor> inputs = read_inputs(*graph, arguments.inputs);
   Session session(graph, {.threads = global.worker_count()});
   nlohmann::ordered_json result{{"outputs", write_outputs(*graph, session.run(inputs), arguments.out)}};

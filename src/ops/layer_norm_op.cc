@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "kernels/reference/reference.h"
+#include "kernels/simd/row_norm.h"
 #include "ops/norm.h"
 
 namespace amct {
@@ -69,14 +70,31 @@ Moments moments_of(const T* x, int64_t count, double epsilon, bool centre) {
   return {mean, 1 / std::sqrt(square / static_cast<double>(count) + epsilon)};
 }
 
+// Parameters of full length go to the vectorised kernel as they are.
+void run_float_rows(RunContext& c, int64_t rows, const RowNorm& norm) {
+  const float* x = c.input(0).as<float>();
+  float* y = c.output(0).as<float>();
+  float* mean = c.wants(1) ? c.output(1).as<float>() : nullptr;
+  float* factor = c.wants(2) ? c.output(2).as<float>() : nullptr;
+#pragma omp parallel for num_threads(c.threads())
+  for (int64_t row = 0; row < rows; ++row) {
+    float_row_norm(norm, x + row * norm.columns, y + row * norm.columns, mean != nullptr ? mean + row : nullptr,
+                   factor != nullptr ? factor + row : nullptr);
+  }
+}
+
 void run_trailing(RunContext& c, bool centre) {
   const TensorView& x = c.input(0);
   const size_t first = first_axis(c.node(), x.dims.size());
   int64_t rows = 1, columns = 1;
   for (size_t axis = 0; axis < x.dims.size(); ++axis) (axis < first ? rows : columns) *= x.dims[axis];
+  const double epsilon = attr_float(c.node(), "epsilon");
+  if (x.dtype == DType::kFloat32 && c.input(1).size() == columns && (!c.has(2) || c.input(2).size() == columns)) {
+    const float* bias = c.has(2) ? c.input(2).as<float>() : nullptr;
+    return run_float_rows(c, rows, {columns, c.input(1).as<float>(), bias, epsilon, centre});
+  }
   const std::vector<double> scale = reference::widen(c.input(1));
   const std::vector<double> bias = c.has(2) ? reference::widen(c.input(2)) : std::vector<double>{0.0};
-  const double epsilon = attr_float(c.node(), "epsilon");
   visit_float(x.dtype, [&]<typename T>(Tag<T>) {
 #pragma omp parallel for num_threads(c.threads())
     for (int64_t row = 0; row < rows; ++row) {

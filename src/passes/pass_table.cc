@@ -1,6 +1,9 @@
 // The passes, in order. A row's `place` says why the pass stands where it stands.
 #include <fmt/format.h>
 
+#include "passes/execution/join_gates.h"
+#include "passes/execution/join_gelu.h"
+#include "passes/execution/join_norms.h"
 #include "passes/fusion/fuse_bn_before_conv.h"
 #include "passes/fusion/fuse_bn_into_conv.h"
 #include "passes/fusion/fuse_matmul_add_into_gemm.h"
@@ -57,6 +60,18 @@ const std::vector<PassInfo>& fusion_passes() {
   return passes;
 }
 
+const std::vector<PassInfo>& execution_passes() {
+  static const std::vector<PassInfo> passes = {
+      {"join_gates", "Makes x times a gate of x one activation: swish, hard_swish, mish.",
+       "anywhere: the patterns of this list do not overlap", Effect::kRounding, join_gates},
+      {"join_gelu", "Makes the arithmetic of GELU, exact or by tanh, one activation.", "anywhere", Effect::kRounding,
+       join_gelu},
+      {"join_norms", "Makes the arithmetic of layer and RMS normalization one operator.", "anywhere", Effect::kRounding,
+       join_norms},
+  };
+  return passes;
+}
+
 std::string_view name_of(Effect effect) {
   switch (effect) {
     case Effect::kExact: return "exact";
@@ -72,7 +87,8 @@ std::string passes_markdown() {
       "Generated from the rows of `src/passes/pass_table.cc`; `tests/passes/passes_doc_test.cc` keeps it up to date.\n"
       "Each list runs in this order, again and again until no pass changes anything. *exact*: the network computes "
       "the\n"
-      "same bits with the plain kernels; *rounding*: the same up to float rounding.\n";
+      "same bits with the plain kernels; *rounding*: the same up to float rounding. The last list is for graphs that "
+      "are run\nand never written.\n";
   const auto table = [&](std::string_view title, const std::vector<PassInfo>& passes) {
     text += fmt::format("\n## {}\n\n| pass | promise | what it does | why here |\n|---|---|---|---|\n", title);
     for (const PassInfo& pass : passes) {
@@ -81,6 +97,7 @@ std::string passes_markdown() {
   };
   table("Simplify", simplify_passes());
   table("Fusion", fusion_passes());
+  table("Execution", execution_passes());
   return text;
 }
 

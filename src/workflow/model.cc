@@ -23,6 +23,12 @@ PipelineReport prepare(Graph& graph, bool fuse, const PipelineOptions& options) 
   return report;
 }
 
+std::shared_ptr<const Graph> executable(const Graph& graph) {
+  auto copy = std::make_shared<Graph>(graph);
+  run_passes(*copy, execution_passes());
+  return copy;
+}
+
 std::vector<InputSpec> input_specs(const Graph& graph) {
   std::vector<InputSpec> specs;
   for (const ValueId id : graph.inputs()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ Graph load_model(const std::filesystem::path& path);
 
 // Simplifies and fuses in place: what every compression starts from. `fuse` false only simplifies.
 PipelineReport prepare(Graph& graph, bool fuse = true, const PipelineOptions& options = {});
+
+// A copy to be run: small arithmetic joined to single operators (execution_passes). Values and nodes keep their ids.
+std::shared_ptr<const Graph> executable(const Graph& graph);
 
 // The graph's inputs as data must fit them.
 std::vector<InputSpec> input_specs(const Graph& graph);

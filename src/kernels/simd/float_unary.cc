@@ -42,6 +42,10 @@ HWY_INLINE FloatVec mish_of(FloatTag d, FloatVec x) {
   return hn::IfThenElse(hn::Gt(x, large), x, hn::Mul(x, hn::Div(n, hn::Add(n, two))));
 }
 
+HWY_INLINE FloatVec swish_of(FloatTag d, FloatVec x, FloatVec alpha) {
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), exp_all(d, hn::Neg(hn::Mul(alpha, x)))));
+}
+
 HWY_INLINE FloatVec gelu_tanh_of(FloatTag d, FloatVec x) {
   const FloatVec cube = hn::Mul(hn::Mul(x, x), x);
   const FloatVec inner = hn::Mul(hn::Set(d, 0.7978845608f), hn::MulAdd(hn::Set(d, 0.044715f), cube, x));
@@ -63,6 +67,7 @@ void map_exponential(FloatUnary function, const float* x, float* y, size_t n, fl
     case FloatUnary::kSoftplus: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return softplus_of(d, v); });
     case FloatUnary::kGeluTanh: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return gelu_tanh_of(d, v); });
     case FloatUnary::kSigmoid: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return sigmoid_of(d, v); });
+    case FloatUnary::kSwish: return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR { return swish_of(d, v, a); });
     case FloatUnary::kGeluErf:
       return map_floats(x, y, n, [&](FloatVec v) HWY_ATTR {
         const FloatVec erf = erf_of(d, hn::Mul(v, hn::Set(d, 0.7071067812f)));

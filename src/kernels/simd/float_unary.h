@@ -23,6 +23,7 @@ enum class FloatUnary {
   kLeakyRelu,  // x < 0 ? alpha x : x
   kElu,        // beta (x < 0 ? alpha (exp(x) - 1) : x)
   kSigmoid,
+  kSwish,  // x / (1 + exp(-alpha x))
   kTanh,
   kHardSigmoid,  // min(max(alpha x + beta, 0), 1)
   kHardSwish,    // x min(max(x / 6 + 1 / 2, 0), 1)
