@@ -59,6 +59,8 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"kept_float", std::move(kept)},
           {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
           {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
+          {"non_uniform",
+           {{"layers", report.clustered}, {"bytes", report.clustered_bytes}, {"coded_bytes", report.coded_bytes}}},
           {"sqnr_db", decibels(report.sqnr_db)},
           {"same_class", report.same_class_percent ? Json(*report.same_class_percent) : Json(nullptr)},
           {"weakest", std::move(weakest)},

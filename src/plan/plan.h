@@ -41,7 +41,9 @@ struct ActivationPlan {
 struct WeightPlan {
   int bits = 8;
   bool per_channel = false;
+  int steps = 0;              // 16 or 32: so many distinct integers are used (non-uniform weights); 0 = all
   std::vector<float> scales;  // one, or one per output channel; filled when the plan is calibrated
+  std::vector<int> clusters;  // the `steps` integers, ascending; filled likewise
 };
 
 struct LayerPlan {

@@ -68,9 +68,13 @@ std::string format_layer(const LayerPlan& layer) {
   text += fmt::format(",\n      \"activation\": {}", format_activation(layer.activation, "      "));
   if (layer.weight) {
     text += fmt::format(
-        ",\n      \"weight\": {{\n        \"bits\": {},\n        \"per_channel\": {},\n        \"scales\": [{}]\n      "
-        "}}",
+        ",\n      \"weight\": {{\n        \"bits\": {},\n        \"per_channel\": {},\n        \"scales\": [{}]",
         layer.weight->bits, yes_no(layer.weight->per_channel), fmt::join(layer.weight->scales, ", "));
+    if (layer.weight->steps > 0) {
+      text += fmt::format(",\n        \"steps\": {},\n        \"clusters\": [{}]", layer.weight->steps,
+                          fmt::join(layer.weight->clusters, ", "));
+    }
+    text += "\n      }";
   }
   if (!layer.bias_correction.empty()) {
     text += fmt::format(",\n      \"bias_correction\": [{}]", fmt::join(layer.bias_correction, ", "));
@@ -160,6 +164,16 @@ WeightPlan read_weight(Document& document, const JsonNode& node, const std::stri
   JsonFields fields(document, node, "weight of " + owner);
   read_bits(fields, plan.bits, {4, 6, 7, 8});
   fields.read("per_channel", plan.per_channel);
+  if (fields.read("steps", plan.steps) && plan.steps != 0 && plan.steps != 16 && plan.steps != 32) {
+    fields.fault_in("steps", fmt::format("steps of {} is {}, must be 0, 16 or 32", fields.what(), plan.steps));
+  }
+  for (const JsonNode& item : fields.items("clusters")) {
+    if (item.kind != JsonNode::Kind::kNumber || !(std::abs(item.number + 0.5) < 128)) {
+      fields.fault(item, fmt::format("a cluster of {} is no integer in [-128, 127]", fields.what()));
+    } else {
+      plan.clusters.push_back(static_cast<int>(item.number));
+    }
+  }
   for (const JsonNode& item : fields.items("scales")) {
     const auto scale = static_cast<float>(item.number);
     if (item.kind != JsonNode::Kind::kNumber || !(scale > 0) || !std::isfinite(scale)) {

@@ -17,7 +17,7 @@ namespace {
 
 const std::vector<std::string> kFields = {
     "scale_d",     "offset_d", "scale_w",  "offset_w", "shift_bit", "tensor_balance_factor",
-    "skip_fusion", "dst_type", "act_type", "wts_type"};
+    "skip_fusion", "dst_type", "act_type", "wts_type", "cluster"};
 const std::vector<std::string> kActivationTypes = {"INT4", "INT8", "INT16"};
 const std::vector<std::string> kWeightTypes = {"INT4", "INT6", "INT7", "INT8"};
 
@@ -105,6 +105,7 @@ class RecordReader {
     if (field.name == "offset_w") return append(field, record_.offset_w);
     if (field.name == "shift_bit") return append(field, record_.shift_bit);
     if (field.name == "tensor_balance_factor") return append(field, record_.tensor_balance_factor);
+    if (field.name == "cluster") return append(field, record_.cluster);
     if (field.name == "dst_type") return set_type(field, record_.dst_type, kActivationTypes);
     if (field.name == "act_type") return set_type(field, record_.act_type, kActivationTypes);
     if (field.name == "wts_type") return set_type(field, record_.wts_type, kWeightTypes);
@@ -138,6 +139,12 @@ class RecordReader {
         std::any_of(shifts.begin(), shifts.end(), [](uint32_t shift) { return shift > 16; })) {
       fault(at, "shift_bit must be all 0 or all in [1, 16]");
     }
+    if (!record_.cluster.empty() && record_.cluster.size() != 16 && record_.cluster.size() != 32) {
+      fault(at, fmt::format("cluster has {} values, must have 16 or 32", record_.cluster.size()));
+    }
+    for (const int32_t value : record_.cluster) {
+      if (value < -128 || value > 127) fault(at, fmt::format("cluster {} must be in [-128, 127]", value));
+    }
     constexpr float kLeast = std::numeric_limits<float>::epsilon();
     for (const float factor : record_.tensor_balance_factor) {
       if (!(factor >= kLeast && factor <= 1 / kLeast))
@@ -163,6 +170,7 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
     record.scale_w = layer.weight ? layer.weight->scales : std::vector<float>{1.0f};
     record.offset_w.assign(record.scale_w.size(), 0);
     record.act_type = fmt::format("INT{}", layer.activation.bits);
+    if (layer.weight) record.cluster.assign(layer.weight->clusters.begin(), layer.weight->clusters.end());
     if (layer.weight) record.wts_type = fmt::format("INT{}", layer.weight->bits);
     records.push_back(std::move(record));
   }
@@ -184,6 +192,7 @@ std::string format_records(const std::vector<LayerRecord>& records) {
     if (record.skip_fusion) line("skip_fusion", *record.skip_fusion ? "true" : "false");
     if (!record.dst_type.empty()) line("dst_type", quote_text_proto(record.dst_type));
     for (const float factor : record.tensor_balance_factor) line("tensor_balance_factor", format_float(factor));
+    for (const int32_t value : record.cluster) line("cluster", fmt::to_string(value));
     if (!record.act_type.empty()) line("act_type", quote_text_proto(record.act_type));
     if (!record.wts_type.empty()) line("wts_type", quote_text_proto(record.wts_type));
     text += "  }\n}\n";

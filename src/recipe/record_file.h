@@ -22,6 +22,7 @@ struct LayerRecord {
   std::vector<int32_t> offset_w;  // zeros, as many as scales
   std::vector<uint32_t> shift_bit;
   std::vector<float> tensor_balance_factor;  // one per input channel
+  std::vector<int32_t> cluster;              // 16 or 32 integers of [-128, 127]: the values of non-uniform weights
   std::optional<bool> skip_fusion;
   std::string dst_type;  // sets both types below
   std::string act_type;  // "INT4", "INT8" or "INT16"

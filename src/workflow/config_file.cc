@@ -44,7 +44,6 @@ void check_offered(const ExplicitConfig& config, const std::string& file) {
     return any([&](const CalibrationSettings& s) { return s.weight.algorithm == algorithm; });
   };
   if (uses(Algorithm::kAdaRound)) refuse("ada_quantize", file, faults);
-  if (uses(Algorithm::kNuq)) refuse("nuq_quantize", file, faults);
   if (any([](const CalibrationSettings& s) { return s.migration_strength.has_value(); })) {
     refuse("dmq_balancer", file, faults);
   }
@@ -63,6 +62,7 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
   layer.activation.asymmetric = may_shift && settings.activation.asymmetric.value_or(model.activation_offset);
   if (!layer.weight) return;
   layer.weight->bits = settings.weight.bits;
+  layer.weight->steps = settings.weight.algorithm == Algorithm::kNuq ? settings.weight.nuq.steps : 0;
   layer.weight->per_channel = settings.weight.channel_wise.value_or(layer.weight->per_channel);
 }
 

@@ -37,6 +37,16 @@ std::string reason_against_bits(const Graph& graph, const Node& node, int bits) 
   return inputs % 2 != 0 ? "it has an odd number of input channels" : "";
 }
 
+// Non-uniform weights are for convolutions of two axes without dilation, and Gemm (spec D.2).
+std::string reason_against_steps(const Graph& graph, const Node& node) {
+  if (node.op == "gemm") return {};
+  const Tensor* weight = weight_of(graph, node);
+  if (node.op != "conv" || weight == nullptr || weight->rank() != 4)
+    return "it is no two-dimensional convolution or Gemm";
+  const auto dilations = node.attrs.get<std::vector<int64_t>>("dilations", {});
+  return std::ranges::all_of(dilations, [](int64_t d) { return d == 1; }) ? "" : "it is dilated";
+}
+
 class Expander {
  public:
   Expander(const SimpleConfig& simple, const Graph& graph, const Plan& plan, const std::string& file)
@@ -179,6 +189,12 @@ std::vector<std::string> downgrade(const Graph& graph, const LayerPlan& layer, C
   if (settings.weight.channel_wise.value_or(false) && !layer.weight->per_channel) {
     settings.weight.channel_wise = false;
     say("has one weight scale instead of one per channel", "its operator takes no more");
+  }
+  if (settings.weight.algorithm == Algorithm::kNuq) {
+    if (const std::string reason = reason_against_steps(graph, node); !reason.empty()) {
+      settings.weight.algorithm = Algorithm::kArq;
+      say("has uniform weights", reason);
+    }
   }
   if (const std::string reason = reason_against_bits(graph, node, settings.weight.bits); !reason.empty()) {
     say(fmt::format("has 8-bit weights instead of {}", settings.weight.bits), reason);

@@ -10,10 +10,13 @@
 
 #include "base/files.h"
 #include "export/onnx/write_onnx.h"
+#include "ops/op_row.h"
 #include "passes/quantize/apply_ascend.h"
 #include "passes/quantize/apply_qdq.h"
 #include "passes/quantize/ascend_to_fake_quant.h"
 #include "passes/quantize/bias_correction.h"
+#include "passes/quantize/integer_constants.h"
+#include "passes/quantize/nuq.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
 #include "recipe/plan_json.h"
@@ -110,6 +113,20 @@ void describe_plan(const Plan& plan, QuantizeReport& report) {
   }
   report.warnings.insert(report.warnings.end(), plan.warnings.begin(), plan.warnings.end());
   report.downgrades = plan.downgrades;
+}
+
+// What non-uniform weights save once they are compressed.
+void describe_clusters(const Graph& graph, const Plan& plan, QuantizeReport& report) {
+  for (const LayerPlan& layer : plan.layers) {
+    if (!layer.quantize || !layer.weight || layer.weight->clusters.empty()) continue;
+    const Node& node = graph.node(graph.find_node(layer.name));
+    const auto& rule = node.row->quant.compute_rule();
+    const Tensor* weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
+    const Tensor integers = integer_weights(*weight, *layer.weight, rule.channel_axis_for(graph, node));
+    ++report.clustered;
+    report.clustered_bytes += static_cast<double>(integers.size());
+    report.coded_bytes += entropy_coded_bytes(integers.values<int8_t>());
+  }
 }
 
 void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
@@ -228,6 +245,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   report.calibrate_seconds = times.run_seconds;
   report.search_seconds = times.search_seconds;
   describe_plan(plan, report);
+  describe_clusters(graph, plan, report);
 
   const auto write_start = Clock::now();
   const Products products = build(graph, plan, request);

@@ -61,6 +61,8 @@ struct QuantizeReport {
   size_t layers = 0, quantized = 0;
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
+  size_t clustered = 0;  // layers with non-uniform weights, the bytes of their weights, and those bytes entropy coded
+  double clustered_bytes = 0, coded_bytes = 0;
   double sqnr_db = 0;                        // of the logits, fake-quant against float
   std::optional<double> same_class_percent;  // of a classifier
   std::vector<LayerSqnr> weakest;

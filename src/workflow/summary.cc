@@ -60,6 +60,11 @@ std::string to_summary(const QuantizeReport& report) {
   text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
                       report.calibrate_seconds, report.search_seconds);
   text += quantized_line(report);
+  if (report.clustered > 0) {
+    text += fmt::format("non-uniform {} layers: {} of weights, {} entropy coded\n", report.clustered,
+                        human_bytes(static_cast<uint64_t>(report.clustered_bytes)),
+                        human_bytes(static_cast<uint64_t>(report.coded_bytes)));
+  }
   text += accuracy_line(report);
   for (const std::string& line : report.downgrades) text += fmt::format("downgrade  {}\n", line);
   for (const std::string& warning : report.warnings) text += fmt::format("warning    {}\n", warning);

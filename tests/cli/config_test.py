@@ -4,6 +4,9 @@ import json
 import pathlib
 import unittest
 
+import onnx
+from onnx import numpy_helper
+
 from support import CommandTest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -99,6 +102,27 @@ class Config(CommandTest):
                           ["no layer 'softmax'", "rules.cfg:3:26"]])
         self.fails("config", self.model, "--from", self.cfg('skip_layer_types: "Conv" skip_layer_types: "Gemm"'),
                    says=["every layer is skipped"])
+
+    def test_non_uniform_weights(self):
+        config = self.cfg("common_config { nuq_quantize { num_steps: 16 } }")
+        prefix = self.work / "n/small"
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", prefix, "--config", config)
+        self.assertEqual(report["downgrades"], [])
+        self.assertEqual(report["non_uniform"]["layers"], 4)
+        self.assertLess(report["non_uniform"]["coded_bytes"], report["non_uniform"]["bytes"] / 2)  # 16 values: 4 bits
+        deploy = {t.name: numpy_helper.to_array(t) for t in onnx.load(f"{prefix}_deploy_model.onnx").graph.initializer}
+        records = pathlib.Path(f"{prefix}_record.txt").read_text().split("record {")[1:]
+        for record in records:
+            clusters = {int(line.split()[1]) for line in record.splitlines() if "cluster:" in line}
+            self.assertEqual(len(clusters), 16)
+            weights = deploy[record.split('"')[1] + ".sub_module.weight"]
+            self.assertLessEqual(set(weights.ravel().tolist()), clusters)
+        equal = self.run_json("compare", f"{prefix}_fake_quant_model.onnx", f"{prefix}_deploy_model.onnx", "--data",
+                              self.data)
+        self.assertIsNone(equal["logit_sqnr_db"])  # no difference at all
+        plan = json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())
+        again = self.plan("--config", f"{prefix}_plan.json", "--samples", 1, out="m/small")
+        self.assertEqual([layer["weight"] for layer in again["layers"]], [layer["weight"] for layer in plan["layers"]])
 
     def test_what_is_not_offered_ends_with_two(self):
         for text in ("common_config { ada_quantize { } }", "joint_quant: true", "common_config { dmq_balancer { } }"):

@@ -97,7 +97,7 @@ class Applier {
     const auto& rule = graph_.node(id).row->quant.compute_rule();
     const int axis = rule.channel_axis_for(graph_, graph_.node(id));
     const ValueId old = graph_.node(id).input(rule.weight_port);
-    Tensor integers = integer_weights(*graph_.constant(old), weight.scales, axis, weight.bits);
+    Tensor integers = integer_weights(*graph_.constant(old), weight, axis);
     Node& node = graph_.node(id);
     if (node.op == "gemm") {
       if (attr_int(node, "transB") != 0) integers = transposed(integers);

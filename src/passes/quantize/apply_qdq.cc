@@ -151,13 +151,13 @@ class Applier {
     const auto& rule = graph_.node(id).row->quant.compute_rule();
     const ValueId weight = graph_.node(id).input(rule.weight_port);
     const int axis = rule.channel_axis_for(graph_, graph_.node(id));
-    Tensor integers = integer_weights(*graph_.constant(weight), scales, axis, layer.weight->bits);
+    Tensor integers = integer_weights(*graph_.constant(weight), *layer.weight, axis);
     int64_t stored_axis = axis;
     if (graph_.node(id).row->attr("weight_layout") != nullptr) {
       const int64_t groups = attr_int(graph_.node(id), "group");
       if (groups > 1 &&
           scales.size() > 1) {  // channels of one group share an index of the stored axis: no scale per index
-        const Tensor fake = fake_quantized(*graph_.constant(weight), scales, axis, layer.weight->bits);
+        const Tensor fake = fake_quantized(*graph_.constant(weight), *layer.weight, axis);
         const ValueId fresh = graph_.add_constant(layer.name + ".weight", fake);
         graph_.value(fresh).origin = graph_.value(weight).origin;
         return replace_input(id, rule.weight_port, fresh);

@@ -126,7 +126,7 @@ std::vector<float> bias_correction(const Graph& graph, const LayerPlan& layer, c
   const QuantRule::Compute& rule = node.row->quant.compute_rule();
   const int axis = rule.channel_axis_for(graph, node);
   const Tensor weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)))->cast(DType::kFloat32);
-  const Tensor rounded = fake_quantized(weight, layer.weight->scales, axis, layer.weight->bits);
+  const Tensor rounded = fake_quantized(weight, *layer.weight, axis);
   Tensor delta = Tensor::allocate(DType::kFloat32, weight.dims());
   const auto values = delta.mutable_values<float>();
   for (size_t i = 0; i < values.size(); ++i) values[i] = weight.values<float>()[i] - rounded.values<float>()[i];

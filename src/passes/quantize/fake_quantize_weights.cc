@@ -19,7 +19,7 @@ Graph fake_quantized_weights(const Graph& graph, const Plan& plan) {
     const auto& rule = node.row->quant.compute_rule();
     const ValueId weight = node.input(rule.weight_port);
     const int axis = rule.channel_axis_for(result, node);
-    Tensor fake = fake_quantized(*result.constant(weight), layer.weight->scales, axis, layer.weight->bits);
+    Tensor fake = fake_quantized(*result.constant(weight), *layer.weight, axis);
     result.replace_constant(weight, fake.cast(result.value(weight).type.dtype));
   }
   return result;

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 
 #include "base/error.h"
+#include "passes/quantize/nuq.h"
 
 namespace amct {
 namespace {
@@ -26,25 +28,29 @@ void for_each_scaled(const Dims& dims, std::span<const float> scales, int axis, 
 
 }  // namespace
 
-Tensor integer_weights(const Tensor& weights, std::span<const float> scales, int axis, int bits) {
+Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis) {
   const Tensor source = weights.cast(DType::kFloat32);
   const auto from = source.values<float>();
   Tensor result = Tensor::allocate(DType::kInt8, weights.dims());
   const auto to = result.mutable_values<int8_t>();
-  const auto low = static_cast<float>(-(1 << (bits - 1)));
-  const auto high = static_cast<float>((1 << (bits - 1)) - 1);
-  for_each_scaled(weights.dims(), scales, axis, [&](int64_t i, float scale) {
+  const auto low = static_cast<float>(-(1 << (plan.bits - 1)));
+  const auto high = static_cast<float>((1 << (plan.bits - 1)) - 1);
+  for_each_scaled(weights.dims(), plan.scales, axis, [&](int64_t i, float scale) {
     to[i] = static_cast<int8_t>(std::clamp(std::nearbyint(from[i] / scale), low, high));
   });
+  if (plan.clusters.empty()) return result;
+  std::array<int8_t, 256> nearest{};
+  for (int q = -128; q < 128; ++q) nearest[q + 128] = static_cast<int8_t>(nearest_cluster(plan.clusters, q));
+  for (int8_t& q : to) q = nearest[q + 128];
   return result;
 }
 
-Tensor fake_quantized(const Tensor& weights, std::span<const float> scales, int axis, int bits) {
-  const Tensor integers = integer_weights(weights, scales, axis, bits);
+Tensor fake_quantized(const Tensor& weights, const WeightPlan& plan, int axis) {
+  const Tensor integers = integer_weights(weights, plan, axis);
   const auto from = integers.values<int8_t>();
   Tensor result = Tensor::allocate(DType::kFloat32, weights.dims());
   const auto to = result.mutable_values<float>();
-  for_each_scaled(weights.dims(), scales, axis, [&](int64_t i, float scale) { to[i] = from[i] * scale; });
+  for_each_scaled(weights.dims(), plan.scales, axis, [&](int64_t i, float scale) { to[i] = from[i] * scale; });
   return result;
 }
 

@@ -7,14 +7,15 @@
 #include <vector>
 
 #include "ir/tensor.h"
+#include "plan/plan.h"
 
 namespace amct {
 
-// clip(round_half_even(w / scale)) as int8 (values of fewer bits too). `scales` holds one scale, or one per index of
-// `axis`.
-Tensor integer_weights(const Tensor& weights, std::span<const float> scales, int axis, int bits);
+// clip(round_half_even(w / scale)) as int8 (values of fewer bits too), then the nearest cluster where the plan has
+// some. The plan holds one scale, or one per index of `axis`.
+Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis);
 // The same, multiplied by the scales again: float32.
-Tensor fake_quantized(const Tensor& weights, std::span<const float> scales, int axis, int bits);
+Tensor fake_quantized(const Tensor& weights, const WeightPlan& plan, int axis);
 
 // scale_d * scale_w in float32, one per weight scale; `scale_d` alone for a layer without weights.
 std::vector<float> dequant_scales(float scale_d, std::span<const float> scales);

@@ -4,6 +4,7 @@
 
 #include "ops/op_row.h"
 #include "passes/quantize/arq.h"
+#include "passes/quantize/nuq.h"
 
 namespace amct {
 
@@ -18,6 +19,9 @@ void fill_weight_scales(const Graph& graph, Plan& plan) {
     AMCT_CHECK(weight != nullptr, fmt::format("the weight of layer '{}' is not constant", layer.name));
     layer.weight->scales = arq_scales(*weight, rule.channel_axis_for(graph, node), layer.weight->per_channel,
                                       layer.weight->bits, layer.name);
+    if (layer.weight->steps > 0) {
+      layer.weight->clusters = nuq_clusters(*weight, *layer.weight, rule.channel_axis_for(graph, node));
+    }
   }
 }
 

@@ -73,9 +73,12 @@ TEST(AscendQuant, EqualsAmcts) {
 TEST(IntegerWeights, RoundToEvenAndSaturate) {
   const Tensor weights = Tensor::of<float>({2, 3}, {0.5f, 1.5f, -2.5f, 100, -200, 3});
   const std::vector<float> scales = {1, 1.5f};
-  EXPECT_EQ(integer_weights(weights, scales, 0, 8).to_int64s(), (std::vector<int64_t>{0, 2, -2, 67, -128, 2}));
-  EXPECT_EQ(integer_weights(weights, scales, 0, 4).to_int64s(), (std::vector<int64_t>{0, 2, -2, 7, -8, 2}));
-  EXPECT_EQ(fake_quantized(weights, scales, 0, 4).to_doubles(), (std::vector<double>{0, 2, -2, 10.5, -12, 3}));
+  EXPECT_EQ(integer_weights(weights, {.bits = 8, .scales = scales}, 0).to_int64s(),
+            (std::vector<int64_t>{0, 2, -2, 67, -128, 2}));
+  EXPECT_EQ(integer_weights(weights, {.bits = 4, .scales = scales}, 0).to_int64s(),
+            (std::vector<int64_t>{0, 2, -2, 7, -8, 2}));
+  EXPECT_EQ(fake_quantized(weights, {.bits = 4, .scales = scales}, 0).to_doubles(),
+            (std::vector<double>{0, 2, -2, 10.5, -12, 3}));
 }
 
 }  // namespace
