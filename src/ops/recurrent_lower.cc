@@ -3,12 +3,11 @@
 //
 // Threads share the work by directions and samples, which need not wait for each other, else by blocks of hidden units
 // with a barrier behind every step.
-#include <omp.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "kernels/dnnl/matmul.h"
+#include "kernels/step_team.h"
 #include "ops/compute_row.h"
 #include "ops/recurrent.h"
 
@@ -17,8 +16,10 @@ namespace {
 
 using namespace recurrent;
 
-// Below this many multiplications a step, a barrier costs more than a second thread gains.
-constexpr int64_t kWorthSharing = 1 << 16;
+// Multiplications from which on a second thread gains more than it costs: to start a team, to hand over parts of a
+// step.
+constexpr int64_t kWorthATeam = 1 << 20;
+constexpr int64_t kWorthSharing = 1 << 17;
 
 size_t align(size_t bytes) { return (bytes + 63) / 64 * 64; }
 size_t floats(int64_t count) { return align(static_cast<size_t>(count) * sizeof(float)); }
@@ -82,7 +83,7 @@ std::unique_ptr<dnn::Kernel> input_product(const LowerContext& c, const Recurren
                        .b_dims = {layer.inputs, columns},
                        .dst_dims = {rows, columns},
                        .b = Tensor::allocate(DType::kFloat32, {layer.inputs, columns}),
-                       .threads = c.threads()};
+                       .threads = rows * layer.inputs * columns < kWorthATeam ? 1 : c.threads()};
   if (c.has(kB)) {
     spec.bias_dims = {1, columns};
     spec.bias = Tensor::allocate(DType::kFloat32, {1, columns});
@@ -116,76 +117,79 @@ struct Bound {
   float *y, *y_h, *y_c;
 
   void run() const;
-  void walk(int64_t direction, int64_t sample, int64_t rows, int64_t length, int member, int team) const;
-  void finish(int64_t direction, int64_t sample, int64_t rows, const float* h, int64_t h_stride) const;
 
  private:
   int64_t state_stride() const { return layer.batch_first ? layer.directions * layer.hidden : layer.hidden; }
   void run_samples() const;
   void run_lengths() const;
+  void walk(int64_t direction, int64_t sample, int64_t rows, int64_t length, int team) const;
+  RecurrentStep step_at(int64_t direction, int64_t sample, int64_t rows, int64_t length, int64_t i) const;
 };
 
 void copy_rows(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows, int64_t count) {
   for (int64_t row = 0; row < rows; ++row) std::copy_n(from + row * from_stride, count, to + row * to_stride);
 }
 
-// Samples [sample, sample + rows) over `length` steps, by member `member` of a team that shares the blocks.
-void Bound::walk(int64_t direction, int64_t sample, int64_t rows, int64_t length, int member, int team) const {
-  const RecurrentWeights& w = weights[static_cast<size_t>(direction)];
-  const int64_t blocks = padded / recurrent_lanes();
-  const int64_t first = blocks * member / team, last = blocks * (member + 1) / team;
+// Step `i` of samples [sample, sample + rows) with `length` steps. The state goes through y, else through two rows of
+// memory.
+RecurrentStep Bound::step_at(int64_t direction, int64_t sample, int64_t rows, int64_t length, int64_t i) const {
   const int64_t slot = direction * layer.batch + sample;
+  const int64_t time = layer.backwards(direction) ? length - 1 - i : i;
+  const int64_t before = layer.backwards(direction) ? time + 1 : time - 1;
+  const int64_t row = layer.batch_first ? sample * layer.steps + time : time * layer.batch + sample;
   const int64_t y_stride = layer.batch_first ? layer.steps * layer.directions * layer.hidden : layer.hidden;
   float* own[2] = {state + 2 * slot * padded, state + (2 * slot + rows) * padded};
   RecurrentStep s{.rows = rows,
                   .padded = padded,
+                  .x = products + row * columns + columns / layer.directions * direction,
                   .x_stride = layer.batch_first ? layer.steps * columns : columns,
-                  .h = initial_h != nullptr ? initial_h + layer.state_offset(direction, sample) : own[1],
-                  .h_stride = initial_h != nullptr ? state_stride() : padded,
+                  .h = own[(i + 1) % 2],
+                  .h_stride = padded,
+                  .h_next = own[i % 2],
+                  .next_stride = padded,
                   .c = cell + slot * padded,
                   .gates = gates + 2 * slot * padded};
-  if (member == 0) {
-    if (initial_h == nullptr) std::fill_n(own[1], rows * padded, 0.0f);
-    std::fill_n(s.c, rows * padded, 0.0f);
-    if (initial_c != nullptr) {
-      copy_rows(initial_c + layer.state_offset(direction, sample), state_stride(), s.c, padded, rows, layer.hidden);
-    }
+  if (i == 0 && initial_h != nullptr) {
+    s.h = initial_h + layer.state_offset(direction, sample);
+    s.h_stride = state_stride();
   }
-  if (team > 1) {
-#pragma omp barrier
+  if (y == nullptr) return s;
+  s.h_next = y + layer.y_offset(time, direction, sample);
+  s.next_stride = y_stride;
+  if (i > 0) {
+    s.h = y + layer.y_offset(before, direction, sample);
+    s.h_stride = y_stride;
   }
-  for (int64_t i = 0; i < length; ++i) {
-    const int64_t step = layer.backwards(direction) ? length - 1 - i : i;
-    const int64_t row = layer.batch_first ? sample * layer.steps + step : step * layer.batch + sample;
-    s.x = products + row * columns + columns / layer.directions * direction;
-    s.h_next = y != nullptr ? y + layer.y_offset(step, direction, sample) : own[i % 2];
-    s.next_stride = y != nullptr ? y_stride : padded;
-    recurrent_step(w, s, first, last);
-    if (has_second_pass(w)) {
-      if (team > 1) {
-#pragma omp barrier
-      }
-      recurrent_second_pass(w, s, first, last);
-    }
-    if (team > 1) {
-#pragma omp barrier
-    }
-    s.h = s.h_next;
-    s.h_stride = s.next_stride;
-  }
-  if (member == 0) finish(direction, sample, rows, s.h, s.h_stride);
+  return s;
 }
 
-void Bound::finish(int64_t direction, int64_t sample, int64_t rows, const float* h, int64_t h_stride) const {
-  const int64_t to = layer.state_offset(direction, sample);
-  const float* c = cell + (direction * layer.batch + sample) * padded;
-  if (y_h != nullptr) copy_rows(h, h_stride, y_h + to, state_stride(), rows, layer.hidden);
-  if (y_c != nullptr) copy_rows(c, padded, y_c + to, state_stride(), rows, layer.hidden);
+void Bound::walk(int64_t direction, int64_t sample, int64_t rows, int64_t length, int team) const {
+  const RecurrentWeights& w = weights[static_cast<size_t>(direction)];
+  const RecurrentStep start = step_at(direction, sample, rows, length, 0);
+  const int64_t states = layer.state_offset(direction, sample);
+  if (initial_h == nullptr)
+    std::fill_n(state + 2 * (direction * layer.batch + sample) * padded, 2 * rows * padded, 0.0f);
+  std::fill_n(start.c, rows * padded, 0.0f);
+  if (initial_c != nullptr) copy_rows(initial_c + states, state_stride(), start.c, padded, rows, layer.hidden);
+
+  const int64_t passes = has_second_pass(w) ? 2 : 1;
+  const int64_t blocks = padded / recurrent_lanes();
+  const int64_t parts = team > 1 ? std::min<int64_t>({2 * team, (blocks + 1) / 2, kMaxStepParts}) : 1;
+  run_steps(team, length * passes, parts, [&](int64_t pass, int64_t part) {
+    const RecurrentStep s = step_at(direction, sample, rows, length, pass / passes);
+    const int64_t first = blocks * part / parts, last = blocks * (part + 1) / parts;
+    pass % passes == 0 ? recurrent_step(w, s, first, last) : recurrent_second_pass(w, s, first, last);
+  });
+
+  const RecurrentStep end = step_at(direction, sample, rows, length, length - 1);
+  if (y_h != nullptr) copy_rows(end.h_next, end.next_stride, y_h + states, state_stride(), rows, layer.hidden);
+  if (y_c != nullptr) copy_rows(end.c, padded, y_c + states, state_stride(), rows, layer.hidden);
 }
 
 void Bound::run_samples() const {
-  if (threads == 1) {
-    for (int64_t d = 0; d < layer.directions; ++d) walk(d, 0, layer.batch, layer.steps, 0, 1);
+  const int64_t products_a_step = layer.gates * layer.hidden * layer.hidden;
+  if (threads == 1 || products_a_step * layer.directions * layer.batch * layer.steps < kWorthATeam) {
+    for (int64_t d = 0; d < layer.directions; ++d) walk(d, 0, layer.batch, layer.steps, 1);
     return;
   }
   if (layer.directions * layer.batch > 1) {
@@ -193,14 +197,11 @@ void Bound::run_samples() const {
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int64_t i = 0; i < layer.directions * shares; ++i) {
       const int64_t first = layer.batch * (i % shares) / shares, last = layer.batch * (i % shares + 1) / shares;
-      walk(i / shares, first, last - first, layer.steps, 0, 1);
+      walk(i / shares, first, last - first, layer.steps, 1);
     }
     return;
   }
-  const bool share = layer.gates * layer.hidden * layer.hidden >= kWorthSharing;
-  if (!share) return walk(0, 0, 1, layer.steps, 0, 1);
-#pragma omp parallel num_threads(threads)
-  walk(0, 0, 1, layer.steps, omp_get_thread_num(), omp_get_num_threads());
+  walk(0, 0, 1, layer.steps, products_a_step >= kWorthSharing ? threads : 1);
 }
 
 // Sequences of unequal lengths go one by one.
@@ -215,7 +216,7 @@ void Bound::run_lengths() const {
       std::fill_n(y + layer.y_offset(step, d, sample), layer.hidden, 0.0f);
     }
     if (steps > 0) {
-      walk(d, sample, 1, steps, 0, 1);
+      walk(d, sample, 1, steps, 1);
     } else {
       for (float* to : {y_h, y_c}) {
         if (to != nullptr) std::fill_n(to + layer.state_offset(d, sample), layer.hidden, 0.0f);

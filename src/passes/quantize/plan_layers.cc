@@ -24,6 +24,18 @@ ValueId weight_of(const Node& node) {
   return rule != nullptr && rule->weight_port >= 0 ? node.input(rule->weight_port) : kNoValue;
 }
 
+// An operator with float weights whose row keeps it float: a layer that is named with its reason, but not quantized.
+bool is_float_layer(const Graph& graph, const Node& node) {
+  if (node.is_opaque() || node.row->quant.kind() != QuantRule::Kind::kKeepFloat) return false;
+  for (size_t port = 0; port < node.inputs.size(); ++port) {
+    const InputPort* input = node.row->input_port(port);
+    if (input == nullptr || input->role != Role::kWeight) continue;
+    const Tensor* weight = graph.constant(node.input(port));
+    if (weight != nullptr && is_floating(weight->dtype())) return true;
+  }
+  return false;
+}
+
 // The first other layer that reads the same weight.
 std::string weight_sharer(const Graph& graph, NodeId layer) {
   const ValueId weight = weight_of(graph.node(layer));
@@ -102,8 +114,13 @@ void check_types(const QuantizeOptions& options, Faults& faults) {
 
 LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& options) {
   const Node& node = graph.node(id);
-  const auto& rule = *compute_rule(node);
   LayerPlan layer{.name = node.name, .op = node.op, .tensor = graph.value(quantized_input(graph, id)).name};
+  if (compute_rule(node) == nullptr) {
+    layer.quantize = false;
+    layer.reason = node.row->quant.reason();
+    return layer;
+  }
+  const auto& rule = *compute_rule(node);
   layer.reason = reason_to_keep(graph, id, options);
   layer.quantize = layer.reason.empty();
   layer.activation.bits = options.activation_bits;
@@ -176,7 +193,7 @@ Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
   Faults faults;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (compute_rule(node) == nullptr || !node.input(0).valid()) continue;
+    if ((compute_rule(node) == nullptr && !is_float_layer(graph, node)) || !node.input(0).valid()) continue;
     plan.layers.push_back(plan_layer(graph, id, options));
     if (!plan.layers.back().quantize) continue;
     check_finite(graph, node, weight_of(node), "weight", faults);
