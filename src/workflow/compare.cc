@@ -42,6 +42,14 @@ ValueId counterpart(const Graph& original, const Node& layer, const Graph& compr
   return layer.output();
 }
 
+// True for the addition of a bias in front of a dequantization: its sums are in units of the integers.
+bool is_before_dequantization(const Graph& graph, NodeId id) {
+  const Use* use = graph.sole_use(graph.node(id).output());
+  if (use == nullptr) return false;
+  const std::string& reader = graph.node(use->node).name;
+  return reader.ends_with(".dequant") || reader.ends_with(".fakedequant.mul");
+}
+
 std::vector<Match> match_layers(const Graph& original, const Graph& compressed) {
   std::vector<Match> matches;
   for (const NodeId id : original.topological_order()) {
@@ -56,7 +64,7 @@ std::vector<Match> match_layers(const Graph& original, const Graph& compressed) 
     }
     if (!result.valid()) {
       const NodeId same = compressed.find_node(node.name);
-      if (same.valid()) result = compressed.node(same).output();
+      if (same.valid() && !is_before_dequantization(compressed, same)) result = compressed.node(same).output();
     }
     if (!result.valid() || !is_floating(compressed.value(result).type.dtype)) continue;
     matches.push_back({node.name, node.op, reference, result});

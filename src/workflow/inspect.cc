@@ -10,12 +10,22 @@
 namespace amct {
 namespace {
 
+// True for the first axis, and for one of the name that the first axis of an input has (time goes first in recurrent
+// layers).
+bool is_batch(const Graph& graph, const Shape& shape, size_t axis) {
+  if (axis == 0) return true;
+  return shape[axis].is_named() && std::any_of(graph.inputs().begin(), graph.inputs().end(), [&](ValueId input) {
+           const Shape& of_input = graph.value(input).type.shape;
+           return of_input.rank() > 0 && of_input[0] == shape[axis];
+         });
+}
+
 // One sample: an unknown batch counts as 1; nullopt if anything else is unknown.
-std::optional<Dims> one_sample(const TensorType& type) {
+std::optional<Dims> one_sample(const Graph& graph, const TensorType& type) {
   if (!type.shape.ranked()) return std::nullopt;
   Dims dims;
   for (size_t axis = 0; axis < type.shape.rank(); ++axis) {
-    if (!type.shape[axis].is_fixed() && axis > 0) return std::nullopt;
+    if (!type.shape[axis].is_fixed() && !is_batch(graph, type.shape, axis)) return std::nullopt;
     dims.push_back(type.shape[axis].is_fixed() ? type.shape[axis].extent() : 1);
   }
   return dims;
@@ -26,12 +36,12 @@ int64_t macs_of(const Graph& graph, const Node& node) {
   std::vector<Dims> inputs;
   std::vector<Dims> outputs;
   for (const ValueId id : node.inputs) {
-    const auto dims = id.valid() ? one_sample(graph.value(id).type) : Dims{};
+    const auto dims = id.valid() ? one_sample(graph, graph.value(id).type) : Dims{};
     if (!dims) return 0;
     inputs.push_back(*dims);
   }
   for (const ValueId id : node.outputs) {
-    const auto dims = id.valid() ? one_sample(graph.value(id).type) : Dims{};
+    const auto dims = id.valid() ? one_sample(graph, graph.value(id).type) : Dims{};
     if (!dims) return 0;
     outputs.push_back(*dims);
   }

@@ -11,9 +11,11 @@ import tempfile
 import unittest
 
 import numpy as np
+import onnx
 import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
 
-from support.recurrent_networks import features, keyword_network
+from support.recurrent_networks import FEATURES, GATES, STEPS, features, keyword_network
 
 AMCT = os.environ["AMCT_PROGRAM"]
 ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", "../shared/assets"))
@@ -23,6 +25,19 @@ def session(path):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def layer(path, kind, opset, **attributes):
+    """One layer of 13 hidden units alone."""
+    rng = np.random.default_rng(6)
+    rows = GATES[kind] * 13
+    tensors = [numpy_helper.from_array(rng.uniform(-0.3, 0.3, dims).astype(np.float32), name)
+               for name, dims in (("w", (1, rows, FEATURES)), ("r", (1, rows, 13)))]
+    node = helper.make_node(kind, ["x", "w", "r"], ["y"], hidden_size=13, **attributes)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
+              for name, dims in (("x", [STEPS, "N", FEATURES]), *((t.name, list(t.dims)) for t in tensors), ("y", None))]
+    graph = helper.make_graph([node], "layer", values[:-1], values[-1:], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3), str(path))
 
 
 class RecurrentTest(unittest.TestCase):
@@ -65,6 +80,21 @@ class RecurrentTest(unittest.TestCase):
                 for samples in (1, 5):
                     self.assert_same(model, {"features": features(samples, seed=samples)}, 1e-5)
 
+    def test_multiplications_are_counted_where_time_goes_first(self):
+        model = self.work / "net.onnx"
+        keyword_network(model, "GRU", hidden=20)
+        layers = {layer["name"]: layer for layer in json.loads(self.amct("inspect", model, "--json"))["layers"]}
+        self.assertEqual(layers["recurrent0"]["macs"], STEPS * 3 * 20 * (FEATURES + 20))
+
+    def test_version_1_says_whether_the_sequence_is_wanted(self):
+        x = features(3).transpose(1, 0, 2)
+        for kind in ("LSTM", "GRU", "RNN"):
+            with self.subTest(kind):
+                layer(self.work / "new.onnx", kind, 7)
+                layer(self.work / "old.onnx", kind, 6, output_sequence=1)
+                expected = self.assert_same(self.work / "new.onnx", {"x": x}, 1e-5)["y"]
+                np.testing.assert_allclose(self.run_ours(self.work / "old.onnx", {"x": x})["y"], expected, rtol=1e-4, atol=1e-6)
+
     def quantized(self, kind, **options):
         model, data = self.work / f"{kind}.onnx", self.work / "data.npy"
         keyword_network(model, kind, **options)
@@ -75,7 +105,7 @@ class RecurrentTest(unittest.TestCase):
     def test_dense_layers_are_quantized_and_recurrent_ones_named(self):
         for kind in ("LSTM", "GRU"):
             with self.subTest(kind=kind):
-                model, _, said, plan = self.quantized(kind)
+                model, data, said, plan = self.quantized(kind)
                 layers = {layer["name"]: layer for layer in plan["layers"]}
                 self.assertEqual(set(layers), {"recurrent0", "dense", "out"})
                 self.assertFalse(layers["recurrent0"]["quantize"])
@@ -90,6 +120,11 @@ class RecurrentTest(unittest.TestCase):
                     self.assertGreater(np.mean(got.argmax(1) == expected.argmax(1)), 0.9, name)
                     self.assertLess(np.abs(got - expected).max(), 0.1 * np.ptp(expected), name)
                 self.assert_same(self.work / "q_fake_quant_model.onnx", {"features": x[:3]}, 0.02)
+                compared = json.loads(self.amct("compare", model, self.work / "q_fake_quant_model.onnx", "--data", data,
+                                                "--json"))
+                self.assertIn("dense", [layer["name"] for layer in compared["layers"]])
+                for layer in compared["layers"]:  # none in units of the integers
+                    self.assertGreater(layer["sqnr_db"] or 99, 15, layer["name"])
 
     def test_a_plan_that_asks_for_more_is_answered(self):
         model, data, _, plan = self.quantized("LSTM")
