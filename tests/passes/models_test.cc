@@ -59,13 +59,13 @@ TEST_P(Models, ComputeTheSame) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Assets, Models,
-                         ::testing::Values(ModelCase{"dtln_1.onnx", 32, {}, true}, ModelCase{"mnist_cntk.onnx", 8, {}},
+                         ::testing::Values(ModelCase{"dtln_1.onnx", 24, {}}, ModelCase{"mnist_cntk.onnx", 8, {}},
                                            ModelCase{"mobilenet_v1_025.onnx", 58, {{"batch_norm", 0}}},
                                            ModelCase{"mobilenet_v2.onnx", 100, {}},
                                            ModelCase{"nanodet_m.onnx", 225, {}},
                                            ModelCase{"resnet8_cifar10.onnx", 23, {{"batch_norm", 0}}},
                                            ModelCase{"silero_vad_16k_op15.onnx", 46, {}, true},
-                                           ModelCase{"silero_vad_openvino_16k.onnx", 34, {}, true},
+                                           ModelCase{"silero_vad_openvino_16k.onnx", 33, {}},
                                            ModelCase{"ultraface_rfb320_simplified.onnx", 110, {}},
                                            ModelCase{"ultraface_rfb640.onnx", 125, {{"batch_norm", 0}, {"shape", 0}}},
                                            ModelCase{"vnn_cifar10_resnet_4b.onnx", 28, {}},
