@@ -10,6 +10,7 @@
 #include <limits>
 #include <numbers>
 
+#include "ops/composition.h"
 #include "ops/elementwise.h"
 
 namespace amct {
@@ -236,6 +237,12 @@ void add_gates(OpTable& table) {
       QuantRule::fixed_range(-1, 1)));
 }
 
+// com.microsoft has a type for each of the two.
+void export_microsoft_gelu(ExportContext& c) {
+  const bool exact = attr_string(c.node(), "approximate") == "none";
+  c.emit_as(exact ? "Gelu" : "FastGelu", {c.value_name(c.node().input(0))}, {});
+}
+
 void add_smooth_units(OpTable& table) {
   table.add(activation_row(
       "softplus", "log(1 + exp(x)).", "Softplus", 1,
@@ -251,6 +258,7 @@ void add_smooth_units(OpTable& table) {
                               },
                               absorb_gelu, {string_attr("approximate", "none")});
   gelu.infer = infer_gelu;
+  gelu.spellings.push_back({.domain = kMicrosoft, .type = "Gelu", .export_ = export_microsoft_gelu});
   table.add(std::move(gelu));
 }
 

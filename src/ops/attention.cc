@@ -54,7 +54,25 @@ BlockRule blocks_of(const AttentionProblem& p) {
 }
 
 template <typename F>
-void gather(const AttentionProblem& p, const KeyValues& source, int64_t b, int64_t head, F* to) {
+void rotate(const Rotation& rotation, int64_t place, F* row) {
+  if (!rotation.cosines) return;
+  const int64_t half = rotation.width / 2, columns = rotation.cosines.dims.back();
+  const int64_t first = rotation.interleaved ? 2 : 1, second = rotation.interleaved ? 1 : half;
+  for (int64_t i = 0; i < half; ++i) {
+    F cosine = 0, sine = 0;
+    load(rotation.cosines, place * columns + i, 1, &cosine);
+    load(rotation.sines, place * columns + i, 1, &sine);
+    F &a = row[i * first], &b = row[i * first + second];
+    const F turned = cosine * a - sine * b;
+    b = sine * a + cosine * b;
+    a = turned;
+  }
+}
+
+// Keys or values of one head next to each other, and in `present` if that is wanted.
+template <typename F>
+void gather(const AttentionProblem& p, const KeyValues& source, int64_t b, int64_t head, bool rotates, F* base) {
+  F* to = base;
   const int64_t past = p.past_lengths[static_cast<size_t>(b)];
   for (int64_t token = 0; token < p.keys; ++token, to += source.width) {
     const bool earlier = token < past;
@@ -66,7 +84,14 @@ void gather(const AttentionProblem& p, const KeyValues& source, int64_t b, int64
     const TensorView& from = earlier ? source.past : source.fresh;
     const HeadStrides& strides = earlier ? source.past_strides : source.fresh_strides;
     load(from, b * strides.batch + head * strides.head + at * strides.token, source.width, to);
+    if (!earlier && rotates) rotate(p.rotation, token, to);
   }
+  if (!source.present) return;
+  const int64_t tokens = source.present.dims[2], held = std::min(tokens, p.keys) * source.width;
+  const int64_t first = (b * p.kv_heads + head) * tokens * source.width;
+  store(base, held, source.present, first);
+  const std::vector<F> zeros(static_cast<size_t>(tokens * source.width - held));
+  store(zeros.data(), static_cast<int64_t>(zeros.size()), source.present, first + held);
 }
 
 template <typename F>
@@ -145,8 +170,8 @@ template <typename F, typename Products, typename Mixtures>
 void attend(const AttentionProblem& p, int64_t unit, const Buffers<F>& at, const Products& products,
             const Mixtures& mixtures) {
   const int64_t b = unit / p.kv_heads, kv_head = unit % p.kv_heads;
-  gather(p, p.key, b, kv_head, at.keys);
-  gather(p, p.value, b, kv_head, at.values);
+  gather(p, p.key, b, kv_head, true, at.keys);
+  gather(p, p.value, b, kv_head, false, at.values);
   const int64_t all = p.group() * p.queries, block = blocks_of(p).rows;
   const auto place_of = [&](int64_t row, const HeadStrides& strides) {
     return b * strides.batch + (kv_head * p.group() + row / p.queries) * strides.head + row % p.queries * strides.token;
@@ -156,6 +181,7 @@ void attend(const AttentionProblem& p, int64_t unit, const Buffers<F>& at, const
     for (int64_t i = 0; i < rows; ++i) {
       F* query = at.queries + i * p.width;
       load(p.query, place_of(first + i, p.query_strides), p.width, query);
+      rotate(p.rotation, p.places[static_cast<size_t>(b)] + (first + i) % p.queries, query);
       for (int64_t k = 0; k < p.width; ++k) query[k] *= static_cast<F>(p.scale);
     }
     products(rows);
@@ -166,31 +192,6 @@ void attend(const AttentionProblem& p, int64_t unit, const Buffers<F>& at, const
     mixtures(rows);
     for (int64_t i = 0; i < rows; ++i) {
       store(at.sums + i * p.value.width, p.value.width, p.output, place_of(first + i, p.output_strides));
-    }
-  }
-}
-
-// Earlier and fresh tokens, next to each other; the place behind them is zero.
-void write_present(const AttentionProblem& p, const KeyValues& source) {
-  if (!source.present) return;
-  const size_t row = static_cast<size_t>(source.width) * element_bytes(source.present.dtype);
-  const int64_t tokens = source.present.dims[2];
-  const auto copy = [&](const TensorView& from, int64_t offset, std::byte* to, int64_t token) {
-    const auto* data = static_cast<const std::byte*>(from.data);
-    std::memcpy(to + static_cast<size_t>(token) * row, data + static_cast<size_t>(offset) * element_bytes(from.dtype),
-                row);
-  };
-  for (int64_t unit = 0; unit < p.batch * p.kv_heads; ++unit) {
-    const int64_t b = unit / p.kv_heads, head = unit % p.kv_heads;
-    const int64_t past = p.past_lengths[static_cast<size_t>(b)];
-    auto* to = static_cast<std::byte*>(source.present.data) + static_cast<size_t>(unit * tokens) * row;
-    std::memset(to, 0, static_cast<size_t>(tokens) * row);
-    const auto place = [&](const HeadStrides& s, int64_t token) {
-      return b * s.batch + head * s.head + token * s.token;
-    };
-    for (int64_t t = 0; t < past; ++t) copy(source.past, place(source.past_strides, t), to, t);
-    for (int64_t t = 0; t < std::min(source.fresh_tokens, tokens - past); ++t) {
-      copy(source.fresh, place(source.fresh_strides, t), to, past + t);
     }
   }
 }
@@ -281,8 +282,6 @@ class AttentionStep : public Step {
           p, unit, worker.at, [&](int64_t rows) { worker.products[rows == whole_ ? 0 : 1](); },
           [&](int64_t rows) { worker.mixtures[rows == whole_ ? 0 : 1](); });
     }
-    write_present(p, p.key);
-    write_present(p, p.value);
   }
 
   const Node node_;
@@ -340,8 +339,6 @@ void run_attention(const AttentionProblem& p, int threads) {
     };
     attend(p, unit, at, products, mixtures);
   }
-  write_present(p, p.key);
-  write_present(p, p.value);
 }
 
 std::unique_ptr<Step> lower_attention(const LowerContext& c, MakeAttention make, bool per_run) {

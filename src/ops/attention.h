@@ -32,7 +32,7 @@ struct KeyValues {
   HeadStrides fresh_strides, past_strides;
   int64_t width = 0;
   int64_t fresh_tokens = 0;
-  MutableView present;  // if wanted: earlier and fresh tokens, (B, kv heads, tokens, width)
+  MutableView present;  // if wanted: earlier and fresh tokens, then zeros, (B, kv heads, tokens, width)
 };
 
 // Added to the scores. Truth values and integers say who is seen: false and 0 add `masked`.
@@ -44,6 +44,14 @@ struct ScoreBias {
 };
 // Strides of a tensor that broadcasts to (batch, heads, queries, keys), its last axis at most as long.
 ScoreBias broadcast_bias(const TensorView& values);
+
+// Rotary embeddings of queries and fresh keys (rotary_embedding_op.cc has the formula): a token at place p among the
+// keys takes row p of the tables, which must have it.
+struct Rotation {
+  TensorView cosines, sines;  // (rows, at least width / 2); absent = no rotation
+  int64_t width = 0;          // of the elements that are turned
+  bool interleaved = false;
+};
 
 enum class ScoreStage { kProduct, kCapped, kBiased, kSoftmax };
 
@@ -58,6 +66,7 @@ struct AttentionProblem {
   std::vector<ScoreBias> biases;
   TensorView sinks;             // one more score per head that only adds to the softmax's sum; absent = none
   bool smooth_softmax = false;  // the same with a score of 0
+  Rotation rotation;
   TensorView query;
   HeadStrides query_strides;
   int64_t width = 0;  // of queries and keys

@@ -214,7 +214,7 @@ void add_layer_norm_op(OpTable& table) {
       .run = run_layer,
       .quant = keep,
       .axes = axes_layer,
-      .spellings = {onnx("LayerNormalization", 17)},
+      .spellings = {onnx("LayerNormalization")},  // of ONNX Runtime before opset 17
       .samples = layer_samples,
   });
   table.add({
@@ -227,7 +227,7 @@ void add_layer_norm_op(OpTable& table) {
       .run = run_rms,
       .quant = keep,
       .axes = axes_layer,
-      .spellings = {onnx("RMSNormalization", 23)},
+      .spellings = {onnx("RMSNormalization", 23), onnx("SimplifiedLayerNormalization")},  // of ONNX Runtime
       .samples = rms_samples,
   });
   table.add({

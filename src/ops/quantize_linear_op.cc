@@ -10,6 +10,7 @@
 
 #include "ir/dispatch.h"
 #include "ir/small_float.h"
+#include "ops/composition.h"
 #include "ops/onnx_types.h"
 #include "ops/quantize_common.h"
 
@@ -192,6 +193,28 @@ std::vector<AxisRelation> axes_quantize(const AxesContext& c) {
   return relations;
 }
 
+// A zero point of zeros, which says the type where the attribute `output_dtype` cannot.
+std::string zero_point_of(ExportContext& c, DType integer) {
+  const auto scales = c.graph().value(c.node().input(1)).type.shape.fixed();
+  if (!scales) c.unsupported("scales of unknown shape");
+  Tensor zeros = Tensor::allocate(integer, *scales);
+  std::fill_n(zeros.mutable_data(), zeros.bytes().size(), std::byte{0});
+  return c.helper_constant(std::move(zeros), "zero_point");
+}
+
+// com.microsoft's operators of the same names take 16 and 4 bits at any opset.
+void export_microsoft(ExportContext& c, DType integer) {
+  const bool quantizes = c.node().op == "quantize_linear";
+  std::vector<std::string> inputs;
+  for (const ValueId input : c.node().inputs) inputs.push_back(c.value_name(input));
+  if (quantizes && inputs.size() < 3) inputs.push_back(zero_point_of(c, integer));
+  const auto scales = c.graph().value(c.node().input(1)).type.shape.element_count();
+  Attrs attrs;
+  if (!scales || *scales != 1) attrs.set("axis", attr_int(c.node(), "axis"));
+  c.emit_as(fmt::format("{}::{}", kMicrosoft, quantizes ? "QuantizeLinear" : "DequantizeLinear"), std::move(inputs),
+            std::move(attrs));
+}
+
 // Older opsets lack `axis` (13), `saturate` (19), `block_size`, `output_dtype` and the 4- and 16-bit types (21), and
 // `precision` (23).
 void export_quantize(ExportContext& c) {
@@ -204,12 +227,10 @@ void export_quantize(ExportContext& c) {
   if (c.version() < small_since) {
     c.unsupported(fmt::format("elements of type {} need opset {}", name_of(integer), small_since));
   }
-  if (c.version() < 21 && integer != DType::kUndefined && !eight_bits) {
-    c.unsupported(fmt::format("{} integers need opset 21, the file has {}", name_of(integer), c.version()));
-  }
   if (c.version() < 21 && attr_int(node, "block_size") != 0) {
     c.unsupported(fmt::format("scales for blocks need opset 21, the file has {}", c.version()));
   }
+  if (c.version() < 21 && integer != DType::kUndefined && !eight_bits) return export_microsoft(c, integer);
   if (c.version() < 13) {
     const auto scales = c.graph().value(node.input(1)).type.shape.element_count();
     if (!scales || *scales != 1)
@@ -220,11 +241,7 @@ void export_quantize(ExportContext& c) {
   for (const ValueId input : node.inputs) inputs.push_back(c.value_name(input));
   if (c.version() < 21) {
     if (quantizes && inputs.size() < 3 && attr_int(node, "output_dtype") != 0) {
-      const auto scales = c.graph().value(node.input(1)).type.shape.fixed();
-      if (!scales) c.unsupported("scales of unknown shape");
-      Tensor zeros = Tensor::allocate(integer, *scales);
-      std::fill_n(zeros.mutable_data(), zeros.bytes().size(), std::byte{0});
-      inputs.push_back(c.helper_constant(std::move(zeros), "zero_point"));
+      inputs.push_back(zero_point_of(c, integer));
     }
     attrs.erase("output_dtype");
     attrs.erase("block_size");

@@ -46,12 +46,17 @@ void ExportContext::emit(std::vector<std::string> inputs, Attrs attrs) {
   emit_as(type_, std::move(inputs), std::move(attrs));
 }
 
+// A type of another domain than the spelling's is written "domain::Type".
 void ExportContext::emit_as(std::string type, std::vector<std::string> inputs, Attrs attrs) {
   while (!inputs.empty() && inputs.back().empty()) inputs.pop_back();
   std::vector<std::string> outputs;
   for (const ValueId output : node_.outputs) outputs.push_back(value_name(output));
   while (!outputs.empty() && outputs.back().empty()) outputs.pop_back();
-  emitted_.push_back({node_.name, domain_, std::move(type), std::move(inputs), std::move(outputs), std::move(attrs)});
+  const size_t colons = type.find("::");
+  std::string domain = colons == std::string::npos ? domain_ : type.substr(0, colons);
+  if (colons != std::string::npos) type.erase(0, colons + 2);
+  emitted_.push_back(
+      {node_.name, std::move(domain), std::move(type), std::move(inputs), std::move(outputs), std::move(attrs)});
 }
 
 std::string ExportContext::emit_helper(std::string type, std::vector<std::string> inputs, Attrs attrs,

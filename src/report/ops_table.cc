@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "ops/composition.h"
 #include "ops/op_row.h"
 
 namespace amct {
@@ -84,6 +85,10 @@ std::string ops_markdown() {
       rows.size());
   for (const Line& line : rows) {
     text += fmt::format("| {} | {} | {} | {} | {} |\n", line.name, line.onnx, line.kernel, line.quantization, line.doc);
+  }
+  text += "\n## Taken apart at import\n\n| operator | becomes |\n|---|---|\n";
+  for (const Composition& composition : compositions()) {
+    text += fmt::format("| {}.{} | {} |\n", composition.domain, composition.type, composition.doc);
   }
   return text;
 }

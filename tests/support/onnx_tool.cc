@@ -4,6 +4,7 @@
 //   onnx_tool text IN                    prints the graph's text form
 //   onnx_tool samples DIR                writes the samples of all rows (dump_samples.h)
 //   onnx_tool conformance DIR            runs the ONNX project's backend tests below DIR (conformance.h)
+//   onnx_tool run DIR                    runs the models below DIR on the tensors beside them (run_models.h)
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -15,6 +16,7 @@
 #include "ir/text.h"
 #include "support/conformance.h"
 #include "support/dump_samples.h"
+#include "support/run_models.h"
 
 namespace {
 
@@ -36,7 +38,9 @@ int main(int argc, char** argv) {
     if (args.size() == 2 && args[0] == "text") return std::puts(amct::to_text(amct::load_onnx(args[1])).c_str()) < 0;
     if (args.size() == 2 && args[0] == "samples") return amct::testing::dump_samples(args[1]);
     if (args.size() == 2 && args[0] == "conformance") return amct::testing::run_conformance(args[1]);
-    std::fprintf(stderr, "usage: onnx_tool roundtrip IN OUT [OPSET] | text IN | samples DIR | conformance DIR\n");
+    if (args.size() == 2 && args[0] == "run") return amct::testing::run_models(args[1]);
+    std::fprintf(stderr,
+                 "usage: onnx_tool roundtrip IN OUT [OPSET] | text IN | samples DIR | conformance DIR | run DIR\n");
     return 64;
   } catch (const amct::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());

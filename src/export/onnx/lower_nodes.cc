@@ -77,6 +77,7 @@ class Lowering {
       proto.set_name(emitted.name);
       proto.set_op_type(emitted.type);
       if (!emitted.domain.empty()) proto.set_domain(emitted.domain);
+      result_.opsets.try_emplace(emitted.domain, 1);
       for (const auto& [name, value] : emitted.attrs.items()) encode_attr(name, value, *proto.add_attribute());
       add(proto);
     }

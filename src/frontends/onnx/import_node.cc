@@ -4,6 +4,7 @@
 
 #include "frontends/onnx/node_decode.h"
 #include "onnx_wire.pb.h"
+#include "ops/composition.h"
 #include "ops/op_row.h"
 #include "ops/opaque.h"
 #include "ops/verify_ops.h"
@@ -73,13 +74,19 @@ std::string NodeImporter::try_import(const SourceNode& source) {
     }
     const int64_t version = version_of(graph_, domain);
     const auto match = op_table().match(Framework::kOnnx, domain, proto.op_type(), version);
-    if (match.row == nullptr) return reason_unknown(domain, proto.op_type(), version);
+    const Composition* composition = match.row == nullptr ? find_composition(domain, proto.op_type()) : nullptr;
+    if (match.row == nullptr && composition == nullptr) return reason_unknown(domain, proto.op_type(), version);
     ForeignNode foreign{
         source.name, domain, proto.op_type(), version, source.inputs, {}, decode_attrs(proto, tensors_)};
     foreign.outputs.assign(proto.output().begin(), proto.output().end());
-    for (const std::string& ignored : match.spelling->ignored_attrs) foreign.attrs.erase(ignored);
-    ImportContext context(graph_, foreign, *match.row);
-    (match.spelling->import != nullptr ? match.spelling->import : import_default)(context);
+    if (composition != nullptr) {
+      ImportContext context(graph_, foreign, op_table().get(composition->row));
+      composition->import(context);
+    } else {
+      for (const std::string& ignored : match.spelling->ignored_attrs) foreign.attrs.erase(ignored);
+      ImportContext context(graph_, foreign, *match.row);
+      (match.spelling->import != nullptr ? match.spelling->import : import_default)(context);
+    }
     check_result(source, first_node);
     return {};
   } catch (const Error& error) {
@@ -148,7 +155,9 @@ void NodeImporter::check_result(const SourceNode& source, size_t first_node) {
 void NodeImporter::roll_back(size_t first_node, size_t first_value) {
   for (size_t index = graph_.node_slots(); index-- > first_node;) {
     const NodeId id{static_cast<uint32_t>(index)};
-    if (graph_.alive(id)) graph_.erase_node(id);
+    if (!graph_.alive(id)) continue;
+    graph_.set_inputs(id, {});  // constants of the file stay, though nothing may use them for now
+    graph_.erase_node(id);
   }
   for (size_t index = graph_.value_slots(); index-- > first_value;) {
     const ValueId id{static_cast<uint32_t>(index)};
