@@ -19,6 +19,7 @@ struct Arguments {
   std::vector<std::string> emit;
   std::string calibrate_weights;
   bool keep_bias = false;
+  std::string balance;  // a number; empty = not asked for
 };
 
 std::set<Emit> parse_emit(const std::vector<std::string>& names) {
@@ -59,6 +60,7 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"kept_float", std::move(kept)},
           {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
           {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
+          {"balanced", {{"layers", report.balanced}, {"folded", report.balance_folded}}},
           {"non_uniform",
            {{"layers", report.clustered}, {"bytes", report.clustered_bytes}, {"coded_bytes", report.coded_bytes}}},
           {"sqnr_db", decibels(report.sqnr_db)},
@@ -104,6 +106,10 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       ->add_option("--calibrate-weights", arguments->calibrate_weights,
                    "weights while activations are observed: quantized (as AMCT does) or float")
       ->check(CLI::IsMember({"quantized", "float"}));
+  command
+      ->add_flag("--balance{0.5}", arguments->balance,
+                 std::string(config::field("DMQBalancer", "migration_strength").meaning))
+      ->check(CLI::Range(0.2, 0.8));
   command->add_flag(
       "--no-bias-correction", arguments->keep_bias,
       "leave the biases as they are (AMCT's way); by default the mean error of rounded weights is taken off");
@@ -121,6 +127,7 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       job.calibrate_with_quantized_weights = arguments->calibrate_weights == "quantized";
     }
     if (arguments->keep_bias) job.correct_bias = false;
+    if (!arguments->balance.empty()) job.balance = std::stod(arguments->balance);
     QuantizeReport report = quantize(job);
     report.program = global.program;
     report.data_arguments = arguments->data.as_typed();

@@ -53,8 +53,10 @@ struct LayerPlan {
   bool quantize = true;
   std::string reason;  // why not, if not quantized; a clause without a full stop
   ActivationPlan activation;
-  std::optional<WeightPlan> weight;    // absent for layers without a weight
-  std::vector<float> bias_correction;  // added to the bias, per output channel; filled by calibration
+  std::optional<WeightPlan> weight;        // absent for layers without a weight
+  std::optional<double> balance_strength;  // of activation balance, in [0.2, 0.8]; absent: none
+  std::vector<float> balance_factors;      // one per input channel; filled by calibration
+  std::vector<float> bias_correction;      // added to the bias, per output channel; filled by calibration
 };
 
 // Factors of values that some target quantizes besides layer inputs (outputs, both sides of Add and Concat).

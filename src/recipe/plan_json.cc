@@ -76,6 +76,10 @@ std::string format_layer(const LayerPlan& layer) {
     }
     text += "\n      }";
   }
+  if (layer.balance_strength) text += fmt::format(",\n      \"balance_strength\": {}", *layer.balance_strength);
+  if (!layer.balance_factors.empty()) {
+    text += fmt::format(",\n      \"balance_factors\": [{}]", fmt::join(layer.balance_factors, ", "));
+  }
   if (!layer.bias_correction.empty()) {
     text += fmt::format(",\n      \"bias_correction\": [{}]", fmt::join(layer.bias_correction, ", "));
   }
@@ -188,6 +192,18 @@ WeightPlan read_weight(Document& document, const JsonNode& node, const std::stri
   return plan;
 }
 
+std::vector<float> read_numbers(JsonFields& fields, const std::string& key) {
+  std::vector<float> numbers;
+  for (const JsonNode& item : fields.items(key)) {
+    const auto value = static_cast<float>(item.number);
+    if (item.kind != JsonNode::Kind::kNumber || !std::isfinite(value)) {
+      fields.fault(item, fmt::format("an item of {} of {} is no number", key, fields.what()));
+    }
+    numbers.push_back(value);
+  }
+  return numbers;
+}
+
 LayerPlan read_layer(Document& document, const JsonNode& node) {
   LayerPlan layer;
   for (const auto& member : node.members) {
@@ -205,13 +221,16 @@ LayerPlan read_layer(Document& document, const JsonNode& node) {
     layer.activation = read_activation(document, *activation, owner);
   }
   if (const JsonNode* weight = fields.find("weight")) layer.weight = read_weight(document, *weight, owner);
-  for (const JsonNode& item : fields.items("bias_correction")) {
-    const auto value = static_cast<float>(item.number);
-    if (item.kind != JsonNode::Kind::kNumber || !std::isfinite(value)) {
-      fields.fault(item, fmt::format("a bias correction of {} is no number", fields.what()));
+  double strength = 0;
+  if (fields.read("balance_strength", strength)) {
+    if (!(strength >= 0.2 && strength <= 0.8)) {
+      fields.fault_in("balance_strength",
+                      fmt::format("balance_strength of {} is {}, must be in [0.2, 0.8]", owner, strength));
     }
-    layer.bias_correction.push_back(value);
+    layer.balance_strength = strength;
   }
+  layer.balance_factors = read_numbers(fields, "balance_factors");
+  layer.bias_correction = read_numbers(fields, "bias_correction");
   return layer;
 }
 

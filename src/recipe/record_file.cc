@@ -169,6 +169,7 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
     record.offset_d = layer.activation.factor->offset;
     record.scale_w = layer.weight ? layer.weight->scales : std::vector<float>{1.0f};
     record.offset_w.assign(record.scale_w.size(), 0);
+    record.tensor_balance_factor = layer.balance_factors;
     record.act_type = fmt::format("INT{}", layer.activation.bits);
     if (layer.weight) record.cluster.assign(layer.weight->clusters.begin(), layer.weight->clusters.end());
     if (layer.weight) record.wts_type = fmt::format("INT{}", layer.weight->bits);

@@ -44,9 +44,6 @@ void check_offered(const ExplicitConfig& config, const std::string& file) {
     return any([&](const CalibrationSettings& s) { return s.weight.algorithm == algorithm; });
   };
   if (uses(Algorithm::kAdaRound)) refuse("ada_quantize", file, faults);
-  if (any([](const CalibrationSettings& s) { return s.migration_strength.has_value(); })) {
-    refuse("dmq_balancer", file, faults);
-  }
   faults.throw_if_any();
 }
 
@@ -60,6 +57,7 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
   layer.activation.bits = settings.activation.bits;
   layer.activation.search = settings.activation.search;
   layer.activation.asymmetric = may_shift && settings.activation.asymmetric.value_or(model.activation_offset);
+  layer.balance_strength = settings.migration_strength;
   if (!layer.weight) return;
   layer.weight->bits = settings.weight.bits;
   layer.weight->steps = settings.weight.algorithm == Algorithm::kNuq ? settings.weight.nuq.steps : 0;

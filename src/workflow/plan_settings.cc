@@ -22,6 +22,7 @@ void apply(const LayerPlan& read, LayerPlan& layer, std::vector<std::string>& wa
     layer.quantize = false;
   }
   layer.activation = settings_of(read.activation);
+  layer.balance_strength = layer.weight ? read.balance_strength : std::nullopt;
   if (read.weight && layer.weight) {
     layer.weight->bits = read.weight->bits;
     layer.weight->per_channel = read.weight->per_channel;

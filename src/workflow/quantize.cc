@@ -22,6 +22,7 @@
 #include "recipe/plan_json.h"
 #include "recipe/quant_json.h"
 #include "recipe/record_file.h"
+#include "workflow/balance.h"
 #include "workflow/calibrate.h"
 #include "workflow/compare.h"
 #include "workflow/config_file.h"
@@ -50,6 +51,11 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   options.skip_types = request.skip_types;
   Plan plan = plan_layers(graph, options);
   if (config) config->apply(graph, plan);
+  if (request.balance) {
+    for (LayerPlan& layer : plan.layers) {
+      if (layer.weight && !layer.balance_strength) layer.balance_strength = request.balance;
+    }
+  }
   if (request.strict && !plan.downgrades.empty()) {
     Faults faults;
     for (const std::string& line : plan.downgrades) {
@@ -105,6 +111,7 @@ void describe_model(const ModelFacts& facts, QuantizeReport& report) {
 void describe_plan(const Plan& plan, QuantizeReport& report) {
   for (const LayerPlan& layer : plan.layers) {
     ++report.layers;
+    if (layer.quantize && !layer.balance_factors.empty()) ++report.balanced;
     if (layer.quantize) {
       ++report.quantized;
     } else {
@@ -234,12 +241,13 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   const PipelineReport passes = prepare(graph, !config || config->fuses(), fusion_options(request, config));
   describe_passes(passes, report);
   Plan plan = make_plan(graph, request, config);
-  if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, request);
   const auto source = open_data(request.data, input_specs(graph), request.data_options);
   report.prepare_seconds = seconds_since(prepare_start);
 
-  const CalibrationTimes times =
-      calibrate(graph, plan, *source, samples_to_read(request, config, report), request.workers);
+  const int64_t samples = samples_to_read(request, config, report);
+  report.balance_folded = balance(graph, plan, *source, samples, request.workers);
+  if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, request);
+  const CalibrationTimes times = calibrate(graph, plan, *source, samples, request.workers);
   report.samples = times.samples;
   report.compile_seconds = times.compile_seconds;
   report.calibrate_seconds = times.run_seconds;

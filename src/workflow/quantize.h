@@ -31,9 +31,10 @@ struct QuantizeRequest {
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
   std::string qdq_target = "onnxruntime";
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
-  std::optional<bool> correct_bias;                      // likewise
-  bool check = false;                                    // verify every pass
-  bool strict = false;                                   // a setting that a layer cannot have is an error
+  std::optional<double> balance;     // strength of activation balance for layers that do not have one, in [0.2, 0.8]
+  std::optional<bool> correct_bias;  // likewise
+  bool check = false;                // verify every pass
+  bool strict = false;               // a setting that a layer cannot have is an error
 };
 
 struct OutputFile {
@@ -61,6 +62,8 @@ struct QuantizeReport {
   size_t layers = 0, quantized = 0;
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
+  size_t balanced = 0;                      // layers with balanced activations
+  std::vector<std::string> balance_folded;  // those whose factors went into the layers before them
   size_t clustered = 0;  // layers with non-uniform weights, the bytes of their weights, and those bytes entropy coded
   double clustered_bytes = 0, coded_bytes = 0;
   double sqnr_db = 0;                        // of the logits, fake-quant against float

@@ -60,6 +60,10 @@ std::string to_summary(const QuantizeReport& report) {
   text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
                       report.calibrate_seconds, report.search_seconds);
   text += quantized_line(report);
+  if (report.balanced > 0) {
+    text += fmt::format("balanced   {} layers, {} of them inside the layers before them\n", report.balanced,
+                        report.balance_folded.size());
+  }
   if (report.clustered > 0) {
     text += fmt::format("non-uniform {} layers: {} of weights, {} entropy coded\n", report.clustered,
                         human_bytes(static_cast<uint64_t>(report.clustered_bytes)),

@@ -4,10 +4,11 @@ import json
 import pathlib
 import unittest
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from support import CommandTest
+from support import CommandTest, small_network
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -72,6 +73,7 @@ class Config(CommandTest):
                                config, "--samples", 7)
         self.assertEqual(report["samples"], 7)
         self.assertIn("batch_num would be 3", " ".join(report["warnings"]))
+        self.assertEqual(self.plan("--config", self.cfg("# nothing"), out="k/small")["samples"], 20)  # of 64: all there are
 
     def test_fusion_can_be_switched_off(self):
         prefix = self.quantize("--config", self.cfg("do_fusion: false"), "--emit", "deploy")
@@ -124,8 +126,29 @@ class Config(CommandTest):
         again = self.plan("--config", f"{prefix}_plan.json", "--samples", 1, out="m/small")
         self.assertEqual([layer["weight"] for layer in again["layers"]], [layer["weight"] for layer in plan["layers"]])
 
+    def test_balanced_activations(self):
+        small_network(self.model, weights={"bn1.scale": np.array([30, 1, 0.1, 3, 1, 1, 20, 1, 1])})
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "p/small", "--balance")
+        self.assertEqual(report["balanced"]["layers"], 4)
+        self.assertEqual(report["balanced"]["folded"], ["pw"])  # dw shares its input, the others read no layer's output
+        record = (self.work / "p/small_record.txt").read_text()
+        self.assertEqual(record.count("tensor_balance_factor"), 3 + 9 + 9 + 9)
+        plain = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "q/small")
+        self.assertGreater(report["sqnr_db"], plain["sqnr_db"] - 1)
+        model = onnx.load(self.work / "p/small_deploy_model.onnx")
+        self.assertEqual([node.name for node in model.graph.node if node.op_type == "Mul"],
+                         ["conv1.mul", "dw.mul", "fc.mul"])
+        equal = self.run_json("compare", self.work / "p/small_fake_quant_model.onnx",
+                              self.work / "p/small_deploy_model.onnx", "--data", self.data)
+        self.assertIsNone(equal["logit_sqnr_db"])
+        by_file = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "r/small", "--config",
+                                self.cfg("common_config { dmq_balancer { } }"))
+        self.assertEqual(by_file["balanced"], report["balanced"])
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "s/small", "--balance=0.9",
+                   says=["--balance"])
+
     def test_what_is_not_offered_ends_with_two(self):
-        for text in ("common_config { ada_quantize { } }", "joint_quant: true", "common_config { dmq_balancer { } }"):
+        for text in ("common_config { ada_quantize { } }", "joint_quant: true", "fakequant_precision_mode: FORCE_FP16_QUANT"):
             self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "h/small", "--config",
                        self.cfg(text), code=2, says=["is not offered yet", "rules.cfg"])
             self.assertFalse((self.work / "h").exists())
@@ -136,7 +159,7 @@ class Config(CommandTest):
         help_text = " ".join(self.run_amct("quantize", "--help").stdout.split())
         rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `")]
         options = [(row[5].strip("` "), row[6].rstrip(" |")) for row in rows if row[5].strip()]
-        self.assertEqual({option for option, _ in options}, {"--samples", "--skip", "--skip-types"})
+        self.assertEqual({option for option, _ in options}, {"--samples", "--skip", "--skip-types", "--balance"})
         for option, meaning in options:
             self.assertIn(option, help_text)
             if option != "--samples":

@@ -147,7 +147,7 @@ SimpleConfig parse_cfg(std::string_view text, const std::string& file) {
   Document document{file, {}};
   const CfgReader r(document, messages().front(), fields, nullptr);
   SimpleConfig config;
-  config.model = {r.integer("batch_num"),
+  config.model = {r.last("batch_num") ? std::optional(r.integer("batch_num")) : std::nullopt,
                   r.flag("activation_offset"),
                   r.flag("joint_quant"),
                   r.flag("do_fusion"),

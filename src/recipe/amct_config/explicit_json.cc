@@ -218,7 +218,9 @@ void read_model(Document& document, JsonFields& fields, ModelSettings& model) {
   if (version != 1) {
     fields.fault_in("version", fmt::format("version is {}, this program reads version 1", version));
   }
-  read_integer(fields, "AMCTConfig", "batch_num", "batch_num", model.batch_num);
+  int64_t batch_num = 1;
+  read_integer(fields, "AMCTConfig", "batch_num", "batch_num", batch_num);
+  if (fields.find("batch_num") != nullptr) model.batch_num = batch_num;
   fields.read("activation_offset", model.activation_offset);
   fields.read("joint_quant", model.joint_quant);
   bool weight_offset = false;
@@ -252,7 +254,7 @@ const std::vector<std::string>& model_keys() {
 std::string format_explicit(const ExplicitConfig& config) {
   const ModelSettings& model = config.model;
   Json json{{"version", 1},
-            {"batch_num", model.batch_num},
+            {"batch_num", model.batch_num.value_or(1)},
             {"activation_offset", model.activation_offset},
             {"joint_quant", model.joint_quant},
             {"weight_offset", false},

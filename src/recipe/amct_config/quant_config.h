@@ -65,7 +65,7 @@ struct TensorSettings {
 
 // What both forms say about the whole model.
 struct ModelSettings {
-  int64_t batch_num = 1;
+  std::optional<int64_t> batch_num;  // not set: AMCT takes one
   bool activation_offset = true;
   bool joint_quant = false;
   bool do_fusion = true;

@@ -83,7 +83,7 @@ TEST(CfgFileTest, TheLastOneOfAChoiceAndOfARepeatedFieldHolds) {
 
 TEST(CfgFileTest, AnEmptyFileIsAllDefaults) {
   const SimpleConfig c = parse_cfg("", "x.cfg");
-  EXPECT_EQ(c.model.batch_num, 1);
+  EXPECT_EQ(c.model.batch_num, std::nullopt);
   EXPECT_TRUE(c.model.activation_offset && c.model.do_fusion);
   EXPECT_FALSE(c.common || c.conv || c.fc || c.nuq_mapping_file);
 }
