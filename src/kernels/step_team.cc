@@ -15,7 +15,7 @@ constexpr int64_t kEnd = std::numeric_limits<int64_t>::max();
 // Gives the processor away now and then, in case the awaited thread wants it.
 template <typename F>
 void spin_until(F&& done) {
-  for (int round = 1; !done(); ++round) {
+  for (unsigned round = 1; !done(); ++round) {
     if (round % 1024 == 0) {
       std::this_thread::yield();
     } else {

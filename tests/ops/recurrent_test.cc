@@ -85,6 +85,23 @@ TEST(Recurrent, CompiledStepMatchesAtRealExtentsOnSeveralThreads) {
   }
 }
 
+TEST(Recurrent, NothingToWalkOverGivesZeroStates) {
+  for (const RecurrentCell cell : kCells) {
+    for (const RecurrentSample& sample :
+         {RecurrentSample{"no_steps", 0, 2, 3, 5, 8, {}, 3}, RecurrentSample{"no_samples", 4, 0, 3, 5, 8, {}, 3}}) {
+      SCOPED_TRACE(::testing::Message() << name_of(cell) << " " << sample.name);
+      const SampleNode node = node_of(cell, sample);
+      for (const bool compiled : {true, false}) {
+        Session session(node.graph, {.compiled_kernels = compiled});
+        const std::vector<Tensor> outputs = session.run(feeds_of(node));
+        EXPECT_EQ(outputs[kY].dims(), (Dims{sample.steps, 1, sample.batch, 5}));
+        EXPECT_EQ(outputs[kYh].dims(), (Dims{1, sample.batch, 5}));
+        for (const double x : outputs[kYh].to_doubles()) EXPECT_EQ(x, 0);
+      }
+    }
+  }
+}
+
 // One row more must not change the others: rows go through tiles of several or one by one.
 TEST(Recurrent, SamplesDoNotSeeEachOther) {
   for (const RecurrentCell cell : kCells) {
