@@ -45,6 +45,11 @@ double sum_run(const float* values, int64_t count) {
   return total;
 }
 
+__int128 fixed_point(double sum) {
+  const double scaled = sum * kFixedPoint;  // nearly always fits an instruction
+  return std::abs(scaled) < 0x1p62 ? static_cast<int64_t>(scaled) : static_cast<__int128>(scaled);
+}
+
 // Odd, and without a common factor with the extent of the innermost spatial axis, so that every column takes part.
 int64_t stride_of(int64_t positions, int64_t width) {
   int64_t stride = positions / ChannelSums::kPositions | 1;
@@ -78,7 +83,7 @@ void ChannelSums::add(const TensorView& view, size_t channel_axis) {
     }
     for (size_t c = 0; c < sums.size(); ++c) {
       finite_ = finite_ && std::abs(sums[c]) < kLargest;
-      if (finite_) sums_[c] += static_cast<__int128>(sums[c] * kFixedPoint);
+      if (finite_) sums_[c] += fixed_point(sums[c]);
     }
     values += outer * channels * inner;
     count_ += positions;

@@ -15,7 +15,7 @@ namespace amct {
 
 class ChannelSums {
  public:
-  static constexpr int64_t kPositions = 2048;  // of a sample: up to twice as many are all read
+  static constexpr int64_t kPositions = 1024;  // of a sample: up to twice as many are all read
 
   // `view` has the batch on axis 0 and channels on `channel_axis` (>= 1) of its memory extents; float32 elements only,
   // others are ignored. Values that are not finite make the means empty.
