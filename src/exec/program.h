@@ -84,6 +84,9 @@ class Runner {
   // Memory of graph input `index`, to be filled before `run` (plain layout).
   MutableView input(size_t index);
   void run(const ObserveFn& observe = {}, Profile* profile = nullptr);
+  // Runs in parts: each call goes on until observed values have been handed over, the last one to the end. False when
+  // nothing was left to hand over; the next call begins anew.
+  bool advance(const ObserveFn& observe);
   // Graph output `index`, or any kept value, after `run`; plain layout; valid until the next run.
   TensorView output(size_t index) const;
   TensorView value(ValueId id) const;
@@ -91,6 +94,7 @@ class Runner {
 
  private:
   struct Impl;
+  void run_step(size_t index);
   std::shared_ptr<const Program> program_;
   std::unique_ptr<Impl> impl_;
 };

@@ -24,6 +24,7 @@ struct Runner::Impl {
   std::vector<Tensor> known_inputs;  // inputs that were compiled in: what is written there is not read
   std::vector<BoundStep> steps;
   std::vector<std::pair<ValueId, TensorView>> observed_inputs;
+  size_t next = 0;  // step of `advance`
 };
 
 Runner::Runner(std::shared_ptr<const Program> program) : program_(std::move(program)), impl_(std::make_unique<Impl>()) {
@@ -69,6 +70,31 @@ Runner::~Runner() = default;
 
 MutableView Runner::input(size_t index) { return impl_->inputs.at(index); }
 
+void Runner::run_step(size_t index) {
+  const CompiledProgram& p = *program_->compiled_;
+  try {
+    impl_->steps[index].run();
+  } catch (const Error& error) {
+    throw error.with({.model = p.graph->info.path, .node = p.steps[index].node, .op = p.steps[index].info.op});
+  }
+}
+
+bool Runner::advance(const ObserveFn& observe) {
+  const ThreadLimit limit(program_->compiled_->options.threads);
+  size_t& next = impl_->next;
+  if (next == 0) {
+    for (const auto& [id, view] : impl_->observed_inputs) observe(id, view);
+  }
+  while (next < impl_->steps.size()) {
+    const BoundStep& step = impl_->steps[next];
+    run_step(next++);
+    for (const auto& [id, view] : step.observed) observe(id, view);
+    if (!step.observed.empty()) return true;
+  }
+  next = 0;
+  return false;
+}
+
 void Runner::run(const ObserveFn& observe, Profile* profile) {
   const CompiledProgram& p = *program_->compiled_;
   const size_t first_step = profile != nullptr ? profile->steps_of(program_) : 0;
@@ -79,11 +105,7 @@ void Runner::run(const ObserveFn& observe, Profile* profile) {
   for (size_t i = 0; i < impl_->steps.size(); ++i) {
     const BoundStep& step = impl_->steps[i];
     const auto begin = profile != nullptr ? Profile::Clock::now() : Profile::Clock::time_point();
-    try {
-      step.run();
-    } catch (const Error& error) {
-      throw error.with({.model = p.graph->info.path, .node = p.steps[i].node, .op = p.steps[i].info.op});
-    }
+    run_step(i);
     if (profile != nullptr) profile->add(first_step + i, begin, Profile::Clock::now());
     if (!observe) continue;
     for (const auto& [id, view] : step.observed) observe(id, view);

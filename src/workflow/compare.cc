@@ -3,17 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <optional>
+#include <array>
+#include <unordered_map>
 
+#include "kernels/index/reorder_layout.h"
 #include "workflow/metrics.h"
 #include "workflow/sample_run.h"
 
 namespace amct {
 namespace {
-
-// A worker that compares layers keeps the outputs of all of them, for both networks: more workers would need more
-// memory than calibration does.
-constexpr int kLayerWorkers = 2;
 
 struct Match {
   std::string name;
@@ -93,47 +91,115 @@ void check_fit(const Graph& original, const Graph& compressed) {
   }
 }
 
+// Adds one run's values of a pair, in plain order.
+void add_views(const SampleRun& run, const Match& match, const TensorView& a, const TensorView& b,
+               Agreement& agreement) {
+  if (a.dims != b.dims) {
+    throw Error(ErrorCode::kInput, fmt::format("'{}' has extents {} in one model and {} in the other", match.name,
+                                               to_string(a.dims), to_string(b.dims)));
+  }
+  std::vector<float> storage_a;
+  std::vector<float> storage_b;
+  for (size_t row = 0; row < run.valid; ++row) {
+    const auto row_a = row_of(a, row, run.rows, storage_a);
+    const auto row_b = row_of(b, row, run.rows, storage_b);
+    if (match.op == "logits") {
+      agreement.add_logits(run.first_sample + row, row_a, row_b);
+    } else {
+      agreement.add(run.first_sample + row, row_a, row_b);
+    }
+  }
+}
+
+Tensor in_plain_order(const TensorView& view, Layout layout) {
+  if (layout == Layout::kPlain || view.dims.size() < 3) return Tensor::copy_of(view);
+  Dims dims = view.dims;
+  std::rotate(dims.begin() + 1, dims.end() - 1, dims.end());  // (N, spatial…, C) -> (N, C, spatial…)
+  Tensor plain = Tensor::allocate(view.dtype, dims);
+  const int64_t positions = element_count({dims.begin() + 2, dims.end()});
+  channels_last_to_first(view.data, plain.mutable_view().data, {dims[0], dims[1], positions},
+                         element_bytes(view.dtype));
+  return plain;
+}
+
+using Programs = std::vector<std::shared_ptr<const Program>>;  // of the original and the compressed graph
+
+// Compares pairs of values while both networks run in turn: a value is kept until its counterpart arises, so that
+// memory does not grow with the depth of the networks.
+class LayerComparer {
+ public:
+  LayerComparer(const std::vector<Match>& matches, const Programs& programs, size_t samples, int workers)
+      : matches_(matches),
+        programs_(programs),
+        agreements_(matches.size(), Agreement(samples)),
+        held_(static_cast<size_t>(workers)) {
+    for (size_t i = 0; i < matches.size(); ++i) {
+      index_[0][matches[i].original].push_back(i);
+      index_[1][matches[i].compressed].push_back(i);
+    }
+  }
+
+  void observe(const SampleRun& run, size_t program, ValueId id, const TensorView& view) {
+    auto& held = held_[run.worker];
+    const Tensor value = in_plain_order(view, programs_[program]->observed_layout(id));
+    for (const size_t i : index_[program].at(id)) {
+      const auto [other, is_first] = held.try_emplace(i, value);
+      if (is_first) continue;
+      const Tensor pair[] = {program == 0 ? value : other->second, program == 0 ? other->second : value};
+      add_views(run, matches_[i], pair[0].view(), pair[1].view(), agreements_[i]);
+      held.erase(other);
+    }
+  }
+
+  const std::vector<Agreement>& agreements() const { return agreements_; }
+
+ private:
+  const std::vector<Match>& matches_;
+  const Programs& programs_;
+  std::array<std::unordered_map<ValueId, std::vector<size_t>>, 2> index_;  // matches by value
+  std::vector<Agreement> agreements_;
+  std::vector<std::unordered_map<size_t, Tensor>> held_;  // by worker: values that wait, by match
+};
+
 // Runs both graphs on samples and compares pairs of values; the first pair as the scores of a classifier if its op is
 // "logits".
 struct Comparer {
   std::shared_ptr<const Graph> original, compressed;
   const DataSource& source;
 
-  std::vector<Agreement> run(const std::vector<Match>& matches, size_t samples, int workers) const {
-    CompileOptions keep_original{.threads = 1};
-    CompileOptions keep_compressed{.threads = 1};
-    for (const Match& match : matches) {
-      keep_original.keep.push_back(match.original);
-      keep_compressed.keep.push_back(match.compressed);
-    }
-    const std::vector programs{compile_for_samples(original, source, keep_original),
-                               compile_for_samples(compressed, source, keep_compressed)};
+  // Values that stay to the end of a run: outputs.
+  std::vector<Agreement> compare_outputs(const std::vector<Match>& matches, size_t samples, int workers) const {
+    const Programs programs = compile(matches, &CompileOptions::keep);
     std::vector<Agreement> agreements(matches.size(), Agreement(samples));
     run_samples(programs, source, {.workers = workers, .samples = static_cast<int64_t>(samples), .label = "comparing"},
                 {}, [&](const SampleRun& run) {
-                  for (size_t i = 0; i < matches.size(); ++i) add(run, matches[i], agreements[i]);
+                  for (size_t i = 0; i < matches.size(); ++i) {
+                    add_views(run, matches[i], run.runners[0]->value(matches[i].original),
+                              run.runners[1]->value(matches[i].compressed), agreements[i]);
+                  }
                 });
     return agreements;
   }
 
-  static void add(const SampleRun& run, const Match& match, Agreement& agreement) {
-    const TensorView a = run.runners[0]->value(match.original);
-    const TensorView b = run.runners[1]->value(match.compressed);
-    if (a.dims != b.dims) {
-      throw Error(ErrorCode::kInput, fmt::format("'{}' has extents {} in one model and {} in the other", match.name,
-                                                 to_string(a.dims), to_string(b.dims)));
+  std::vector<Agreement> compare_layers(const std::vector<Match>& matches, size_t samples, int workers) const {
+    const Programs programs = compile(matches, &CompileOptions::observe);
+    LayerComparer comparer(matches, programs, samples, workers);
+    run_samples(programs, source,
+                {.workers = workers, .samples = static_cast<int64_t>(samples), .label = "comparing", .in_turn = true},
+                [&](const SampleRun& run, size_t program, ValueId id, const TensorView& view) {
+                  comparer.observe(run, program, id, view);
+                },
+                {});
+    return comparer.agreements();
+  }
+
+  Programs compile(const std::vector<Match>& matches, std::vector<ValueId> CompileOptions::*wanted) const {
+    CompileOptions of_original{.threads = 1}, of_compressed{.threads = 1};
+    for (const Match& match : matches) {
+      (of_original.*wanted).push_back(match.original);
+      (of_compressed.*wanted).push_back(match.compressed);
     }
-    std::vector<float> storage_a;
-    std::vector<float> storage_b;
-    for (size_t row = 0; row < run.valid; ++row) {
-      const auto row_a = row_of(a, row, run.rows, storage_a);
-      const auto row_b = row_of(b, row, run.rows, storage_b);
-      if (match.op == "logits") {
-        agreement.add_logits(run.first_sample + row, row_a, row_b);
-      } else {
-        agreement.add(run.first_sample + row, row_a, row_b);
-      }
-    }
+    return {compile_for_samples(original, source, of_original), compile_for_samples(compressed, source, of_compressed)};
   }
 };
 
@@ -167,7 +233,7 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
   const Comparer comparer{original, compressed, source};
   Comparison result;
   result.samples = static_cast<int64_t>(samples);
-  const std::vector<Agreement> agreements = comparer.run(outputs, samples, options.workers);
+  const std::vector<Agreement> agreements = comparer.compare_outputs(outputs, samples, options.workers);
   result.classes = original->value(original->outputs().at(0)).type.shape.rank() == 2;
   result.logit_sqnr_db = agreements[0].sqnr_db();
   result.same_class_percent = agreements[0].same_class_percent();
@@ -176,7 +242,7 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
   if (!options.layers) return result;
   const std::vector<Match> layers = match_layers(*original, *compressed);
   const std::vector<Agreement> by_layer =
-      comparer.run(layers, limit(options.layer_samples, samples), std::min(options.workers, kLayerWorkers));
+      comparer.compare_layers(layers, limit(options.layer_samples, samples), options.workers);
   for (size_t i = 0; i < layers.size(); ++i) result.layers.push_back(summarise(layers[i], by_layer[i]));
   std::stable_sort(result.layers.begin(), result.layers.end(),
                    [](const ValueComparison& a, const ValueComparison& b) { return a.sqnr_db < b.sqnr_db; });

@@ -29,22 +29,34 @@ class Worker {
     for (const auto& program : programs) runners_.push_back(std::make_unique<Runner>(program));
   }
 
-  void run(const std::vector<Tensor>& inputs, SampleRun& run, const ObserveRun& observe) {
+  void run(const std::vector<Tensor>& inputs, SampleRun& run, const ObserveRun& observe, bool in_turn) {
+    std::vector<ObserveFn> forward(runners_.size());
+    for (size_t program = 0; observe && program < runners_.size(); ++program) {
+      forward[program] = [&, program](ValueId id, const TensorView& view) { observe(run, program, id, view); };
+    }
     for (size_t program = 0; program < runners_.size(); ++program) {
       Runner& runner = *runners_[program];
       for (size_t i = 0; i < inputs.size(); ++i) {
         std::memcpy(runner.input(i).data, inputs[i].bytes().data(), inputs[i].bytes().size());
       }
-      ObserveFn forward;
-      if (observe) {
-        forward = [&](ValueId id, const TensorView& view) { observe(run, program, id, view); };
-      }
-      runner.run(forward);
+      if (!in_turn) runner.run(forward[program]);
       run.runners.push_back(&runner);
     }
+    if (in_turn) advance_in_turn(forward);
   }
 
  private:
+  void advance_in_turn(const std::vector<ObserveFn>& forward) {
+    std::vector<bool> going(runners_.size(), true);
+    for (bool any = true; any;) {
+      any = false;
+      for (size_t i = 0; i < runners_.size(); ++i) {
+        if (going[i]) going[i] = runners_[i]->advance(forward[i]);
+        any = any || going[i];
+      }
+    }
+  }
+
   std::vector<std::unique_ptr<Runner>> runners_;
 };
 
@@ -90,7 +102,7 @@ void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, co
     Worker worker(programs);
     while (const auto batch = reader.next()) {
       SampleRun run{.worker = index, .first_sample = batch->first(), .valid = batch->valid(), .rows = rows};
-      worker.run(batch->inputs(), run, observe);
+      worker.run(batch->inputs(), run, observe, options.in_turn);
       if (after) after(run);
       if (progress) progress->advance(run.valid);
     }

@@ -17,6 +17,9 @@ struct SampleRunOptions {
   int workers = 1;
   int64_t samples = 0;     // the first N of the source
   std::string_view label;  // of the progress bar; empty = none
+  // Programs take turns, each as far as its next observed value, so that values of two networks can be compared as they
+  // arise and need not be kept.
+  bool in_turn = false;
 };
 
 // What the callbacks are told about one run.
