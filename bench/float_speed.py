@@ -27,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 DRIVER = ROOT / "build/bin/float_speed"
 MADE = ROOT / "build/bench-networks"
 TURN = 0.1  # seconds that an engine runs before it is the other's turn
+PAUSE = 0.15  # until the idle threads of the one stop spinning; with 0.02 they slowed the other's two threads by half
 EXTENTS = {"sequence": 512, "seq": 64, "T": 64}  # of open axes that are not the batch, by name
 
 
@@ -97,7 +98,7 @@ def compare(ours, theirs, rounds):
         pair = []
         for engine, count in zip((ours, theirs), counts):
             pair.append(engine.seconds(count) / count)
-            time.sleep(0.02)  # idle threads of the one stop spinning before the other runs
+            time.sleep(PAUSE)
         pairs.append(pair)
     return *map(statistics.median, zip(*pairs)), statistics.median(a / b for a, b in pairs)
 

@@ -192,16 +192,13 @@ void Bound::run_samples() const {
     for (int64_t d = 0; d < layer.directions; ++d) walk(d, 0, layer.batch, layer.steps, 1);
     return;
   }
-  if (layer.directions * layer.batch > 1) {
-    const int64_t shares = std::min<int64_t>(layer.batch, (threads + layer.directions - 1) / layer.directions);
+  if (layer.directions == 1 && products_a_step >= kWorthSharing) return walk(0, 0, layer.batch, layer.steps, threads);
+  const int64_t shares = std::min<int64_t>(layer.batch, (threads + layer.directions - 1) / layer.directions);
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int64_t i = 0; i < layer.directions * shares; ++i) {
-      const int64_t first = layer.batch * (i % shares) / shares, last = layer.batch * (i % shares + 1) / shares;
-      walk(i / shares, first, last - first, layer.steps, 1);
-    }
-    return;
+  for (int64_t i = 0; i < layer.directions * shares; ++i) {
+    const int64_t first = layer.batch * (i % shares) / shares, last = layer.batch * (i % shares + 1) / shares;
+    walk(i / shares, first, last - first, layer.steps, 1);
   }
-  walk(0, 0, 1, layer.steps, products_a_step >= kWorthSharing ? threads : 1);
 }
 
 // Sequences of unequal lengths go one by one.
