@@ -72,6 +72,7 @@ struct Plan {
   int64_t samples = 0;  // calibration samples that the factors come from
   std::string isa;      // instruction set they were computed with
   bool calibrate_with_quantized_weights = true;
+  bool half_scales = false;  // activation scales are rounded to float16 (AMCT's FORCE_FP16_QUANT)
   bool correct_bias = true;  // take the mean error of the rounded weights off the biases
   std::vector<std::string> warnings;
   std::vector<std::string> downgrades;  // settings that a layer cannot have, and what it has instead

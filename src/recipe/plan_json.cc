@@ -264,6 +264,7 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
   if (plan.samples < 0) fields.fault_in("samples", "samples of the plan must not be negative");
   fields.read("isa", plan.isa);
   fields.read("calibrate_with_quantized_weights", plan.calibrate_with_quantized_weights);
+  fields.read("half_scales", plan.half_scales);
   fields.read("correct_bias", plan.correct_bias);
   std::set<std::string> names, tensors;
   for (const JsonNode& item : fields.items("layers")) {
@@ -295,11 +296,12 @@ std::string format_plan(const Plan& plan) {
   for (const std::string& downgrade : plan.downgrades) downgrades.push_back("    " + quote(downgrade));
   return fmt::format(
       "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
-      "  \"calibrate_with_quantized_weights\": {},\n  \"correct_bias\": {},\n  \"layers\": {},\n  \"tensors\": {},\n  "
+      "  \"calibrate_with_quantized_weights\": {},\n  \"half_scales\": {},\n  \"correct_bias\": {},\n  \"layers\": "
+      "{},\n  \"tensors\": {},\n  "
       "\"warnings\": {},\n  \"downgrades\": {}\n}}\n",
       quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
-      yes_no(plan.correct_bias), format_list(layers), format_list(tensors), format_list(warnings),
-      format_list(downgrades));
+      yes_no(plan.half_scales), yes_no(plan.correct_bias), format_list(layers), format_list(tensors),
+      format_list(warnings), format_list(downgrades));
 }
 
 PlanFile parse_plan(std::string_view text, const std::string& file) {

@@ -78,7 +78,7 @@ void choose_factors(const Graph& graph, Plan& plan, const std::vector<ObservedTe
       const RangeLimits limits = range_limits(graph, tensor.value);
       for (const auto& [user, activation] : tensor.users) {
         const FactorChoice chosen = choose_factor(distribution, *activation, limits);
-        activation->factor = chosen.factor;
+        activation->factor = plan.half_scales ? with_half_scale(chosen.factor) : chosen.factor;
         if (!chosen.warning.empty()) warnings[i].push_back(fmt::format("{}: {}", user, chosen.warning));
       }
     } catch (const Error& error) {

@@ -34,7 +34,6 @@ void refuse(const std::string& what, const std::string& file, Faults& faults) {
 void check_offered(const ExplicitConfig& config, const std::string& file) {
   Faults faults;
   if (config.model.joint_quant) refuse("joint_quant", file, faults);
-  if (config.model.force_fp16_quant) refuse("fakequant_precision_mode FORCE_FP16_QUANT", file, faults);
   if (!config.model.tensors.empty()) refuse("tensor_quantize", file, faults);
   const auto any = [&](auto&& test) {
     return std::ranges::any_of(config.layers,
@@ -66,6 +65,7 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
 
 void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std::string& file, Plan& plan) {
   check_offered(config, file);
+  plan.half_scales = config.model.force_fp16_quant;
   Faults faults;
   std::vector<std::string> known;
   for (const LayerPlan& layer : plan.layers) known.push_back(layer.name);

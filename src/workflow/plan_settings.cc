@@ -41,6 +41,7 @@ void apply_settings(const PlanFile& read, const std::string& file, Plan& plan) {
   for (const TensorPlan& tensor : read.plan.tensors) {
     plan.tensors.push_back({tensor.tensor, settings_of(tensor.activation)});
   }
+  plan.half_scales = read.plan.half_scales;
   plan.correct_bias = read.plan.correct_bias;
   plan.calibrate_with_quantized_weights = read.plan.calibrate_with_quantized_weights;
 }

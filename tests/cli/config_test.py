@@ -147,8 +147,17 @@ class Config(CommandTest):
         self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "s/small", "--balance=0.9",
                    says=["--balance"])
 
+    def test_scales_of_half_precision(self):
+        config = self.cfg("fakequant_precision_mode: FORCE_FP16_QUANT")
+        half, full = self.plan("--config", config), self.plan(out="t/small")
+        for cut, layer in zip(half["layers"], full["layers"]):
+            self.assertEqual(np.float32(cut["activation"]["scale"]),
+                             np.float32(np.float16(np.float32(layer["activation"]["scale"]))))
+        self.assertNotEqual([layer["activation"]["scale"] for layer in half["layers"]],
+                            [layer["activation"]["scale"] for layer in full["layers"]])
+
     def test_what_is_not_offered_ends_with_two(self):
-        for text in ("common_config { ada_quantize { } }", "joint_quant: true", "fakequant_precision_mode: FORCE_FP16_QUANT"):
+        for text in ("common_config { ada_quantize { } }", "joint_quant: true"):
             self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "h/small", "--config",
                        self.cfg(text), code=2, says=["is not offered yet", "rules.cfg"])
             self.assertFalse((self.work / "h").exists())

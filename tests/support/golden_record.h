@@ -17,6 +17,7 @@ struct GoldenLayer {
   float scale_d = 1;
   int offset_d = 0;
   std::vector<float> scale_w;
+  std::vector<float> balance;
   int activation_bits = 8;
   int weight_bits = 8;
 };
@@ -38,6 +39,8 @@ inline std::vector<GoldenLayer> read_golden_record(const std::filesystem::path& 
       layers.back().offset_d = std::stoi(value);
     } else if (key == "scale_w:") {
       layers.back().scale_w.push_back(std::stof(value));
+    } else if (key == "tensor_balance_factor:") {
+      layers.back().balance.push_back(std::stof(value));
     } else if (key == "act_type:" || key == "wts_type:") {
       const int bits = std::stoi(value.substr(4));
       (key == "act_type:" ? layers.back().activation_bits : layers.back().weight_bits) = bits;
@@ -54,6 +57,7 @@ inline void fill_plan(Plan& plan, const std::vector<GoldenLayer>& record) {
     const GoldenLayer& golden = record[next++];
     layer.activation.bits = golden.activation_bits;
     layer.activation.factor = ScaleOffset{golden.scale_d, golden.offset_d};
+    layer.balance_factors = golden.balance;
     if (layer.weight) {
       layer.weight->bits = golden.weight_bits;
       layer.weight->scales = golden.scale_w;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "ir/half.h"
 #include "passes/quantize/hfmg.h"
 
 namespace amct {
@@ -83,6 +84,14 @@ ScaleOffset settle(ScaleOffset factor, int bits, bool asymmetric, const RangeLim
   shrink(up, limits.high);
   if (asymmetric || limits.low < 0) shrink(down, -limits.low);
   return factor.scale >= kLeastScale ? factor : floor();
+}
+
+ScaleOffset with_half_scale(ScaleOffset factor) {
+  constexpr float kLeastNormal = 0x1p-14f, kGreatest = 65504.0f;
+  if (factor.scale >= kLeastNormal && factor.scale <= kGreatest) {
+    factor.scale = static_cast<float>(static_cast<Half>(factor.scale));
+  }
+  return factor;
 }
 
 FactorChoice choose_factor(const Distribution& distribution, const ActivationPlan& plan, const RangeLimits& limits) {

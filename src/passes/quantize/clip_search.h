@@ -52,6 +52,10 @@ ScaleOffset factor_of_range(ClipRange range, int bits, bool asymmetric);
 // limits: the scale shrinks as far as needed. In float32, as a runtime computes the grid's ends.
 ScaleOffset settle(ScaleOffset factor, int bits, bool asymmetric, const RangeLimits& limits);
 
+// The factor with its scale rounded to float16; scales beyond float16's normal numbers stay (spec B.1,
+// FORCE_FP16_QUANT).
+ScaleOffset with_half_scale(ScaleOffset factor);
+
 // The methods, for `choose_factor`.
 FactorChoice search_ifmr(const Distribution& distribution, const ActivationPlan& plan, const RangeLimits& limits);
 FactorChoice search_mse(const Distribution& distribution, const ActivationPlan& plan, const RangeLimits& limits);

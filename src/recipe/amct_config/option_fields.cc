@@ -58,7 +58,7 @@ Message model_message() {
         .repeated = true},
        {.name = "fakequant_precision_mode",
         .type = kEnum,
-        .meaning = "dequantization factors are reduced to ten bits of mantissa, as the hardware does",
+        .meaning = "activation scales are rounded to float16",
         .names = kPrecisionModes,
         .json = "fakequant_precision_mode"},
        {.name = "nuq_config", .type = kMessage, .meaning = "non-uniform weights", .message = "NuqConfig"},
