@@ -8,7 +8,10 @@
 #include <chrono>
 #include <cstring>
 #include <iostream>
+#include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "base/error.h"
 #include "data/npy.h"
