@@ -93,6 +93,7 @@ void run_cast(RunContext& c) {
 }
 
 void import_cast(ImportContext& c) {
+  if (c.attrs().get<int64_t>("to", 0) == onnx_code(DType::kString)) c.unsupported("strings are not computed with");
   if (c.version() < kToIsNumberOpset) c.unsupported("a type by name; opset 6 and later give its number");
   import_default(c);
 }

@@ -41,7 +41,7 @@ bool trains(const RunContext& c) {
 
 void run_dropout(RunContext& c) {
   if (trains(c)) {
-    throw Error(ErrorCode::kUnsupported, "a dropout in training mode draws random numbers",
+    throw Error(ErrorCode::kUnsupported, "random number generators are refused: results cannot be compared",
                 {.node = c.node().name, .op = c.node().op}, "export the model for inference");
   }
   copy_input(c);

@@ -7,6 +7,7 @@ pass in each group, and refused.txt lists the reasons with their counts. --updat
 
 import collections
 import pathlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -53,6 +54,11 @@ def parse(output):
     return verdicts
 
 
+def grouped(reason):
+    """The reason without the name of the value that it was found at."""
+    return re.sub(r"^(tensor|input) '[^']*'( is no tensor; |: )", "", reason)
+
+
 def counts(names):
     return collections.Counter(name.split("/")[0] for name in names)
 
@@ -67,7 +73,7 @@ def main():
         sys.exit(f"onnx_tool ended with {done.returncode}: {done.stderr}")
     verdicts = parse(done.stdout)
     passed = counts(verdicts["pass"])
-    reasons = collections.Counter(verdicts["refused"].values())
+    reasons = collections.Counter(grouped(reason) for reason in verdicts["refused"].values())
     if "--update" in sys.argv:
         (HERE / "passed.txt").write_text("".join(f"{group} {count}\n" for group, count in sorted(passed.items())))
         lines = [f"{count:4} {reason}\n" for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))]

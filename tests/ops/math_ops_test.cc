@@ -109,6 +109,18 @@ TEST(TfIdfVectorizer, CountsAndRefuses) {
   EXPECT_ERROR(run(ints({1}), "weights", std::vector<double>{1}), "weights do not fit");
 }
 
+TEST(BatchNormTraining, NormalizesByTheBatch) {
+  const Tensor one = floats({1}, {1}), zero = floats({1}, {0});
+  const std::vector<Tensor> outputs =
+      run_all("batch_norm_training", {floats({4, 1}, {1, 3, 5, 7}), one, zero, one, one},
+              {{"epsilon", 0.0}, {"momentum", 0.5}}, 3);
+  EXPECT_FLOAT_EQ(outputs[0].values<float>()[3], 3 / std::sqrt(5.0f));
+  EXPECT_EQ(values_of<float>(outputs[1]), (std::vector<float>{2.5}));
+  EXPECT_EQ(values_of<float>(outputs[2]), (std::vector<float>{3})) << "the variance of the population, 5, halved";
+  EXPECT_ERROR(run_op("batch_norm_training", {iota({4, 2}), one, zero, one, one}), "shape");
+  EXPECT_ERROR(run_op("batch_norm_training", {iota({4}), one, zero, one, one}), "rank");
+}
+
 TEST(SmallFloats, CastsAndScales) {
   const Tensor x = floats({4}, {0.3f, -500, 7, 1});
   const Tensor small = run_op("cast", {x}, {{"to", int64_t{17}}});  // float8e4m3fn

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "frontends/onnx/node_decode.h"
+#include "frontends/onnx/unknown_ops.h"
 #include "onnx_wire.pb.h"
 #include "ops/composition.h"
 #include "ops/op_row.h"
@@ -35,14 +36,6 @@ Tensor constant_of(const wire::AttributeProto& attr, TensorDecoder& tensors) {
 int64_t version_of(const Graph& graph, const std::string& domain) {
   const auto at = graph.info.opsets.find(domain);
   return at == graph.info.opsets.end() ? 1 : at->second;
-}
-
-std::string reason_unknown(const std::string& domain, const std::string& type, int64_t version) {
-  if (op_table().knows(Framework::kOnnx, domain, type)) {
-    return fmt::format("operator {} is not known at opset {}", type, version);
-  }
-  return domain.empty() ? fmt::format("operator {} is not known", type)
-                        : fmt::format("operator {} of domain {} is not known", type, domain);
 }
 
 }  // namespace
