@@ -99,26 +99,15 @@ std::string run_case(const std::filesystem::path& folder) {
   return sets > 0 ? std::string() : "no data";
 }
 
-// Runs the first data set and saves the outputs.
-std::string accept_case(const std::filesystem::path& folder) {
-  Graph graph = load_onnx(folder / "model.onnx");
-  refuse_opaque(graph);
-  const std::vector<Tensor> outputs = Session(std::move(graph)).run(load_tensors(data_sets(folder).at(0), "input"));
-  for (size_t i = 0; i < outputs.size(); ++i) save_tensor(outputs[i], folder / fmt::format("result_{}.pb", i));
-  return {};
-}
-
-using CaseFn = std::string (*)(const std::filesystem::path&);
-
 void report(const char* verdict, const std::string& name, std::string reason) {
   std::replace(reason.begin(), reason.end(), '\n', ' ');
   std::printf("%s %s%s%s\n", verdict, name.c_str(), reason.empty() ? "" : ": ", reason.c_str());
   std::fflush(stdout);
 }
 
-void run_and_report(CaseFn run, const std::filesystem::path& folder, const std::string& name) {
+void run_and_report(const std::filesystem::path& folder, const std::string& name) {
   try {
-    const std::string fault = run(folder);
+    const std::string fault = run_case(folder);
     report(fault.empty() ? "pass" : "fail", name, fault);
   } catch (const Refused& refused) {
     report("refused", name, refused.reason);
@@ -130,7 +119,9 @@ void run_and_report(CaseFn run, const std::filesystem::path& folder, const std::
   }
 }
 
-int run_all(CaseFn run, const std::filesystem::path& root) {
+}  // namespace
+
+int run_conformance(const std::filesystem::path& root) {
   std::vector<std::filesystem::path> folders;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
     if (entry.path().filename() == "model.onnx") folders.push_back(entry.path().parent_path());
@@ -141,7 +132,7 @@ int run_all(CaseFn run, const std::filesystem::path& root) {
     const pid_t child = fork();
     if (child == 0) {
       alarm(kSecondsPerCase);
-      run_and_report(run, folder, name);
+      run_and_report(folder, name);
       _exit(0);
     }
     int status = 0;
@@ -150,11 +141,5 @@ int run_all(CaseFn run, const std::filesystem::path& root) {
   }
   return folders.empty() ? 1 : 0;
 }
-
-}  // namespace
-
-int run_conformance(const std::filesystem::path& root) { return run_all(run_case, root); }
-
-int run_acceptance(const std::filesystem::path& root) { return run_all(accept_case, root); }
 
 }  // namespace amct::testing

@@ -9,8 +9,4 @@ namespace amct::testing {
 // its own, so that a crash or a hang is the fault of one case. 0 if that worked; what passed is the caller's to judge.
 int run_conformance(const std::filesystem::path& root);
 
-// The same on the first data set alone, without stored outputs: what was computed goes to result_<i>.pb beside the
-// model.
-int run_acceptance(const std::filesystem::path& root);
-
 }  // namespace amct::testing

@@ -5,7 +5,6 @@
 //   onnx_tool samples DIR                writes the samples of all rows (dump_samples.h)
 //   onnx_tool conformance DIR            runs the ONNX project's backend tests below DIR (conformance.h)
 //   onnx_tool run DIR                    runs the models below DIR on the tensors beside them (run_models.h)
-//   onnx_tool accept DIR                 runs models of that form without stored outputs (conformance.h)
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -40,11 +39,8 @@ int main(int argc, char** argv) {
     if (args.size() == 2 && args[0] == "samples") return amct::testing::dump_samples(args[1]);
     if (args.size() == 2 && args[0] == "conformance") return amct::testing::run_conformance(args[1]);
     if (args.size() == 2 && args[0] == "run") return amct::testing::run_models(args[1]);
-    if (args.size() == 2 && args[0] == "accept") return amct::testing::run_acceptance(args[1]);
     std::fprintf(stderr,
-                 "usage: onnx_tool roundtrip IN OUT [OPSET] | text IN | samples DIR | conformance DIR | run DIR | "
-                 "accept DIR
-");
+                 "usage: onnx_tool roundtrip IN OUT [OPSET] | text IN | samples DIR | conformance DIR | run DIR\n");
     return 64;
   } catch (const amct::Error& error) {
     std::fprintf(stderr, "error: %s\n", error.what());
