@@ -57,9 +57,13 @@ std::string quantization(const QuantRule& rule) {
 }
 
 // Text as a cell of a Markdown table.
-std::string cell(std::string text) {
-  for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, "\\");
-  return text;
+std::string cell(const std::string& text) {
+  std::string escaped;
+  for (const char letter : text) {
+    if (letter == '|') escaped.push_back('\\');
+    escaped.push_back(letter);
+  }
+  return escaped;
 }
 
 std::vector<Line> lines() {
