@@ -28,8 +28,21 @@ class Profile {
     double median_seconds = 0;  // of its executions in a run, added up
   };
 
-  // Marks where the steps of the next run begin.
-  void begin_run() { run_starts_.push_back(events_.size()); }
+  // One run, as long as it lives; runs within it are parts of it. `profile` may be null.
+  class Run {
+   public:
+    explicit Run(Profile* profile) : profile_(profile) {
+      if (profile_ != nullptr && profile_->depth_++ == 0) profile_->run_starts_.push_back(profile_->events_.size());
+    }
+    ~Run() {
+      if (profile_ != nullptr) --profile_->depth_;
+    }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+   private:
+    Profile* profile_;
+  };
   // Index of the first step of a compiled program; its others follow.
   size_t steps_of(const std::shared_ptr<const Program>& program);
   // Index of a node that runs without a program. `describe` is called the first time.
@@ -50,6 +63,7 @@ class Profile {
  private:
   std::vector<Program::StepInfo> steps_;
   std::vector<Event> events_;
+  int depth_ = 0;
   std::vector<size_t> run_starts_;                        // indices of events
   std::unordered_map<const void*, size_t> first_step_;    // of a program or node
   std::vector<std::shared_ptr<const Program>> programs_;  // kept, so that no address is used twice

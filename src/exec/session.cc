@@ -2,17 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <list>
 #include <string>
 
 #include "exec/interpret.h"
 #include "exec/profile.h"
+#include "exec/segments.h"
+#include "ops/op_row.h"
 
 namespace amct {
 namespace {
 
 constexpr size_t kCachedPrograms = 8;
+constexpr int kPatience = 4;                 // new extents in a row that are compiled for without question
+constexpr size_t kRememberedKeys = 32;       // of extents that were not
 constexpr int64_t kMaxValueElements = 1024;  // an input that shape rules read is not larger
 
 struct Cached {
@@ -38,10 +43,16 @@ void append(std::string& key, const Tensor& tensor, bool with_value) {
 struct Session::Impl {
   std::shared_ptr<const Graph> graph;
   CompileOptions options;
-  bool values_matter = false;  // learned from the first shapes that do not follow from extents alone
-  std::list<Cached> cache;     // most recently used first
+  bool values_matter = false;          // learned from the first shapes that do not follow from extents alone
+  std::list<Cached> cache;             // most recently used first
+  std::unique_ptr<Segments> segments;  // set once a program ended before a shape that depends on data
+  int new_in_a_row = 0;                // runs since the cache had a program
+  std::list<std::string> passed_over;  // keys of recent runs that were not compiled
+  bool is_light = true;                // no node has a compiled step: running node by node costs little more
 
   void check(const std::vector<Tensor>& inputs) const;
+  std::string key_of(const std::vector<Tensor>& inputs) const;
+  bool worth_compiling(const std::vector<Tensor>& inputs);
   Cached& find(const std::vector<Tensor>& inputs);
   std::shared_ptr<const Program> compile(const std::vector<Tensor>& inputs, bool with_values) const;
 };
@@ -56,6 +67,10 @@ Session::Session(std::shared_ptr<const Graph> graph, CompileOptions options) : i
   }
   impl_->graph = std::move(graph);
   impl_->options = std::move(options);
+  for (const NodeId id : impl_->graph->nodes()) {
+    const Node& node = impl_->graph->node(id);
+    if (!node.is_opaque() && node.row->lower != nullptr) impl_->is_light = false;
+  }
 }
 
 Session::Session(Graph graph, CompileOptions options)
@@ -100,10 +115,32 @@ std::shared_ptr<const Program> Session::Impl::compile(const std::vector<Tensor>&
   return Program::compile(graph, binding, options);
 }
 
-Cached& Session::Impl::find(const std::vector<Tensor>& inputs) {
-  check(inputs);
+std::string Session::Impl::key_of(const std::vector<Tensor>& inputs) const {
   std::string key;
   for (const Tensor& input : inputs) append(key, input, values_matter && may_decide_shapes(input));
+  return key;
+}
+
+// False where extents are new at every run and a program would be used once: a light graph then runs node by node. The
+// answer follows from the sequence of extents alone.
+bool Session::Impl::worth_compiling(const std::vector<Tensor>& inputs) {
+  if (!is_light) return true;
+  const std::string key = key_of(inputs);
+  const bool cached = std::any_of(cache.begin(), cache.end(), [&](const Cached& entry) { return entry.key == key; });
+  new_in_a_row = cached ? 0 : new_in_a_row + 1;
+  if (new_in_a_row <= kPatience) return true;
+  const auto at = std::find(passed_over.begin(), passed_over.end(), key);
+  if (at != passed_over.end()) {
+    passed_over.erase(at);
+    return true;
+  }
+  passed_over.push_front(key);
+  if (passed_over.size() > kRememberedKeys) passed_over.pop_back();
+  return false;
+}
+
+Cached& Session::Impl::find(const std::vector<Tensor>& inputs) {
+  std::string key = key_of(inputs);
   for (auto at = cache.begin(); at != cache.end(); ++at) {
     if (at->key != key) continue;
     cache.splice(cache.begin(), cache, at);
@@ -123,16 +160,24 @@ Cached& Session::Impl::find(const std::vector<Tensor>& inputs) {
 }
 
 std::shared_ptr<const Program> Session::program(const std::vector<Tensor>& inputs) {
+  impl_->check(inputs);
   return impl_->find(inputs).program;
 }
 
 std::vector<Tensor> Session::run(const std::vector<Tensor>& inputs, const ObserveFn& observe, Profile* profile) {
   std::vector<ValueId> wanted = impl_->graph->outputs();
   wanted.insert(wanted.end(), impl_->options.keep.begin(), impl_->options.keep.end());
-  Cached& cached = impl_->find(inputs);
-  if (profile != nullptr) profile->begin_run();
-  if (!cached.program->complete()) {
+  impl_->check(inputs);
+  const Profile::Run profiled(profile);
+  if (impl_->segments != nullptr) return impl_->segments->run(inputs, observe, profile);
+  if (!impl_->worth_compiling(inputs)) {
     return interpret(*impl_->graph, inputs, wanted, impl_->options.observe, observe, profile);
+  }
+  Cached& cached = impl_->find(inputs);
+  if (!cached.program->complete()) {
+    impl_->segments = std::make_unique<Segments>(impl_->graph, *cached.program, impl_->options);
+    impl_->cache.clear();
+    return impl_->segments->run(inputs, observe, profile);
   }
   if (cached.runner == nullptr) cached.runner = std::make_unique<Runner>(cached.program);
   for (size_t i = 0; i < inputs.size(); ++i) {

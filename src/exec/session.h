@@ -1,5 +1,6 @@
 // Session: runs a graph on tensors of any shape. Keeps a bounded cache of programs, one per set of input extents, and
-// runs node by node where output shapes depend on data.
+// runs a graph whose output shapes depend on data as a chain of segments (segments.h). A graph without compute steps
+// whose extents are new at every run goes node by node.
 #pragma once
 
 #include <memory>
