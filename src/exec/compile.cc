@@ -357,6 +357,8 @@ class Compiler {
     for (size_t port = 0; port < results.size(); ++port) {
       if (results[port].valid() && observed_[results[port].index]) {
         compiled.observed.emplace_back(results[port], compiled.outputs[port]);
+        const bool has_layout = compiled.outputs[port].dims.size() >= 3;
+        p_.observed_layouts[results[port]] = has_layout ? compiled.info.layout : Layout::kPlain;
       }
     }
   }

@@ -37,12 +37,8 @@ Reach Program::reach(ValueId id) const { return compiled_->needed.reach[id.index
 const TensorType& Program::type(ValueId id) const { return compiled_->types.types[id.index]; }
 
 Layout Program::observed_layout(ValueId id) const {
-  for (const CompiledStep& step : compiled_->steps) {
-    for (const auto& [observed, place] : step.observed) {
-      if (observed == id) return place.dims.size() >= 3 ? step.info.layout : Layout::kPlain;
-    }
-  }
-  return Layout::kPlain;  // graph inputs
+  const auto at = compiled_->observed_layouts.find(id);
+  return at != compiled_->observed_layouts.end() ? at->second : Layout::kPlain;  // graph inputs
 }
 
 bool Program::complete() const {

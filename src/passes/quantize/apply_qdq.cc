@@ -30,11 +30,16 @@ class Applier {
 
   Graph run() {
     const std::vector<QdqPlace> places = qdq_places(graph_, plan_, target_);
+    const FactorTensors factors(graph_, plan_, places);
+    index_activations();
+    for (const QdqPlace& place : places) {
+      if (place.absorbed) absorbed_[place.source].push_back(*place.absorbed);
+    }
     std::vector<Quantizer> quantizers;
     Faults faults;
     for (const QdqPlace& place : places) {
       try {
-        quantizers.push_back(quantizer_for(places, place));
+        quantizers.push_back(quantizer_for(place, factors.of(place.source)));
       } catch (const Error& error) {
         faults.add(error.with({.model = graph_.info.path}));
       }
@@ -52,14 +57,12 @@ class Applier {
   }
 
  private:
-  const ActivationPlan* activation_of(const std::string& tensor) const {
+  // The first layer that a tensor feeds decides; tensors of their own come behind.
+  void index_activations() {
     for (const LayerPlan& layer : plan_.layers) {
-      if (layer.quantize && layer.tensor == tensor) return &layer.activation;
+      if (layer.quantize) activations_.try_emplace(layer.tensor, &layer.activation);
     }
-    for (const TensorPlan& entry : plan_.tensors) {
-      if (entry.tensor == tensor) return &entry.activation;
-    }
-    return nullptr;
+    for (const TensorPlan& entry : plan_.tensors) activations_.try_emplace(entry.tensor, &entry.activation);
   }
 
   Quantizer quantizer_of(const ActivationPlan& activation) const {
@@ -73,16 +76,17 @@ class Applier {
     return {factor.scale, target_.unsigned_activations ? factor.offset + half : factor.offset, activation.bits};
   }
 
-  Quantizer quantizer_for(const std::vector<QdqPlace>& places, const QdqPlace& place) const {
-    const std::string tensor = factor_tensor(graph_, plan_, places, place.source);
-    const ActivationPlan* activation = activation_of(tensor);
-    if (activation == nullptr || !activation->factor) {
+  Quantizer quantizer_for(const QdqPlace& place, const std::string& tensor) const {
+    const auto at = activations_.find(tensor);
+    if (at == activations_.end() || !at->second->factor) {
       throw Error(ErrorCode::kConfig, fmt::format("the plan has no factor for value '{}'", tensor), {},
                   "calibrate first");
     }
-    Quantizer quantizer = quantizer_of(*activation);
-    for (const QdqPlace& other : places) {  // one factor for all places of a source: inside every range among them
-      if (other.source == place.source && other.absorbed) quantizer = inside(quantizer, *other.absorbed);
+    Quantizer quantizer = quantizer_of(*at->second);
+    const auto ranges = absorbed_.find(place.source);
+    if (ranges == absorbed_.end()) return quantizer;
+    for (const AbsorbedRange& range : ranges->second) {  // one factor for all places of a source: inside every range
+      quantizer = inside(quantizer, range);
     }
     return quantizer;
   }
@@ -206,6 +210,8 @@ class Applier {
   const QdqTarget& target_;
   Graph graph_;
   std::unordered_map<ValueId, Quantizer> by_value_;
+  std::unordered_map<std::string, const ActivationPlan*> activations_;  // by tensor
+  std::unordered_map<ValueId, std::vector<AbsorbedRange>> absorbed_;    // by source
   bool uses_16_bits_ = false;
 };
 

@@ -17,12 +17,17 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 class Placer {
  public:
   Placer(const Graph& graph, const Plan& plan, const QdqTarget& target)
-      : graph_(graph), plan_(plan), target_(target), order_(graph.topological_order()) {}
+      : graph_(graph), target_(target), order_(graph.topological_order()) {
+    for (const LayerPlan& layer : plan.layers) {
+      if (!layer.quantize) continue;
+      quantized_.insert(layer.name);
+      if (!layer.activation.asymmetric) symmetric_.insert(layer.tensor);
+    }
+  }
 
   std::vector<QdqPlace> run() {
     for (const NodeId id : order_) {
-      const LayerPlan* layer = plan_.find(graph_.node(id).name);
-      if (layer != nullptr && layer->quantize) want_layer(id);
+      if (quantized_.contains(graph_.node(id).name)) want_layer(id);
     }
     for (size_t before = 0; before != wanted_.size();) {  // operators between quantized ones, until nothing changes
       before = wanted_.size();
@@ -73,14 +78,9 @@ class Placer {
                             range_of(graph_.node(use->node)).has_value();
     if (!may_absorb) return want(id);
     const ValueId result = graph_.node(use->node).output();
-    if (is_symmetric(graph_.value(result).name)) want(id);  // its range holds negative values: the operator stays
+    if (symmetric_.contains(graph_.value(result).name))
+      want(id);  // its range holds negative values: the operator stays
     want(result);
-  }
-
-  bool is_symmetric(const std::string& tensor) const {
-    return std::any_of(plan_.layers.begin(), plan_.layers.end(), [&](const LayerPlan& layer) {
-      return layer.quantize && layer.tensor == tensor && !layer.activation.asymmetric;
-    });
   }
 
   void want_layer(NodeId id) {
@@ -126,16 +126,12 @@ class Placer {
   }
 
   const Graph& graph_;
-  const Plan& plan_;
   const QdqTarget& target_;
+  std::unordered_set<std::string> quantized_;  // layers
+  std::unordered_set<std::string> symmetric_;  // tensors
   std::vector<NodeId> order_;
   std::set<ValueId> wanted_;
 };
-
-bool is_layer_input(const Plan& plan, const std::string& tensor) {
-  return std::any_of(plan.layers.begin(), plan.layers.end(),
-                     [&](const LayerPlan& layer) { return layer.quantize && layer.tensor == tensor; });
-}
 
 }  // namespace
 
@@ -143,24 +139,33 @@ std::vector<QdqPlace> qdq_places(const Graph& graph, const Plan& plan, const Qdq
   return Placer(graph, plan, target).run();
 }
 
-std::string factor_tensor(const Graph& graph, const Plan& plan, const std::vector<QdqPlace>& places, ValueId source) {
-  if (is_layer_input(plan, graph.value(source).name)) return graph.value(source).name;
-  for (const QdqPlace& place : places) {
-    if (place.source == source && is_layer_input(plan, graph.value(place.value).name))
-      return graph.value(place.value).name;
+FactorTensors::FactorTensors(const Graph& graph, const Plan& plan, const std::vector<QdqPlace>& places)
+    : graph_(graph) {
+  for (const LayerPlan& layer : plan.layers) {
+    if (layer.quantize) layer_inputs_.insert(layer.tensor);
   }
-  return graph.value(source).name;
+  for (const QdqPlace& place : places) {
+    if (is_layer_input(graph.value(place.value).name)) layer_input_of_.try_emplace(place.source, place.value);
+  }
+}
+
+const std::string& FactorTensors::of(ValueId source) const {
+  const std::string& own = graph_.value(source).name;
+  if (is_layer_input(own)) return own;
+  const auto at = layer_input_of_.find(source);
+  return at != layer_input_of_.end() ? graph_.value(at->second).name : own;
 }
 
 std::vector<std::string> tensors_to_calibrate(const Graph& graph, const Plan& plan,
                                               const std::vector<QdqTarget>& targets) {
   std::vector<std::string> tensors;
+  std::unordered_set<std::string> known;
   for (const QdqTarget& target : targets) {
     const auto places = qdq_places(graph, plan, target);
+    const FactorTensors factors(graph, plan, places);
     for (const QdqPlace& place : places) {
-      const std::string name = factor_tensor(graph, plan, places, place.source);
-      const bool known = is_layer_input(plan, name) || std::find(tensors.begin(), tensors.end(), name) != tensors.end();
-      if (!known) tensors.push_back(name);
+      const std::string& name = factors.of(place.source);
+      if (!factors.is_layer_input(name) && known.insert(name).second) tensors.push_back(name);
     }
   }
   return tensors;

@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "ir/graph.h"
@@ -28,8 +30,18 @@ struct QdqPlace {
 // In topological order of the values' producers.
 std::vector<QdqPlace> qdq_places(const Graph& graph, const Plan& plan, const QdqTarget& target);
 
-// The name of the plan's tensor (or layer input) whose factor a place takes; places of one source share it.
-std::string factor_tensor(const Graph& graph, const Plan& plan, const std::vector<QdqPlace>& places, ValueId source);
+// Which of the plan's tensors (or layer inputs) a place takes its factor from; places of one source share it.
+class FactorTensors {
+ public:
+  FactorTensors(const Graph& graph, const Plan& plan, const std::vector<QdqPlace>& places);
+  const std::string& of(ValueId source) const;
+  bool is_layer_input(const std::string& tensor) const { return layer_inputs_.contains(tensor); }
+
+ private:
+  const Graph& graph_;
+  std::unordered_set<std::string> layer_inputs_;
+  std::unordered_map<ValueId, ValueId> layer_input_of_;  // by source: the first place that feeds a layer
+};
 
 // Values that these targets quantize beyond the inputs of layers, by name: calibration gives each a TensorPlan.
 std::vector<std::string> tensors_to_calibrate(const Graph& graph, const Plan& plan,
