@@ -74,7 +74,7 @@ int run(const std::vector<std::string>& arguments) {
   for (size_t i = 4; i < arguments.size(); ++i) inputs.push_back(read_npy(arguments[i]));
   Graph model = load_model(arguments[0]);
   prepare(model);
-  const auto graph = std::make_shared<const Graph>(std::move(model));
+  const auto graph = executable(model);
   std::shared_ptr<const Program> program = Session(graph, {.threads = threads}).program(inputs);
   if (!program->complete()) program = nullptr;
   std::vector<std::unique_ptr<Worker>> team;

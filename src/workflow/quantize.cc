@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <unordered_set>
 
 #include "base/files.h"
 #include "export/onnx/write_onnx.h"
@@ -93,10 +94,10 @@ int64_t samples_to_read(const QuantizeRequest& request, const std::optional<Conf
 
 // Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default.
 void add_tensors(const Graph& graph, Plan& plan, const QuantizeRequest& request) {
+  std::unordered_set<std::string> known;
+  for (const TensorPlan& item : plan.tensors) known.insert(item.tensor);
   for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target(request.qdq_target)})) {
-    const bool known = std::any_of(plan.tensors.begin(), plan.tensors.end(),
-                                   [&](const TensorPlan& item) { return item.tensor == tensor; });
-    if (!known) plan.tensors.push_back({tensor, ActivationPlan{}});
+    if (known.insert(tensor).second) plan.tensors.push_back({tensor, ActivationPlan{}});
   }
 }
 
