@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -75,12 +76,16 @@ OutputFiles::Writer& OutputFiles::add(const std::filesystem::path& path) {
   std::filesystem::create_directories(folder, error);
   if (error) cannot(ErrorCode::kResource, "create the folder", folder, error.value());
   if (std::filesystem::is_directory(path)) cannot(ErrorCode::kResource, "write", path, EISDIR);
+  // Once the file is there nothing may fail before its name is known.
   std::string temporary = (folder / fmt::format(".{}.XXXXXX", path.filename().string())).string();
-  writer->fd_ = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (writer->fd_ < 0) cannot(ErrorCode::kResource, "write", path, errno);
-  writer->temporary_ = temporary;
+  writer->backup_ = temporary + ".old";
   writers_.push_back(std::move(writer));
-  return *writers_.back();
+  Writer& added = *writers_.back();
+  added.fd_ = ::mkostemp(temporary.data(), O_CLOEXEC);
+  if (added.fd_ < 0) cannot(ErrorCode::kResource, "write", path, errno);
+  std::copy(temporary.begin(), temporary.end(), added.backup_.begin());
+  added.temporary_ = std::move(temporary);
+  return added;
 }
 
 void OutputFiles::commit() {
@@ -97,11 +102,10 @@ void OutputFiles::commit() {
 
 // Renames one file after the other. When one cannot be renamed, those before it become again what they were.
 void OutputFiles::put_in_place() {
-  const auto backup = [](const Writer& writer) { return writer.temporary_ + ".old"; };
   size_t placed = 0;
   for (; placed < writers_.size(); ++placed) {
     Writer& writer = *writers_[placed];
-    if (::link(writer.target_.c_str(), backup(writer).c_str()) == 0) {
+    if (::link(writer.target_.c_str(), writer.backup_.c_str()) == 0) {
       writer.before_ = Writer::Before::kKept;
     } else if (errno != ENOENT) {
       writer.before_ = Writer::Before::kNotKept;
@@ -114,7 +118,7 @@ void OutputFiles::put_in_place() {
     const bool undo = i < placed && placed < writers_.size();
     if (undo && writer.before_ == Writer::Before::kNothing) ::unlink(writer.target_.c_str());
     if (writer.before_ == Writer::Before::kKept) {
-      undo ? ::rename(backup(writer).c_str(), writer.target_.c_str()) : ::unlink(backup(writer).c_str());
+      undo ? ::rename(writer.backup_.c_str(), writer.target_.c_str()) : ::unlink(writer.backup_.c_str());
     }
     if (i < placed) writer.temporary_.clear();
   }

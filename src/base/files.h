@@ -54,7 +54,7 @@ class OutputFiles {
    private:
     friend class OutputFiles;
     std::filesystem::path target_;
-    std::string temporary_;
+    std::string temporary_, backup_;
     int fd_ = -1;
     uint64_t position_ = 0;
     // What stood in its place; kept beside it until all files are in theirs, where the file system can.

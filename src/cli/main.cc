@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <new>
 #include <string>
 #include <string_view>
@@ -98,9 +100,22 @@ void share_one_heap() {
 #endif
 }
 
+// Where memory runs out in a destructor (of a JSON document, say) no handler is reached.
+[[noreturn]] void end_without_memory() {
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    std::fputs("error: not enough memory; use fewer --threads or a smaller model\n", stderr);
+    std::_Exit(1);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::set_terminate(end_without_memory);
   share_one_heap();
   CLI::App app{"amct makes neural networks smaller and faster.", "amct"};
   app.footer("Example:\n  amct quantize model.onnx --data images/ --preprocess imagenet --out out/model\n");

@@ -199,6 +199,10 @@ void measure(const std::shared_ptr<const Graph>& graph, const Products& products
 
 void write(const Products& products, const Plan& plan, const std::map<std::string, std::vector<std::string>>& folded,
            const QuantizeRequest& request, QuantizeReport& report) {
+  // Before any file is begun: a JSON document that runs out of memory may end the process.
+  const std::string record = format_records(records_of(plan));
+  const std::string quant_json = print_quant_json(*products.deploy, plan, folded);
+  const std::string plan_json = format_plan(plan);
   OutputFiles files;
   const auto add = [&](std::string_view suffix, std::string purpose) -> OutputFiles::Writer& {
     report.files.push_back({with_suffix(request.out_prefix, suffix), 0, std::move(purpose)});
@@ -215,10 +219,9 @@ void write(const Products& products, const Plan& plan, const std::map<std::strin
     add_model(*products.fake, "_fake_quant_model.onnx", "simulation, any ONNX runtime");
   }
   if (request.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
-  add("_record.txt", "factors, as AMCT writes them").write(format_records(records_of(plan)));
-  add("_quant.json", "inserted operators, original to quantized layers")
-      .write(print_quant_json(*products.deploy, plan, folded));
-  add("_plan.json", "what was done to each layer; edit and pass with --config").write(format_plan(plan));
+  add("_record.txt", "factors, as AMCT writes them").write(record);
+  add("_quant.json", "inserted operators, original to quantized layers").write(quant_json);
+  add("_plan.json", "what was done to each layer; edit and pass with --config").write(plan_json);
   files.commit();
   for (OutputFile& file : report.files) file.bytes = std::filesystem::file_size(file.path);
 }

@@ -6,7 +6,7 @@
 //   mmap AMCT_FAULT=threads:N       pthread_create AMCT_FAULT_COUNT=FILE      how many calls there were is written
 //   there at the end; N = 0 fails none
 //
-// Calls from before main count too. oneDNN's own are left alone: version 2.6 uses what malloc gives without looking.
+// Calls are counted from main on. oneDNN's own are left alone: version 2.6 uses what malloc gives without looking.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
@@ -34,7 +34,10 @@ namespace {
 
 enum class Kind { kNone, kFiles, kMemory, kThreads };
 
+using Main = int (*)(int, char**, char**);
+
 Kind wanted = Kind::kNone;
+Main program = nullptr;
 long fail_at = 0;
 size_t least_bytes = 0;
 std::atomic<long> calls{0};
@@ -55,8 +58,7 @@ int find_dnnl(dl_phdr_info* object, size_t, void*) {
   return 1;
 }
 
-// Before main, and before anything else of this library is used.
-__attribute__((constructor(101))) void configure() {
+void configure() {
   const char* text = std::getenv("AMCT_FAULT");
   if (text == nullptr) return;
   dl_iterate_phdr(find_dnnl, nullptr);
@@ -78,6 +80,11 @@ __attribute__((destructor)) void write_count() {
   }
 }
 
+int run(int argc, char** argv, char** environment) {
+  configure();
+  return program(argc, argv, environment);
+}
+
 bool fails(Kind kind, int error) {
   if (kind != wanted || ++calls != fail_at) return false;
   errno = error;
@@ -96,6 +103,12 @@ F* real(const char* name) {
 }  // namespace
 
 extern "C" {
+
+int __libc_start_main(Main main, int argc, char** argv, Main init, void (*fini)(), void (*loader_fini)(), void* stack) {
+  program = main;
+  using Start = int(Main, int, char**, Main, void (*)(), void (*)(), void*);
+  return real<Start>("__libc_start_main")(run, argc, argv, init, fini, loader_fini, stack);
+}
 
 void* malloc(size_t bytes) { return memory_fails(bytes, __builtin_return_address(0)) ? nullptr : __libc_malloc(bytes); }
 void* calloc(size_t count, size_t bytes) {

@@ -17,7 +17,7 @@
 #include "passes/quantize/apply_ascend.h"
 #include "passes/quantize/apply_qdq.h"
 #include "passes/quantize/plan_layers.h"
-#include "passes/quantize/qdq_targets.h"
+#include "passes/quantize/qdq_places.h"
 #include "recipe/plan_json.h"
 #include "recipe/record_file.h"
 #include "support/sample_graph.h"
@@ -108,6 +108,9 @@ Graph network() {
 
 Plan calibrated(const Graph& graph) {
   Plan plan = plan_layers(graph);
+  for (const std::string& tensor : tensors_to_calibrate(graph, plan)) {
+    plan.tensors.push_back({tensor, ActivationPlan{.factor = ScaleOffset{0.125f, 4}}});
+  }
   for (LayerPlan& layer : plan.layers) {
     layer.activation.factor = ScaleOffset{0.0625f, -3};
     if (!layer.weight) continue;
@@ -133,7 +136,7 @@ void add_networks(Seeds& seeds) {
     other.layers.front().activation.bits = 16;
     other.layers.back().quantize = false;
     other.layers.back().reason = "why";
-    other.tensors = {{"sum", other.layers.front().activation}};
+    other.tensors.push_back({"sum", other.layers.front().activation});
     seeds.add("plan", format_plan(other));
     seeds.add("record", format_records(records_of(other)));
   }
