@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory_limit.h"
 #include "cli/command.h"
 #include "cli/version.h"
 
@@ -129,7 +130,11 @@ int main(int argc, char** argv) {
   app.add_flag("--quiet,-q", global.quiet, "print errors and results only");
   app.add_flag("--verbose,-v", global.verbose, "say more about what happens");
   app.add_flag("--json", global.json, "print one JSON object on standard output, everything else on standard error");
-  app.parse_complete_callback([&global] {
+  std::string max_memory;
+  app.add_option("--max-memory", max_memory,
+                 "refuse, with an estimate, what would take more: 500M, 2G (default: no limit)");
+  app.parse_complete_callback([&global, &max_memory] {
+    if (!max_memory.empty()) amct::set_memory_limit(amct::parse_memory_size(max_memory));
     amct::set_log_level(global.quiet     ? amct::LogLevel::kQuiet
                         : global.verbose ? amct::LogLevel::kDebug
                                          : amct::LogLevel::kInfo);

@@ -13,6 +13,7 @@
 #include "exec/profile.h"
 #include "exec/session.h"
 #include "report/profile_report.h"
+#include "workflow/memory_need.h"
 #include "workflow/model.h"
 
 namespace amct {
@@ -89,6 +90,7 @@ void run_model(const Arguments& arguments, const GlobalOptions& global) {
   const auto graph = arguments.prepare ? executable(model) : std::make_shared<const Graph>(std::move(model));
   const std::vector<Tensor> inputs = read_inputs(*graph, arguments.inputs);
   Session session(graph, {.threads = global.worker_count()});
+  require_memory_to_run({session.program(inputs)}, 1, {}, "running the model");
   nlohmann::ordered_json result{{"outputs", write_outputs(*graph, session.run(inputs), arguments.out)}};
   std::string text;
   for (const auto& output : result["outputs"]) {

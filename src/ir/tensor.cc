@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/checked_math.h"
+#include "base/memory_limit.h"
 #include "ir/dispatch.h"
 #include "ir/small_float.h"
 
@@ -47,6 +48,7 @@ Tensor::Tensor(DType dtype, Dims dims, std::shared_ptr<const std::byte> data)
 
 Tensor Tensor::allocate(DType dtype, Dims dims) {
   const size_t bytes = bytes_of(dtype, dims);
+  if (memory_limit() != 0) require_memory({.shared = bytes}, fmt::format("a tensor of extents {}", to_string(dims)));
   const size_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
   auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
   if (data == nullptr) {

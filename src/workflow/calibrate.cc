@@ -14,6 +14,7 @@
 #include "passes/quantize/fake_quantize_weights.h"
 #include "passes/quantize/range_limits.h"
 #include "passes/quantize/weight_scales.h"
+#include "workflow/memory_need.h"
 #include "workflow/observed_tensors.h"
 #include "workflow/sample_run.h"
 
@@ -23,6 +24,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+constexpr uint64_t kStatisticsBytes = 48 << 10;  // of one tensor, about
+constexpr uint64_t kGraphsBesides = 4;           // with weights of their own: quantized ones for each output, corrected
 
 // Leading rows of a view whose batch was filled up.
 TensorView valid_part(const TensorView& view, const SampleRun& run) {
@@ -45,7 +49,13 @@ Statistics observe_samples(const std::shared_ptr<const Program>& program, const 
     views.push_back(observed_view(tensor, *program, samples));
   }
   std::vector<Statistics> by_worker(static_cast<size_t>(workers));
-  run_samples({program}, source, {.workers = workers, .samples = samples, .label = "calibrating"},
+  run_samples({program}, source,
+              {.workers = workers,
+               .samples = samples,
+               .label = "calibrating",
+               // The comparison that follows runs the quantized network beside the float one.
+               .worker_bytes = tensors.size() * kStatisticsBytes + program->arena_bytes(),
+               .shared_bytes = kGraphsBesides * constant_bytes(program->graph())},
               [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
                 Statistics& statistics = by_worker[run.worker];
                 statistics.resize(tensors.size());

@@ -1,13 +1,20 @@
 #include "workflow/model.h"
 
+#include "base/memory_limit.h"
 #include "frontends/onnx/load_onnx.h"
 #include "ops/infer.h"
 #include "passes/quantize/attach_quant_offset.h"
+#include "workflow/memory_need.h"
 
 namespace amct {
 
 Graph load_model(const std::filesystem::path& path) {
   Graph graph = load_onnx(path);
+  try {
+    require_memory({.shared = constant_bytes(graph)}, "the model");
+  } catch (const Error& error) {
+    throw error.with({.model = path.string()});
+  }
   attach_quant_offset(graph);
   return graph;
 }

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "base/thread_pool.h"
 #include "data/prefetch.h"
+#include "workflow/memory_need.h"
 #include "workflow/model.h"
 
 namespace amct {
@@ -93,6 +94,8 @@ void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, co
   const auto samples = std::min(static_cast<size_t>(options.samples), source.size());
   const size_t runs = (samples + rows - 1) / rows;
   const auto workers = static_cast<int>(std::clamp<size_t>(runs, 1, static_cast<size_t>(options.workers)));
+  require_memory_to_run(programs, workers, {.shared = options.shared_bytes, .per_worker = options.worker_bytes},
+                        options.label.empty() ? "running samples" : options.label);
   Prefetcher reader(
       source, inputs,
       {.count = samples, .batch = rows, .threads = workers, .depth = static_cast<size_t>(2 * workers + 1)});

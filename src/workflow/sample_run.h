@@ -20,6 +20,9 @@ struct SampleRunOptions {
   // Programs take turns, each as far as its next observed value, so that values of two networks can be compared as they
   // arise and need not be kept.
   bool in_turn = false;
+  // For --max-memory: what the callbacks keep for each worker, and what the caller keeps besides.
+  uint64_t worker_bytes = 0;
+  uint64_t shared_bytes = 0;
 };
 
 // What the callbacks are told about one run.

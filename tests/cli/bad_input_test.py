@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -140,6 +141,36 @@ class BadInput(CommandTest):
             result = subprocess.run([AMCT, "inspect", self.model], stdout=full, stderr=subprocess.PIPE, text=True)
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, r"^error: cannot write to standard output: .*\n$")
+
+    def test_more_memory_than_allowed(self):
+        few = ("--max-memory", "1K")
+        self.quantize_fails(*few, says=["the model needs about 2.", "small.onnx", "allows 1.0 KB"])
+        self.fails("inspect", self.model, *few, says=["the model needs about 2."])
+        some = ("--max-memory", "40K")
+        self.run_amct("inspect", self.model, *some)
+        self.quantize_fails(*some, says=["calibrating needs about", "for each of", "allows 40 KB"])
+        x = self.work / "x.npy"
+        np.save(x, self.samples[:1])
+        run = ("run", self.model, "--input", f"x={x}", "--out", self.work / "r")
+        little = ("--max-memory", "5K")
+        self.fails(*run, *little, says=["running the model needs about"])
+        self.assertFalse((self.work / "r").exists())
+        labels = self.work / "labels.npy"
+        np.save(labels, np.zeros(20, np.int64))
+        data = ("--data", self.data)
+        self.fails("evaluate", self.model, *data, "--labels", labels, *little, says=["needs about"])
+        self.fails("compare", self.model, self.model, *data, *little, says=["needs about"])
+        enough = ("--max-memory", "1.5GB")
+        self.run_amct(*run, *enough)
+        self.quantize(*enough)
+        # One thread fits where three do not.
+        line = self.fails("quantize", self.model, *data, "--out", self.work / "more/x", "--threads", 3, "--max-memory",
+                          "400K", says=["--threads"])
+        fitting = re.search(r"--threads (\d) would fit", line)
+        self.assertIsNotNone(fitting, line)
+        self.quantize("--threads", fitting.group(1), "--max-memory", "400K", out="more/x")
+        for bad in ("", "much", "-1G", "0", "1X", "nan", "1e30G", "1GBB"):
+            self.fails("inspect", self.model, f"--max-memory={bad}", says=["--max-memory"])
 
     def test_names_cannot_command_the_terminal(self):
         model = small_network(self.model)

@@ -11,6 +11,7 @@ using namespace amct;
 namespace {
 
 void read_rows(const StoredArray& array) {
+  if (array.rows() == 0) return;  // there is nothing to read: no row is asked for
   const TensorView row{array.dtype, array.row_dims(), nullptr};
   std::vector<std::byte> bytes(row.bytes());
   for (int64_t i = 0; i < std::min<int64_t>(array.rows(), 3); ++i) read_row(array, i, bytes);
