@@ -25,6 +25,7 @@ KINDS = {  # name -> what AMCT_FAULT is, with the number of the call in place of
     "memory with threads": ("memory:{}:1024", 3),
     "threads": ("threads:{}", 3),
 }
+FEWEST = 3  # calls of each kind in one quantize
 CASES = 60  # of each kind, every day
 MOST = {"memory from 64 bytes": 4000, "all memory": 4000}
 SECONDS = 60
@@ -90,6 +91,8 @@ def main():
         quantization = Quantization(library, pathlib.Path(name))
         for kind, (fault, threads) in KINDS.items():
             count = quantization.calls(fault, threads)
+            if count < FEWEST:
+                sys.exit(f"{kind}: only {count} calls are seen: the library is not preloaded, or lacks a function")
             expected = contents(quantization.work / "counted")
             most = MOST.get(kind, count) if every else CASES
             # From a start that changes with the number of calls, so that changes of the program move the cases.

@@ -6,7 +6,7 @@
 //   mmap AMCT_FAULT=threads:N       pthread_create AMCT_FAULT_COUNT=FILE      how many calls there were is written
 //   there at the end; N = 0 fails none
 //
-// Calls are counted from main on. oneDNN's own are left alone: version 2.6 uses what malloc gives without looking.
+// Calls are counted from main on.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
@@ -22,6 +22,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <new>
 
 extern "C" {
 void* __libc_malloc(size_t);
@@ -42,26 +44,38 @@ long fail_at = 0;
 size_t least_bytes = 0;
 std::atomic<long> calls{0};
 
+// Libraries that do not stand a lack of memory in their own small allocations: oneDNN 2.6 uses what malloc gives
+// without looking, protobuf 3.21 leaves a list broken that could not grow.
+constexpr const char* kExempt[] = {"libdnnl", "libprotobuf"};
 struct Range {
   const char* begin = nullptr;
   const char* end = nullptr;
-} dnnl;
+} exempt[std::size(kExempt)];
 
-int find_dnnl(dl_phdr_info* object, size_t, void*) {
-  if (std::strstr(object->dlpi_name, "libdnnl") == nullptr) return 0;
-  const auto* base = reinterpret_cast<const char*>(object->dlpi_addr);
-  dnnl.begin = base;
-  for (int i = 0; i < object->dlpi_phnum; ++i) {
-    const auto& segment = object->dlpi_phdr[i];
-    if (segment.p_type == PT_LOAD) dnnl.end = base + segment.p_vaddr + segment.p_memsz;
+int find_exempt(dl_phdr_info* object, size_t, void*) {
+  for (size_t k = 0; k < std::size(kExempt); ++k) {
+    if (std::strstr(object->dlpi_name, kExempt[k]) == nullptr) continue;
+    const auto* base = reinterpret_cast<const char*>(object->dlpi_addr);
+    exempt[k].begin = base;
+    for (int i = 0; i < object->dlpi_phnum; ++i) {
+      const auto& segment = object->dlpi_phdr[i];
+      if (segment.p_type == PT_LOAD) exempt[k].end = base + segment.p_vaddr + segment.p_memsz;
+    }
   }
-  return 1;
+  return 0;
+}
+
+bool is_exempt(const void* caller) {
+  for (const Range& range : exempt) {
+    if (caller >= range.begin && caller < range.end) return true;
+  }
+  return false;
 }
 
 void configure() {
   const char* text = std::getenv("AMCT_FAULT");
   if (text == nullptr) return;
-  dl_iterate_phdr(find_dnnl, nullptr);
+  dl_iterate_phdr(find_exempt, nullptr);
   const char* number = std::strchr(text, ':');
   if (number == nullptr) return;
   char* end = nullptr;
@@ -92,7 +106,7 @@ bool fails(Kind kind, int error) {
 }
 
 bool memory_fails(size_t bytes, const void* caller) {
-  return bytes >= least_bytes && (caller < dnnl.begin || caller >= dnnl.end) && fails(Kind::kMemory, ENOMEM);
+  return bytes >= least_bytes && !is_exempt(caller) && fails(Kind::kMemory, ENOMEM);
 }
 
 template <typename F>
@@ -199,3 +213,21 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
 }
 
 }  // extern "C"
+
+// The library's own call malloc from one place, which would hide who asks.
+void* operator new(size_t bytes) {
+  void* result = memory_fails(bytes, __builtin_return_address(0)) ? nullptr : __libc_malloc(bytes);
+  if (result == nullptr) throw std::bad_alloc();
+  return result;
+}
+void* operator new[](size_t bytes) {
+  void* result = memory_fails(bytes, __builtin_return_address(0)) ? nullptr : __libc_malloc(bytes);
+  if (result == nullptr) throw std::bad_alloc();
+  return result;
+}
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return memory_fails(bytes, __builtin_return_address(0)) ? nullptr : __libc_malloc(bytes);
+}
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept {
+  return memory_fails(bytes, __builtin_return_address(0)) ? nullptr : __libc_malloc(bytes);
+}
