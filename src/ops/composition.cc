@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ops/infer.h"
 #include "ops/op_row.h"
 
 namespace amct {
@@ -44,6 +45,11 @@ std::vector<ValueId> compose_all(const ImportContext& c, std::string_view op, st
 ValueId compose(const ImportContext& c, std::string_view op, std::vector<ValueId> inputs, Attrs attrs,
                 std::string_view what) {
   return compose_all(c, op, std::move(inputs), std::move(attrs), what, 1).at(0);
+}
+
+Shape known_shape(const ImportContext& c, ValueId value) {
+  const Shape& declared = c.graph().value(value).type.shape;
+  return declared.ranked() ? declared : infer_types(c.graph()).types.at(value.index).shape;
 }
 
 bool is_wanted(const ImportContext& c, size_t output) {

@@ -31,6 +31,8 @@ std::vector<ValueId> compose_all(const ImportContext& c, std::string_view op, st
                                  std::string_view what, size_t outputs);
 ValueId compose(const ImportContext& c, std::string_view op, std::vector<ValueId> inputs, Attrs attrs = {},
                 std::string_view what = {});
+// The shape as far as the file or, failing that, the shape rules know it.
+Shape known_shape(const ImportContext& c, ValueId value);
 bool is_wanted(const ImportContext& c, size_t output);
 // Makes `value` the foreign node's output, if that is wanted.
 void bind_output(const ImportContext& c, size_t output, ValueId value);

@@ -104,7 +104,7 @@ void import_fused_matmul(ImportContext& c) {
   for (const size_t port : {0, 1}) {
     operands.push_back(c.input(port));
     if (!flag(port == 0 ? "transA" : "transB")) continue;
-    const Shape& shape = c.graph().value(c.input(port)).type.shape;
+    const Shape shape = known_shape(c, c.input(port));
     if (!shape.ranked()) c.unsupported(fmt::format("input {} is to be transposed and has no known rank", port));
     if (shape.rank() >= 2) operands.back() = transposed(c, c.input(port), shape.rank(), port == 0 ? "a" : "b");
   }

@@ -43,7 +43,7 @@ ValueId channels_moved(const ImportContext& c, ValueId x, size_t rank, bool to_f
 size_t image_rank(const ImportContext& c) {
   const auto kernel = c.attrs().get<std::vector<int64_t>>("kernel_shape", {});
   if (!kernel.empty()) return kernel.size() + 2;
-  const Shape& shape = c.graph().value(c.input(0)).type.shape;
+  const Shape shape = known_shape(c, c.input(0));
   if (!shape.ranked()) c.unsupported("channels last in an image of unknown rank");
   return shape.rank();
 }
@@ -160,6 +160,54 @@ void import_conv(ImportContext& c) {
   bind_output(c, 0, y);
 }
 
+// 4-bit values of a constant of bytes, two of them in each, the lower one first, along the last axis; `columns` of
+// them.
+ValueId unpacked(const ImportContext& c, ValueId bytes, int64_t columns, std::string_view what) {
+  const Tensor* packed = c.graph().constant(bytes);
+  if (packed == nullptr || packed->rank() == 0) c.unsupported("packed values that are not constant");
+  Dims dims = packed->dims();
+  const int64_t row = dims.back();
+  if (row * 2 != columns && row * 2 != columns + 1) c.fail(fmt::format("rows of {} bytes for {} values", row, columns));
+  dims.back() = columns;
+  Tensor values = Tensor::allocate(DType::kUInt4, dims);
+  const auto from = packed->values<uint8_t>();
+  const auto to = values.mutable_values<uint8_t>();
+  for (size_t i = 0; i < to.size(); ++i) {
+    const auto column = static_cast<int64_t>(i) % columns, line = static_cast<int64_t>(i) / columns;
+    const uint8_t pair = from[static_cast<size_t>(line * row + column / 2)];
+    to[i] = column % 2 == 0 ? pair & 15 : pair >> 4;
+  }
+  return c.constant(what, std::move(values));
+}
+
+// Rows of a table that is quantized in blocks of its last axis.
+void import_gather_blocks(ImportContext& c) {
+  enum : size_t { kData, kIndices, kScales, kZeros };
+  check_attrs(c, {"bits", "block_size", "quantize_axis", "gather_axis"});
+  const Tensor* data = c.graph().constant(c.input(kData));
+  const Tensor* scales = c.graph().constant(c.input(kScales));
+  if (data == nullptr || scales == nullptr || data->rank() != 2) c.unsupported("a table that is no constant matrix");
+  const int64_t axis = c.attrs().get<int64_t>("quantize_axis", 1), block = c.attrs().get<int64_t>("block_size", 128);
+  if ((axis != 1 && axis != -1) || c.attrs().get<int64_t>("gather_axis", 0) != 0)
+    c.unsupported("axes other than 1 and 0");
+  ValueId values = c.input(kData), zeros = c.input(kZeros);
+  if (data->dtype() == DType::kUInt8) {
+    if (c.attrs().get<int64_t>("bits", 4) != 4) c.unsupported("bytes of other than 4-bit values");
+    values = unpacked(c, values, 2 * data->dims()[1], "values");
+    Tensor middle = Tensor::allocate(DType::kUInt4, scales->dims());
+    std::ranges::fill(middle.mutable_values<uint8_t>(), uint8_t{8});
+    zeros =
+        zeros.valid() ? unpacked(c, zeros, scales->dims().back(), "zero_points") : c.constant("zero_points", middle);
+  }
+  const auto rows = [&](ValueId table, std::string_view what) {
+    return table.valid() ? compose(c, "gather", {table, c.input(kIndices)}, {{"axis", int64_t{0}}}, what) : kNoValue;
+  };
+  bind_output(
+      c, 0,
+      compose(c, "dequantize_linear", {rows(values, "rows"), rows(c.input(kScales), "scales"), rows(zeros, "zeros")},
+              {{"axis", int64_t{-1}}, {"block_size", block}}));
+}
+
 // The types of 16 and 4 bits, which the standard operators have since opset 21.
 void import_same(ImportContext& c) { import_default(c); }
 
@@ -181,6 +229,7 @@ std::vector<Composition> microsoft_quantized_compositions() {
       {kMicrosoft, "DynamicQuantizeMatMul", "matmul_integer", "dynamically quantized, matmul_integer, mul, add",
        import_dynamic_matmul},
       {kMicrosoft, "NhwcMaxPool", "max_pool", "max_pool between transpositions", import_nhwc_max_pool},
+      {kMicrosoft, "GatherBlockQuantized", "dequantize_linear", "gathers, dequantize_linear", import_gather_blocks},
       {kMicrosoft, "QuantizeLinear", "quantize_linear", "quantize_linear", import_same},
       {kMicrosoft, "DequantizeLinear", "dequantize_linear", "dequantize_linear", import_same},
       {kMicrosoft, "QLinearConv", "qlinear_conv", "qlinear_conv, between transpositions for channels last",

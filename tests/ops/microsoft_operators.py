@@ -175,6 +175,14 @@ def add_packed_weights(cases):
         cases.add("MatMulNBits", [floats(r, 1, k), weight, scales, zeros, None, floats(r, n)], **attrs)
 
 
+def add_packed_tables(cases):
+    r = cases.random
+    indices, scales = r.integers(0, 30, (2, 5)), floats(r, 30, 3, low=0.01, high=0.1)
+    table, zeros = integers(r, np.uint8, 30, 24), integers(r, np.uint8, 30, 2)
+    for inputs in ([table, indices, scales], [table, indices, scales, zeros]):
+        cases.add("GatherBlockQuantized", inputs, computed=(1,), version=21, block_size=16, quantize_axis=1, bits=4)
+
+
 def add_quantized_units(cases):
     r = cases.random
     for dtype in (np.uint8, np.int8):
@@ -296,7 +304,7 @@ def main():
     print(f"seed {seed}")
     random = np.random.default_rng(seed)
     cases = Cases(random)
-    for add in (add_fused, add_units, add_attention, add_packed_weights, add_quantized_units, add_quantized_products,
+    for add in (add_fused, add_units, add_attention, add_packed_weights, add_packed_tables, add_quantized_units, add_quantized_products,
                 add_quantized_convolutions):
         add(cases)
     options = ort.SessionOptions()
