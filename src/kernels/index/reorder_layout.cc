@@ -1,8 +1,10 @@
 #include "kernels/index/reorder_layout.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "base/error.h"
+#include "kernels/simd/transpose.h"
 
 namespace amct {
 namespace {
@@ -15,6 +17,12 @@ void transpose(const T* from, T* to, int64_t rows, int64_t columns) {
     const int64_t r1 = std::min(rows, r0 + kTile);
     for (int64_t c0 = 0; c0 < columns; c0 += kTile) {
       const int64_t c1 = std::min(columns, c0 + kTile);
+      if constexpr (std::is_same_v<T, uint32_t>) {
+        if (std::min(r1 - r0, c1 - c0) >= 4) {
+          transpose_32(from + r0 * columns + c0, columns, c1 - c0, r1 - r0, to + c0 * rows + r0, rows);
+          continue;
+        }
+      }
       for (int64_t c = c0; c < c1; ++c) {
         for (int64_t r = r0; r < r1; ++r) to[c * rows + r] = from[r * columns + c];
       }
