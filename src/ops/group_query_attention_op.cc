@@ -90,7 +90,16 @@ void check_extents(const InferContext& c, const Dims& query) {
     const auto dims = c.has(port) ? c.shape(port).fixed() : std::nullopt;
     if (dims && 2 * (*dims)[1] > width) c.fail(fmt::format("input {} has more angles than pairs", port));
   }
+  if (c.has(kCosines) && c.has(kSines) && c.shape(kCosines).is_fixed()) expect(kSines, *c.shape(kCosines).fixed());
   expect(kSink, {heads.query});
+  const auto total = c.shape(kTotal).element_count();
+  if (total && *total != 1) c.fail("its total length is no single number");
+  const auto bias = c.has(kBias) ? c.shape(kBias).fixed() : std::nullopt;
+  const Dims whole = {query[0], heads.query, query[1]};
+  for (size_t i = 0; bias && i < whole.size(); ++i) {
+    if ((*bias)[i] != 1 && (*bias)[i] != whole[i])
+      c.fail(fmt::format("its attention bias has shape {}", to_string(*bias)));
+  }
 }
 
 void infer(InferContext& c) {
@@ -106,7 +115,6 @@ void infer(InferContext& c) {
   const int64_t width = width_of(*query, !c.has(kKey), heads);
   Dim keys;
   const auto total = c.ints(kTotal);
-  if (total && total->size() != 1) c.fail("its total length is no single number");
   if (total && (!c.has(kPastKey) || c.shape(kPastKey).is_fixed())) {
     keys = std::max((*total)[0], c.has(kPastKey) ? c.shape(kPastKey)[2].extent() : 0);
     if ((*total)[0] < (*query)[1]) c.fail(fmt::format("a total length of {} for {} tokens", (*total)[0], (*query)[1]));

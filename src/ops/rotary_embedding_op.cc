@@ -50,6 +50,10 @@ void check_tables(const InferContext& c, const Heads& h) {
                          h.rotated / 2));
     }
   }
+  const auto cosines = c.shape(kCos).fixed(), sines = c.shape(kSin).fixed();
+  if (cosines && sines && *cosines != *sines) {
+    c.fail(fmt::format("its tables have shapes {} and {}", to_string(*cosines), to_string(*sines)));
+  }
   const auto positions = c.has(kPositions) ? c.shape(kPositions).fixed() : std::nullopt;
   const bool each = positions && *positions == Dims{h.batch, h.tokens};
   if (positions && !each && element_count(*positions) != 1) {

@@ -115,6 +115,7 @@ TEST(RotaryEmbedding, RefusesFaultyNodes) {
   EXPECT_ERROR(run_op("rotary_embedding", {x, table, table, positions}), "'num_heads'");
   EXPECT_ERROR(run_op("rotary_embedding", {x, table, table}, attrs), "no 2 angles");
   EXPECT_ERROR(run_op("rotary_embedding", {x, table, table, ints({0, 1, 2})}, attrs), "its positions have shape");
+  EXPECT_ERROR(run_op("rotary_embedding", {x, table, iota({4, 2}), positions}, attrs), "its tables have shapes");
   EXPECT_ERROR(run_op("rotary_embedding", {iota({1, 1, 2, 3}), table, table, positions}), "3 of 3 elements");
 }
 

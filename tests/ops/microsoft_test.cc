@@ -55,7 +55,11 @@ TEST(GroupQueryAttention, RefusesFaultyNodes) {
   Attrs rotary = heads;
   rotary.set("do_rotary", int64_t{1});
   EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({2})}, rotary), "tables of angles are missing");
+  EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({})}, heads), "no single number");
+  const Tensor bias = iota({1, 2, 3, 2});
+  EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({2}), none, none, none, bias}, heads), "attention bias");
   const Tensor table = iota({1, 1});
+  EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({2}), iota({2, 1}), table}, rotary), "[2, 1] is needed");
   EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({2}), table, table}, rotary),
                "no angles for position 1");
 }

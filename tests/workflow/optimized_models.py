@@ -3,9 +3,8 @@
 usage: optimized_models.py AMCT
 Float networks at the basic and extended level, and what `amct quantize` writes for ONNX Runtime at every level. ONNX Runtime
 itself gives two results for a quantized network, in floats below the extended level and in integers from there on, up to
-4 % of the range apart on mobilenet_v1_025: ours may be as far from the one of its level, and must be the integer one
-where the file has integers. A small transformer stands for the fused forms of
-attention blocks.
+4 % of the range apart on mobilenet_v1_025: ours may be as far from the one of the file's level. A small transformer stands
+for the fused forms of attention blocks.
 """
 
 import collections
