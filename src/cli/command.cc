@@ -92,6 +92,15 @@ std::string DataArguments::as_typed() const {
   return text;
 }
 
+std::set<Emit> parse_emit(const std::vector<std::string>& names) {
+  if (names.empty()) return {Emit::kFake, Emit::kDeploy, Emit::kQdq};
+  std::set<Emit> result;
+  for (const std::string& name : names) {
+    result.insert(name == "fake" ? Emit::kFake : name == "deploy" ? Emit::kDeploy : Emit::kQdq);
+  }
+  return result;
+}
+
 void print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
   throw Error(ErrorCode::kResource, fmt::format("cannot write to standard output: {}", std::strerror(errno)));

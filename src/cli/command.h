@@ -7,10 +7,12 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "data/source.h"
+#include "workflow/products.h"
 
 namespace amct {
 
@@ -39,8 +41,12 @@ struct DataArguments {
   std::string as_typed() const;  // "--data DIR --preprocess imagenet": the same data for another command
 };
 
+// The files that `--emit` names: "fake", "deploy", "qdq"; all of them for an empty list.
+std::set<Emit> parse_emit(const std::vector<std::string>& names);
+
 // Each adds one subcommand whose callback does the work.
 void add_quantize_command(CLI::App& app, const GlobalOptions& global);
+void add_convert_command(CLI::App& app, const GlobalOptions& global);
 void add_config_command(CLI::App& app, const GlobalOptions& global);
 void add_evaluate_command(CLI::App& app, const GlobalOptions& global);
 void add_compare_command(CLI::App& app, const GlobalOptions& global);

@@ -142,6 +142,7 @@ int main(int argc, char** argv) {
 
   try {
     amct::add_quantize_command(app, global);
+    amct::add_convert_command(app, global);
     amct::add_config_command(app, global);
     amct::add_evaluate_command(app, global);
     amct::add_compare_command(app, global);

@@ -22,15 +22,6 @@ struct Arguments {
   std::string balance;  // a number; empty = not asked for
 };
 
-std::set<Emit> parse_emit(const std::vector<std::string>& names) {
-  if (names.empty()) return {Emit::kFake, Emit::kDeploy, Emit::kQdq};
-  std::set<Emit> result;
-  for (const std::string& name : names) {
-    result.insert(name == "fake" ? Emit::kFake : name == "deploy" ? Emit::kDeploy : Emit::kQdq);
-  }
-  return result;
-}
-
 nlohmann::ordered_json to_json(const Accuracy& accuracy) {
   return {{"top1", accuracy.top1}, {"top5", accuracy.top5}, {"samples", accuracy.samples}};
 }

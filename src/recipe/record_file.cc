@@ -32,7 +32,8 @@ std::optional<T> number(const std::string& text) {
 // Reads one `record { key: … value { … } }`.
 class RecordReader {
  public:
-  RecordReader(const std::string& file, Faults& faults) : file_(file), faults_(faults) {}
+  RecordReader(const std::string& file, RecordConvention convention, Faults& faults)
+      : file_(file), convention_(convention), faults_(faults) {}
 
   LayerRecord read(const TextField& record) {
     const TextField* value = nullptr;
@@ -118,6 +119,16 @@ class RecordReader {
     if (!(value > 0) || !std::isfinite(value)) fault(at, fmt::format("{} is {}, must be above 0", name, value));
   }
 
+  void check_offset(const TextField& at, int32_t limit) {
+    if (!record_.offset_d) return;
+    const bool unsigned_values = convention_ == RecordConvention::kUInt8;
+    const int32_t least = unsigned_values ? 1 - 2 * limit : -limit, greatest = unsigned_values ? 0 : limit - 1;
+    if (*record_.offset_d < least || *record_.offset_d > greatest) {
+      fault(at, fmt::format("offset_d is {}, must be in [{}, {}]", *record_.offset_d, least, greatest));
+    }
+    if (unsigned_values) record_.offset_d = -*record_.offset_d - limit;
+  }
+
   // Spec E.2, as far as it can be known without the model.
   void check(const TextField& at) {
     if (record_.scale_d.has_value() != record_.offset_d.has_value()) fault(at, "scale_d and offset_d belong together");
@@ -125,9 +136,7 @@ class RecordReader {
     for (const float scale : record_.scale_w) check_range(at, "scale_w", scale);
     const std::string& type = record_.dst_type.empty() ? record_.act_type : record_.dst_type;
     const int32_t limit = type == "INT16" ? 32768 : 128;
-    if (record_.offset_d && (*record_.offset_d < -limit || *record_.offset_d >= limit)) {
-      fault(at, fmt::format("offset_d is {}, must be in [{}, {}]", *record_.offset_d, -limit, limit - 1));
-    }
+    check_offset(at, limit);
     if (record_.offset_w.size() != record_.scale_w.size()) fault(at, "scale_w and offset_w differ in length");
     if (std::any_of(record_.offset_w.begin(), record_.offset_w.end(), [](int32_t offset) { return offset != 0; })) {
       fault(at, "offset_w must be 0");
@@ -153,6 +162,7 @@ class RecordReader {
   }
 
   const std::string& file_;
+  RecordConvention convention_;
   Faults& faults_;
   LayerRecord record_;
 };
@@ -201,7 +211,7 @@ std::string format_records(const std::vector<LayerRecord>& records) {
   return text;
 }
 
-std::vector<LayerRecord> parse_records(std::string_view text, const std::string& file) {
+std::vector<LayerRecord> parse_records(std::string_view text, const std::string& file, RecordConvention convention) {
   Faults faults;
   std::vector<LayerRecord> records;
   std::set<std::string> keys;
@@ -211,7 +221,7 @@ std::vector<LayerRecord> parse_records(std::string_view text, const std::string&
                        {.file = file, .line = field.line, .column = field.column}));
       continue;
     }
-    records.push_back(RecordReader(file, faults).read(field));
+    records.push_back(RecordReader(file, convention, faults).read(field));
     if (!keys.insert(records.back().key).second) {
       faults.add(Error(ErrorCode::kConfig, fmt::format("a second record of '{}'", records.back().key),
                        {.file = file, .line = field.line, .column = field.column}));

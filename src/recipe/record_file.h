@@ -35,8 +35,15 @@ std::vector<LayerRecord> records_of(const Plan& plan);
 
 std::string format_records(const std::vector<LayerRecord>& records);
 
+// How the offsets of a record are meant.
+enum class RecordConvention {
+  kInt8,   // x ~ scale (q - offset), q in [-128, 127]
+  kUInt8,  // q = round(x / scale) - offset in [0, 255], of AMCT's first TensorFlow release: read as -offset - 128
+};
+
 // Reads strictly: unknown and repeated fields, wrong types, values out of range (spec E.2), repeated keys. Throws
 // ErrorList of Error(kConfig) with all faults, each with its line and column in `file`.
-std::vector<LayerRecord> parse_records(std::string_view text, const std::string& file);
+std::vector<LayerRecord> parse_records(std::string_view text, const std::string& file,
+                                       RecordConvention convention = RecordConvention::kInt8);
 
 }  // namespace amct

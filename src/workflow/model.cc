@@ -36,6 +36,16 @@ std::shared_ptr<const Graph> executable(const Graph& graph) {
   return copy;
 }
 
+std::map<std::string, std::vector<std::string>> folded_nodes(const PipelineReport& passes) {
+  std::map<std::string, std::vector<std::string>> result;
+  for (const auto& [name, pass] : passes.passes) {
+    for (const PassNote& note : pass.notes) {
+      if (!note.folded.empty()) result[note.node].push_back(note.folded);
+    }
+  }
+  return result;
+}
+
 std::vector<InputSpec> input_specs(const Graph& graph) {
   std::vector<InputSpec> specs;
   for (const ValueId id : graph.inputs()) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,9 @@ PipelineReport prepare(Graph& graph, bool fuse = true, const PipelineOptions& op
 
 // A copy to be run: small arithmetic joined to single operators (execution_passes). Values and nodes keep their ids.
 std::shared_ptr<const Graph> executable(const Graph& graph);
+
+// Per layer key the nodes that passes made part of the layer.
+std::map<std::string, std::vector<std::string>> folded_nodes(const PipelineReport& passes);
 
 // The graph's inputs as data must fit them.
 std::vector<InputSpec> input_specs(const Graph& graph);

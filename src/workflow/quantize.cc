@@ -9,26 +9,18 @@
 #include <optional>
 #include <unordered_set>
 
-#include "base/files.h"
-#include "export/onnx/write_onnx.h"
 #include "ops/op_row.h"
-#include "passes/quantize/apply_ascend.h"
-#include "passes/quantize/apply_qdq.h"
-#include "passes/quantize/ascend_to_fake_quant.h"
-#include "passes/quantize/bias_correction.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
-#include "recipe/plan_json.h"
-#include "recipe/quant_json.h"
-#include "recipe/record_file.h"
 #include "workflow/balance.h"
 #include "workflow/calibrate.h"
 #include "workflow/compare.h"
 #include "workflow/config_file.h"
 #include "workflow/inspect.h"
 #include "workflow/model.h"
+#include "workflow/products.h"
 
 namespace amct {
 namespace {
@@ -41,10 +33,6 @@ constexpr int64_t kLayerSamples = 8;      // to rank layers
 constexpr size_t kWeakestLayers = 3;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::string_view suffix) {
-  return prefix.string() + std::string(suffix);
-}
 
 Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::optional<ConfigFile>& config) {
   QuantizeOptions options;
@@ -152,34 +140,6 @@ void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
   }
 }
 
-// Per layer key the nodes that passes made part of the layer.
-std::map<std::string, std::vector<std::string>> folded_nodes(const PipelineReport& passes) {
-  std::map<std::string, std::vector<std::string>> result;
-  for (const auto& [name, pass] : passes.passes) {
-    for (const PassNote& note : pass.notes) {
-      if (!note.folded.empty()) result[note.node].push_back(note.folded);
-    }
-  }
-  return result;
-}
-
-// The graphs to be written, made from the float graph and the filled plan.
-struct Products {
-  std::shared_ptr<const Graph> deploy, fake, qdq;
-};
-
-Products build(const Graph& graph, const Plan& plan, const QuantizeRequest& request) {
-  Products products;
-  const Graph corrected = with_corrected_biases(graph, plan);
-  Graph deploy = apply_ascend(corrected, plan);
-  products.fake = std::make_shared<const Graph>(ascend_to_fake_quant(deploy));
-  products.deploy = std::make_shared<const Graph>(std::move(deploy));
-  if (request.emit.contains(Emit::kQdq)) {
-    products.qdq = std::make_shared<const Graph>(apply_qdq(corrected, plan, qdq_target(request.qdq_target)));
-  }
-  return products;
-}
-
 void measure(const std::shared_ptr<const Graph>& graph, const Products& products, const DataSource& source,
              const QuantizeRequest& request, QuantizeReport& report) {
   const Comparison comparison = compare(graph, products.fake, source,
@@ -195,35 +155,6 @@ void measure(const std::shared_ptr<const Graph>& graph, const Products& products
   const std::vector<int64_t> labels = read_labels(request.labels, source);
   report.before = evaluate(graph, source, labels, 0, request.workers);
   report.after = evaluate(products.fake, source, labels, 0, request.workers);
-}
-
-void write(const Products& products, const Plan& plan, const std::map<std::string, std::vector<std::string>>& folded,
-           const QuantizeRequest& request, QuantizeReport& report) {
-  // Before any file is begun: a JSON document that runs out of memory may end the process.
-  const std::string record = format_records(records_of(plan));
-  const std::string quant_json = print_quant_json(*products.deploy, plan, folded);
-  const std::string plan_json = format_plan(plan);
-  OutputFiles files;
-  const auto add = [&](std::string_view suffix, std::string purpose) -> OutputFiles::Writer& {
-    report.files.push_back({with_suffix(request.out_prefix, suffix), 0, std::move(purpose)});
-    return files.add(report.files.back().path);
-  };
-  const auto add_model = [&](const Graph& graph, std::string_view suffix, std::string purpose) {
-    report.files.push_back({with_suffix(request.out_prefix, suffix), 0, std::move(purpose)});
-    write_onnx(graph, files, report.files.back().path, {.overridable_constants = false});
-  };
-  if (request.emit.contains(Emit::kQdq)) {
-    add_model(*products.qdq, "_qdq.onnx", qdq_target(request.qdq_target).runtime);
-  }
-  if (request.emit.contains(Emit::kFake)) {
-    add_model(*products.fake, "_fake_quant_model.onnx", "simulation, any ONNX runtime");
-  }
-  if (request.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
-  add("_record.txt", "factors, as AMCT writes them").write(record);
-  add("_quant.json", "inserted operators, original to quantized layers").write(quant_json);
-  add("_plan.json", "what was done to each layer; edit and pass with --config").write(plan_json);
-  files.commit();
-  for (OutputFile& file : report.files) file.bytes = std::filesystem::file_size(file.path);
 }
 
 }  // namespace
@@ -260,11 +191,11 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   describe_clusters(graph, plan, report);
 
   const auto write_start = Clock::now();
-  const Products products = build(graph, plan, request);
+  const Products products = make_products(graph, plan, request.emit, qdq_target(request.qdq_target));
   report.write_seconds = seconds_since(write_start);
   measure(std::make_shared<const Graph>(std::move(graph)), products, *source, request, report);
   const auto files_start = Clock::now();
-  write(products, plan, folded_nodes(passes), request, report);
+  report.files = write_products(products, plan, folded_nodes(passes), request.out_prefix);
   report.write_seconds += seconds_since(files_start);
   report.total_seconds = seconds_since(start);
   return report;

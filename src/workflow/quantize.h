@@ -11,10 +11,9 @@
 #include "data/source.h"
 #include "plan/plan.h"
 #include "workflow/evaluate.h"
+#include "workflow/products.h"
 
 namespace amct {
-
-enum class Emit { kFake, kDeploy, kQdq };
 
 struct QuantizeRequest {
   std::filesystem::path model;
@@ -35,12 +34,6 @@ struct QuantizeRequest {
   std::optional<bool> correct_bias;  // likewise
   bool check = false;                // verify every pass
   bool strict = false;               // a setting that a layer cannot have is an error
-};
-
-struct OutputFile {
-  std::filesystem::path path;
-  uint64_t bytes = 0;
-  std::string purpose;  // "ONNX Runtime (CPU)"
 };
 
 struct LayerSqnr {

@@ -18,7 +18,7 @@ class Commands(CommandTest):
 
     def test_version_and_help(self):
         self.assertRegex(self.run_amct("--version").stdout, r"^amct \d+\.\d+\.\d+")
-        for command in ("quantize", "config", "evaluate", "compare", "inspect", "run", "ops", "passes", "completion"):
+        for command in ("quantize", "convert", "config", "evaluate", "compare", "inspect", "run", "ops", "passes", "completion"):
             text = self.run_amct(command, "--help")
             self.assertIn("Example", text.stdout)
             self.assertEqual(text.stderr, "")

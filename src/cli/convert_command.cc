@@ -1,0 +1,68 @@
+// `amct convert`: writes quantized models from a trained model and the factors of a record file.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "workflow/convert.h"
+
+namespace amct {
+namespace {
+
+struct Arguments {
+  ConvertRequest request;
+  std::vector<std::string> emit;
+  std::string convention = "int8";
+};
+
+nlohmann::ordered_json to_json(const ConvertReport& report) {
+  using Json = nlohmann::ordered_json;
+  Json kept = Json::array(), files = Json::array();
+  for (const auto& [layer, reason] : report.kept_float) kept.push_back({{"layer", layer}, {"reason", reason}});
+  for (const OutputFile& file : report.files) {
+    files.push_back({{"path", file.path.string()}, {"bytes", file.bytes}, {"purpose", file.purpose}});
+  }
+  return {{"layers", report.layers},
+          {"quantized", report.quantized},
+          {"kept_float", std::move(kept)},
+          {"files", std::move(files)}};
+}
+
+std::string to_text(const ConvertReport& report) {
+  std::string text = fmt::format("quantized  {} of {} layers\n", report.quantized, report.layers);
+  for (const auto& [layer, reason] : report.kept_float) text += fmt::format("float      {}: {}\n", layer, reason);
+  for (const OutputFile& file : report.files)
+    text += fmt::format("wrote      {}  {}\n", file.path.string(), file.purpose);
+  return text;
+}
+
+}  // namespace
+
+void add_convert_command(CLI::App& app, const GlobalOptions& global) {
+  CLI::App* command = app.add_subcommand("convert", "Write quantized models from a trained model and known factors");
+  command->footer("Example:\n  amct convert model.onnx --record factors.txt --out out/model\n");
+  auto arguments = std::make_shared<Arguments>();
+  ConvertRequest& request = arguments->request;
+  command->add_option("model", request.model, "the float model")->required();
+  command->add_option("--record", request.record, "the factors: a record file (docs/formats/record.md)")->required();
+  command->add_option("--out", request.out_prefix, "prefix of the output files; missing folders are created")
+      ->required();
+  command->add_option("--emit", arguments->emit, "files to write: fake, deploy, qdq (default: all)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"fake", "deploy", "qdq"}));
+  command
+      ->add_option("--record-convention", arguments->convention,
+                   "how offsets are meant: int8, or uint8 as AMCT's first TensorFlow release wrote them")
+      ->check(CLI::IsMember({"int8", "uint8"}));
+  command->callback([arguments, &global] {
+    ConvertRequest job = arguments->request;
+    if (!arguments->emit.empty()) job.emit = parse_emit(arguments->emit);
+    if (arguments->convention == "uint8") job.convention = RecordConvention::kUInt8;
+    const ConvertReport report = convert(job);
+    if (global.json) return print_json(to_json(report));
+    print(to_text(report));
+  });
+}
+
+}  // namespace amct

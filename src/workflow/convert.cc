@@ -1,0 +1,135 @@
+#include "workflow/convert.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "ops/infer.h"
+#include "passes/quantize/dmq.h"
+#include "passes/quantize/plan_layers.h"
+#include "recipe/record_file.h"
+#include "workflow/compare.h"
+#include "workflow/model.h"
+
+namespace amct {
+namespace {
+
+int bits_of(const std::string& type) { return type.empty() ? 8 : std::stoi(type.substr(3)); }  // "INT8"
+
+class RecordApplier {
+ public:
+  RecordApplier(const Graph& graph, Plan& plan, std::string file)
+      : graph_(graph), plan_(plan), file_(std::move(file)) {
+    for (const LayerPlan& layer : plan.layers) known_.push_back(layer.name);
+  }
+
+  void run(const std::vector<LayerRecord>& records) {
+    for (const LayerRecord& record : records) apply(record);
+    for (LayerPlan& layer : plan_.layers) {
+      if (layer.quantize && !layer.activation.factor) {
+        layer.quantize = false;
+        layer.reason = "the record does not name it";
+      }
+    }
+    faults_.throw_if_any();
+  }
+
+ private:
+  void fault(const LayerRecord& record, const std::string& what, const std::string& hint = {}) {
+    faults_.add(Error(ErrorCode::kConfig, what, {.node = record.key, .file = file_}, hint));
+  }
+
+  void apply(const LayerRecord& record) {
+    LayerPlan* layer = plan_.find(record.key);
+    if (layer == nullptr) {
+      const std::string near = closest(record.key, known_);
+      return fault(record, fmt::format("the model has no layer '{}'", record.key),
+                   near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near));
+    }
+    if (!layer->quantize) return fault(record, "this layer cannot be quantized: " + layer->reason);
+    if (!record.scale_d) return fault(record, "the record has no scale_d");
+    if (std::ranges::any_of(record.shift_bit, [](uint32_t shift) { return shift != 0; })) {
+      faults_.add(Error(ErrorCode::kUnsupported, "shift_bit is not offered yet", {.node = record.key, .file = file_}));
+    }
+    const bool shifts = layer->activation.asymmetric;
+    const std::string& type = record.dst_type.empty() ? record.act_type : record.dst_type;
+    layer->activation.bits = bits_of(type);
+    layer->activation.factor = ScaleOffset{*record.scale_d, record.offset_d.value_or(0)};
+    layer->activation.fixed = true;
+    if (!shifts && layer->activation.factor->offset != 0) {
+      fault(record, fmt::format("offset_d is {}, must be 0: the operator allows no offset", *record.offset_d));
+    }
+    layer->balance_factors = record.tensor_balance_factor;
+    if (layer->weight) apply_weight(record, *layer);
+  }
+
+  void apply_weight(const LayerRecord& record, LayerPlan& layer) {
+    const int64_t channels = output_channels(graph_, graph_.find_node(layer.name));
+    const auto count = static_cast<int64_t>(record.scale_w.size());
+    if (count != 1 && count != channels) {
+      fault(record, fmt::format("{} weight scales for {} output channels", count, channels));
+    } else if (count > 1 && !layer.weight->per_channel) {
+      fault(record, fmt::format("{} weight scales, must be 1: the operator takes no more", count));
+    }
+    layer.weight->bits =
+        bits_of(record.dst_type.empty() || record.dst_type == "INT16" ? record.wts_type : record.dst_type);
+    layer.weight->per_channel = count > 1;
+    layer.weight->scales = record.scale_w;
+    layer.weight->clusters.assign(record.cluster.begin(), record.cluster.end());
+    std::ranges::sort(layer.weight->clusters);
+    layer.weight->steps = static_cast<int>(record.cluster.size());
+  }
+
+  const Graph& graph_;
+  Plan& plan_;
+  std::string file_;
+  std::vector<std::string> known_;
+  Faults faults_;
+};
+
+// Pairs at the inputs of layers alone.
+QdqTarget inputs_only() {
+  QdqTarget target = qdq_target("onnxruntime");
+  target.quantized_both_sides.clear();
+  target.absorbed.clear();
+  target.float_output = {"conv", "conv_transpose", "gemm", "matmul", "average_pool"};
+  return target;
+}
+
+}  // namespace
+
+ConvertReport convert(const ConvertRequest& request) {
+  const std::vector<LayerRecord> records =
+      parse_records(read_text(request.record), request.record.string(), request.convention);
+  Graph graph = load_model(request.model);
+  if (is_quantized(graph)) {
+    throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
+                "give the float model that the record was made for");
+  }
+  std::vector<std::string> unfused;
+  for (const LayerRecord& record : records) {
+    if (record.skip_fusion.value_or(false)) unfused.push_back(record.key);
+  }
+  const PipelineReport passes = prepare(graph, true, {.skip_layers = unfused});
+  Plan plan = plan_layers(graph);
+  plan.model = request.model.filename().string();
+  plan.correct_bias = false;
+  RecordApplier(graph, plan, request.record.string()).run(records);
+  apply_balance(graph, plan);
+  update_types(graph);
+  const Products products = make_products(graph, plan, request.emit, inputs_only());
+  ConvertReport report;
+  report.files = write_products(products, plan, folded_nodes(passes), request.out_prefix);
+  for (const LayerPlan& layer : plan.layers) {
+    ++report.layers;
+    if (layer.quantize) {
+      ++report.quantized;
+    } else {
+      report.kept_float.emplace_back(layer.name, layer.reason);
+    }
+  }
+  return report;
+}
+
+}  // namespace amct
