@@ -24,6 +24,16 @@ void check_image_size(int64_t height, int64_t width, const std::string& label) {
   }
 }
 
+void check_image_fits(int64_t height, int64_t width, size_t file_bytes, const std::string& label) {
+  constexpr int64_t kAlwaysAllowed = 1'000'000;
+  check_image_size(height, width, label);
+  const int64_t pixels = height * width;
+  if (pixels > kAlwaysAllowed && static_cast<size_t>(pixels / kMaxPixelsPerByte) > file_bytes) {
+    throw data_error(fmt::format("{} bytes cannot hold the {} x {} pixels that are claimed", file_bytes, width, height),
+                     label);
+  }
+}
+
 Image with_channels(Image image, int channels) {
   if (image.channels == channels) return image;
   Image result = {image.height, image.width, channels, {}, image.reduction};

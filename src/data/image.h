@@ -48,6 +48,11 @@ Image decode_png(std::span<const std::byte> bytes, const DecodeOptions& options,
 ImageSize jpeg_size(std::span<const std::byte> bytes, const std::string& label);
 ImageSize png_size(std::span<const std::byte> bytes, const std::string& label);
 
+// Throws Error(kInput) unless a file of `file_bytes` can hold so many pixels: beyond the first million no format packs
+// more than kMaxPixelsPerByte into a byte (deflate 1032 bytes of eight pixels each; a JPEG spends a bit on 64 pixels).
+inline constexpr int64_t kMaxPixelsPerByte = 8256;
+void check_image_fits(int64_t height, int64_t width, size_t file_bytes, const std::string& label);
+
 // Throws Error(kInput) unless both extents are positive and their product is at most kMaxImagePixels.
 void check_image_size(int64_t height, int64_t width, const std::string& label);
 

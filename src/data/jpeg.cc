@@ -101,7 +101,7 @@ class Jpeg {
     set_up(decoder_);
     try {
       if (!read_header(decoder_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size())) fail();
-      check_image_size(decoder_.info.image_height, decoder_.info.image_width, label_);
+      check_image_fits(decoder_.info.image_height, decoder_.info.image_width, bytes.size(), label_);
     } catch (...) {
       jpeg_destroy_decompress(&decoder_.info);
       throw;

@@ -93,8 +93,8 @@ class Png {
     decoder_.left = bytes.size();
     try {
       if (!read_header(decoder_)) fail();
-      check_image_size(png_get_image_height(decoder_.png, decoder_.info),
-                       png_get_image_width(decoder_.png, decoder_.info), label_);
+      check_image_fits(png_get_image_height(decoder_.png, decoder_.info),
+                       png_get_image_width(decoder_.png, decoder_.info), bytes.size(), label_);
     } catch (...) {
       release();
       throw;

@@ -109,6 +109,7 @@ std::vector<ZipMember> list_zip(const InputFile& archive) {
   const Directory place = find_directory(archive);
   const Record directory(archive, place.offset, place.bytes);
   std::vector<ZipMember> members;
+  uint64_t packed = 0;  // of all members: what many of them share would be unpacked many times
   for (uint64_t at = 0; at + kEntryBytes <= directory.size();) {
     if (directory.number(at, 4) != kEntrySignature) broken(archive);
     const uint64_t flags = directory.number(at + 8, 2), method = directory.number(at + 10, 2);
@@ -128,6 +129,10 @@ std::vector<ZipMember> list_zip(const InputFile& archive) {
     member.deflated = method == 8;
     if (!member.deflated && member.bytes != member.packed_bytes) broken(archive);
     locate(archive, member, header);
+    if (member.packed_bytes > archive.size() - packed) {
+      throw data_error("members of the archive overlap", archive.label(), "write it again with numpy.savez");
+    }
+    packed += member.packed_bytes;
     members.push_back(std::move(member));
     at += kEntryBytes + name + extra + directory.number(at + 32, 2);
   }

@@ -14,7 +14,7 @@
 namespace amct {
 namespace {
 
-constexpr int64_t kMaxRandomElements = int64_t{1} << 28;
+constexpr int64_t kMaxRandomElements = int64_t{1} << 26;
 
 template <typename T>
 T parse_number(const Token& token, int base = 10) {

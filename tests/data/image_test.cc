@@ -169,6 +169,13 @@ TEST(Image, ExtentsAreLimitedBeforeMemoryIsTaken) {
   EXPECT_THROW(check_image_size(1 << 20, 1 << 20, "picture"), Error);
   EXPECT_THROW(check_image_size(0, 5, "picture"), Error);
   EXPECT_NO_THROW(check_image_size(10000, 10000, "picture"));
+  EXPECT_NO_THROW(check_image_fits(10000, 10000, 20000, "picture"));
+  EXPECT_THROW(check_image_fits(10000, 10000, 10000, "picture"), Error);
+  EXPECT_NO_THROW(check_image_fits(1000, 1000, 60, "picture"));
+  // A whole file is larger, however little it shows; a header alone is not taken at its word.
+  const std::string blank = png_file(3000, 4000, std::vector<uint8_t>(3000 * 500), {PNG_COLOR_TYPE_GRAY, 1, false, {}});
+  EXPECT_EQ(decode_image(bytes_of(blank), {.channels = 1}, "picture").width, 4000);
+  EXPECT_THROW((void)image_size(bytes_of(blank.substr(0, 100)), "picture"), Error);
 }
 
 TEST(Image, TheFormatIsToldByTheContents) {

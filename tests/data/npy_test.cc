@@ -160,6 +160,27 @@ TEST_F(NpyTest, ZipBombs) {
   EXPECT_THROW((void)read_npz(path("a.npz")), Error);
 }
 
+// One member that the directory lists a thousand times.
+TEST_F(NpyTest, MembersThatOverlap) {
+  const std::string member =
+      npy("{'descr': '|u1', 'fortran_order': False, 'shape': (100000,), }", std::string(100000, '\0'));
+  const std::string once = zip("x.npy", member, true);
+  constexpr size_t kEnd = 22, kEntry = 46 + 5;
+  const std::string entry = once.substr(once.size() - kEnd - kEntry, kEntry);
+  std::string many = once.substr(0, once.size() - kEnd);
+  for (int i = 1; i < 1000; ++i) many += entry;
+  std::string end = once.substr(once.size() - kEnd);
+  const auto bytes = static_cast<uint32_t>(1000 * kEntry);
+  for (int i = 0; i < 4; ++i) end[12 + static_cast<size_t>(i)] = static_cast<char>(bytes >> (8 * i));
+  write("a.npz", many + end);
+  try {
+    (void)read_npz(path("a.npz"));
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("overlap"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(NpyTest, ConversionsThatLoseNothingByThemselves) {
   EXPECT_TRUE(may_convert(DType::kUInt8, DType::kFloat32));
   EXPECT_TRUE(may_convert(DType::kFloat64, DType::kFloat32));

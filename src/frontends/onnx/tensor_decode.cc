@@ -16,7 +16,9 @@ namespace {
 namespace wire = amct::wire::onnx;
 
 constexpr int kExternal = 1;
-constexpr int64_t kMaxDenseElements = int64_t{1} << 28;  // a few bytes of a sparse tensor can ask for any memory
+// A few bytes of a sparse tensor can ask for any memory: it may be so large, or so much larger than what it holds.
+constexpr int64_t kMaxDenseElements = int64_t{1} << 22;
+constexpr int64_t kMaxSparsity = 4096;
 
 [[noreturn]] void fault(std::string message, std::string hint = {}) {
   throw Error(ErrorCode::kInput, std::move(message), {}, std::move(hint));
@@ -212,7 +214,7 @@ Tensor TensorDecoder::decode(const wire::SparseTensorProto& proto) {
       indices.dims()[0] != values.size() || (!linear && indices.dims()[1] != static_cast<int64_t>(dims.size()))) {
     bad("values and indices do not fit each other");
   }
-  if (count > kMaxDenseElements) bad("too large to be kept dense");
+  if (count > kMaxDenseElements && count / kMaxSparsity > values.size()) bad("too large to be kept dense");
   Tensor result = Tensor::allocate(values.dtype(), dims);
   std::byte* out = result.mutable_data();
   const size_t element = element_bytes(values.dtype());

@@ -115,8 +115,12 @@ class Scanner {
  private:
   std::string graph(Bytes bytes) {
     std::string out;
+    size_t parts = 0;
     for (Reader reader(bytes, file_.data()); !reader.at_end();) {
       const Field field = reader.next();
+      if (++parts > kMaxGraphParts) {
+        throw Error(ErrorCode::kUnsupported, fmt::format("the graph has more than {} parts", kMaxGraphParts));
+      }
       if (field.type == kDelimited && field.number == kGraphNode) {
         result_.nodes.push_back(field.payload);
         if (is_constant(field.payload)) {

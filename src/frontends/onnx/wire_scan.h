@@ -26,7 +26,12 @@ struct WireScan {
 // Payloads shorter than this are left to protobuf.
 inline constexpr size_t kMinPayload = 128;
 
-// Throws Error(kInput) that says at which byte the file breaks off or is damaged. Spans point into `file`.
+// Nodes, tensors, inputs and the like of the main graph. An empty one takes two bytes in the file, but hundreds in
+// memory.
+inline constexpr size_t kMaxGraphParts = 8'000'000;
+
+// Throws Error(kInput) that says at which byte the file breaks off or is damaged, Error(kUnsupported) if it has more
+// parts than that. Spans point into `file`.
 WireScan scan_model(Bytes file);
 
 }  // namespace amct::onnx_file

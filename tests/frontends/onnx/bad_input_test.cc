@@ -3,6 +3,7 @@
 
 #include "frontends/onnx/load_onnx.h"
 #include "frontends/onnx/model_builder.h"
+#include "frontends/onnx/wire_scan.h"
 
 namespace amct::testing {
 namespace {
@@ -158,7 +159,26 @@ TEST(BadInput, SparseTensors) {
   };
   EXPECT_EQ(message(4, 4), "sparse tensor 's': an index is out of range");
   EXPECT_EQ(message(4, -1), "sparse tensor 's': an index is out of range");
+  EXPECT_EQ(message(1 << 12, 7), "no error");
+  EXPECT_EQ(message(1 << 24, 0), "sparse tensor 's': too large to be kept dense");
   EXPECT_EQ(message(int64_t{1} << 50, 0), "sparse tensor 's': too large to be kept dense");
+}
+
+TEST(BadInput, MoreNodesThanMemoryHolds) {
+  constexpr size_t kBytes = 2 * (onnx_file::kMaxGraphParts + 1);  // empty nodes
+  std::string model = "\x3a";
+  for (size_t rest = kBytes; rest > 0; rest >>= 7)
+    model += static_cast<char>((rest & 0x7f) | (rest >> 7 > 0 ? 0x80 : 0));
+  const size_t start = model.size();
+  model.resize(start + kBytes, '\0');
+  for (size_t at = start; at < model.size(); at += 2) model[at] = '\x0a';
+  try {
+    (void)onnx_file::scan_model(std::as_bytes(std::span(model)));
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_EQ(std::string(error.what()), "the graph has more than 8000000 parts");
+  }
 }
 
 TEST(BadInput, DimensionsOfInputs) {
