@@ -117,12 +117,20 @@ std::vector<ValueId> Graph::values() const {
 }
 
 std::vector<NodeId> Graph::topological_order() const {
+  const std::vector<NodeId> all = nodes();
+  const auto comes_later = [&](NodeId id, ValueId input) {
+    return input.valid() && values_[input.index].kind == ValueKind::kComputed && values_[input.index].producer >= id;
+  };
+  const bool in_order = std::all_of(all.begin(), all.end(), [&](NodeId id) {  // as files and passes mostly leave it
+    const std::vector<ValueId>& inputs = nodes_[id.index].inputs;
+    return std::none_of(inputs.begin(), inputs.end(), [&](ValueId input) { return comes_later(id, input); });
+  });
+  if (in_order) return all;
   std::vector<uint32_t> waiting(nodes_.size(), 0);
   std::priority_queue<NodeId, std::vector<NodeId>, std::greater<>> ready;
-  const std::vector<NodeId> all = nodes();
   for (const NodeId id : all) {
-    for (const ValueId input : node(id).inputs) {
-      if (input.valid() && value(input).kind == ValueKind::kComputed) ++waiting[id.index];
+    for (const ValueId input : nodes_[id.index].inputs) {
+      if (input.valid() && values_[input.index].kind == ValueKind::kComputed) ++waiting[id.index];
     }
     if (waiting[id.index] == 0) ready.push(id);
   }
@@ -132,9 +140,9 @@ std::vector<NodeId> Graph::topological_order() const {
     const NodeId id = ready.top();
     ready.pop();
     order.push_back(id);
-    for (const ValueId output : node(id).outputs) {
+    for (const ValueId output : nodes_[id.index].outputs) {
       if (!output.valid()) continue;
-      for (const Use& use : value(output).uses) {
+      for (const Use& use : values_[output.index].uses) {
         if (--waiting[use.node.index] == 0) ready.push(use.node);
       }
     }
