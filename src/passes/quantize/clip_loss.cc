@@ -61,7 +61,8 @@ double ClipLoss::operator()(double step, double low, double high) const {
 // Sums weight * H over all edges, where H is the integral of the error from 0: within the clip range step^3 F(x /
 // step), beyond it continued by the integral of (q - x)^2 with q the value that everything beyond is rounded to.
 double ClipLoss::segments(double step, double low, double high) const {
-  const auto& [x, weight] = edges_;
+  const std::vector<double>& x = edges_.x;  // clang cannot capture structured bindings beside OpenMP
+  const std::vector<double>& weight = edges_.weight;
   const Inside range = inside(x, low, high);
   const double inv_step = 1 / step;
   double sum = cube(step) * rounding_integral(x.data() + range.first, weight.data() + range.first,
@@ -78,7 +79,8 @@ double ClipLoss::segments(double step, double low, double high) const {
 }
 
 double ClipLoss::atoms(double step, double low, double high) const {
-  const auto& [x, weight] = atoms_;
+  const std::vector<double>& x = atoms_.x;
+  const std::vector<double>& weight = atoms_.weight;
   const Inside range = inside(x, low, high);
   const double inv_step = 1 / step;
   double sum = step * step *
