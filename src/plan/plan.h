@@ -57,6 +57,7 @@ struct LayerPlan {
   std::optional<double> balance_strength;  // of activation balance, in [0.2, 0.8]; absent: none
   std::vector<float> balance_factors;      // one per input channel; filled by calibration
   std::vector<float> bias_correction;      // added to the bias, per output channel; filled by calibration
+  std::vector<int32_t> integer_bias;       // per output channel, as a quantized model came with it; else rounded
 };
 
 // Factors of values that some target quantizes besides layer inputs (outputs, both sides of Add and Concat).

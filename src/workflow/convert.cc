@@ -19,8 +19,7 @@ int bits_of(const std::string& type) { return type.empty() ? 8 : std::stoi(type.
 
 class RecordApplier {
  public:
-  RecordApplier(const Graph& graph, Plan& plan, std::string file)
-      : graph_(graph), plan_(plan), file_(std::move(file)) {
+  RecordApplier(const Graph& graph, Plan& plan, std::string file) : graph_(graph), plan_(plan), file_(std::move(file)) {
     for (const LayerPlan& layer : plan.layers) known_.push_back(layer.name);
   }
 
@@ -119,8 +118,11 @@ ConvertReport convert(const ConvertRequest& request) {
   apply_balance(graph, plan);
   update_types(graph);
   const Products products = make_products(graph, plan, request.emit, inputs_only());
-  ConvertReport report;
-  report.files = write_products(products, plan, folded_nodes(passes), request.out_prefix);
+  return report_of(plan, write_products(products, plan, folded_nodes(passes), request.out_prefix));
+}
+
+ConvertReport report_of(const Plan& plan, std::vector<OutputFile> files) {
+  ConvertReport report{.warnings = plan.warnings, .files = std::move(files)};
   for (const LayerPlan& layer : plan.layers) {
     ++report.layers;
     if (layer.quantize) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "plan/plan.h"
 #include "recipe/record_file.h"
 #include "workflow/products.h"
 
@@ -23,7 +24,9 @@ struct ConvertRequest {
 
 struct ConvertReport {
   size_t layers = 0, quantized = 0;
+  size_t anti_quantized = 0;                                    // pairs of a quantized model that no layer takes
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
+  std::vector<std::string> warnings;
   std::vector<OutputFile> files;
 };
 
@@ -32,5 +35,8 @@ struct ConvertReport {
 // record: keys that are no quantizable layer (with the closest), numbers of scales and factors that do not fit the
 // weights, offsets where the operator allows none.
 ConvertReport convert(const ConvertRequest& request);
+
+// What a plan with the written files has to say.
+ConvertReport report_of(const Plan& plan, std::vector<OutputFile> files);
 
 }  // namespace amct

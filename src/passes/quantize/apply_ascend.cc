@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <map>
 #include <tuple>
 
@@ -35,6 +34,7 @@ class Applier {
   Applier(const Graph& source, const Plan& plan) : plan_(plan), graph_(source) {}
 
   Graph run() {
+    index_quantizers();
     Faults faults;
     for (const LayerPlan& layer : plan_.layers) {
       if (!layer.quantize) continue;
@@ -64,26 +64,41 @@ class Applier {
     const auto scales = dequant_scales(scale_d, layer.weight ? layer.weight->scales : std::vector<float>());
     // What can fail comes first, so that all layers' faults are found on a whole graph.
     Tensor bias_values;
-    if (bias.valid())
+    if (!layer.integer_bias.empty()) {
+      bias_values = Tensor::of<int32_t>({static_cast<int64_t>(layer.integer_bias.size())}, layer.integer_bias);
+    } else if (bias.valid()) {
       bias_values = integer_bias(*graph_.constant(bias), scales, output_channels(graph_, id), layer.name);
+    }
     quantize_input(layer, id);
     if (layer.weight) replace_weight(*layer.weight, id);
     if (bias.valid()) replace_bias(id, add, bias, std::move(bias_values));
     dequantize(layer, add.valid() ? add : id, scales);
   }
 
+  // Those that the graph has already (of pairs in a model that was quantized elsewhere) serve layers too.
+  void index_quantizers() {
+    for (const NodeId id : graph_.topological_order()) {
+      const Node& node = graph_.node(id);
+      if (node.op == "ascend_quant") shared_.try_emplace(key_of(node.input(0), node.attrs), node.output());
+    }
+  }
+
+  using QuantizerKey = std::tuple<ValueId, double, double, std::string>;
+  static QuantizerKey key_of(ValueId input, const Attrs& attrs) {
+    return {input, attrs.get<double>("scale", 1), attrs.get<double>("offset", 0),
+            attrs.get<std::string>("dst_type", "INT8")};
+  }
+
   void quantize_input(const LayerPlan& layer, NodeId id) {
     const ValueId input = quantized_input(graph_, id);
     const ScaleOffset factor = *layer.activation.factor;
-    const auto key = std::tuple(input, std::bit_cast<uint32_t>(factor.scale), factor.offset, layer.activation.bits);
-    auto [at, is_new] = shared_.try_emplace(key, kNoValue);
+    const Attrs attrs = {{"scale", static_cast<double>(1.0f / factor.scale)},
+                         {"offset", static_cast<double>(factor.offset)},
+                         {"dst_type", type_name(layer.activation.bits)}};
+    auto [at, is_new] = shared_.try_emplace(key_of(input, attrs), kNoValue);
     if (is_new) {
       const std::string name = layer.name + ".quant";
-      const NodeId quant = add_op(graph_, name, "ascend_quant", {input},
-                                  {{"scale", static_cast<double>(1.0f / factor.scale)},
-                                   {"offset", static_cast<double>(factor.offset)},
-                                   {"dst_type", type_name(layer.activation.bits)}},
-                                  name + ".output0");
+      const NodeId quant = add_op(graph_, name, "ascend_quant", {input}, attrs, name + ".output0");
       at->second = graph_.node(quant).output();
     }
     const Node& node = graph_.node(id);
@@ -138,7 +153,7 @@ class Applier {
 
   const Plan& plan_;
   Graph graph_;
-  std::map<std::tuple<ValueId, uint32_t, int32_t, int>, ValueId> shared_;
+  std::map<QuantizerKey, ValueId> shared_;
 };
 
 }  // namespace

@@ -1,0 +1,243 @@
+"""A model that was quantized elsewhere in, AMCT's forms out: what it computes stays."""
+
+import os
+import pathlib
+import unittest
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from support import ASSETS, SEED, CommandTest, small_network
+
+
+def run_plainly(path, feeds):
+    """The nodes one by one: ONNX Runtime's own integer kernels round differently. It refuses the attribute `axis` that
+    its quantizer writes below opset 13."""
+    model = onnx.load(str(path))
+    for domain in model.opset_import:
+        if domain.domain == "":
+            domain.version = max(domain.version, 13)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, feeds)
+
+
+class Samples(CalibrationDataReader):
+    def __init__(self, name, samples):
+        self.feeds = iter([{name: sample[None]} for sample in samples])
+
+    def get_next(self):
+        return next(self.feeds, None)
+
+
+def round_scales(path):
+    """Makes every scale a power of two: no quotient is rounded then, and every result is the same to the bit."""
+    model = onnx.load(str(path))
+    scales = {t.name: t for t in model.graph.initializer}
+    producers = {n.output[0]: n for n in model.graph.node}
+    linear = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    for name in {n.input[1] for n in linear}:
+        rounded = np.exp2(np.round(np.log2(numpy_helper.to_array(scales[name])))).astype(np.float32)
+        scales[name].CopyFrom(numpy_helper.from_array(rounded, name))
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "Gemm") or len(node.input) < 3:
+            continue
+        scale_d, scale_w, own = (scales[producers[i].input[1]] for i in node.input)
+        product = numpy_helper.to_array(scale_d) * numpy_helper.to_array(scale_w)
+        own.CopyFrom(numpy_helper.from_array(product.reshape(own.dims), own.name))
+    onnx.save(model, str(path))
+
+
+def layers_by_name(path):
+    model = onnx.load(str(path))
+    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    return model, constants, {n.name: n for n in model.graph.node}
+
+
+class Pairs:
+    """A network of nodes with quantization in between, written as a quantizer would."""
+
+    def __init__(self):
+        self.nodes, self.constants = [], {}
+
+    def constant(self, name, value):
+        self.constants[name] = np.asarray(value)
+        return name
+
+    def node(self, op, inputs, name, **attributes):
+        self.nodes.append(helper.make_node(op, inputs, [name], f"{name}_{op}", **attributes))
+        return name
+
+    def pair(self, x, scale, zero, back=None):
+        s, z = self.constant(f"{x}_s", np.float32(scale)), self.constant(f"{x}_z", zero)
+        b = s if back is None else self.constant(f"{x}_b", np.float32(back))
+        return self.node("DequantizeLinear", [self.node("QuantizeLinear", [x, s, z], f"{x}_q"), b, z], f"{x}_dq")
+
+    def stored(self, name, integers, scale, **attributes):
+        q = self.constant(f"{name}_q", integers)
+        s = self.constant(f"{name}_s", np.float32(scale))
+        z = self.constant(f"{name}_z", np.zeros(np.shape(scale), integers.dtype))
+        return self.node("DequantizeLinear", [q, s, z], f"{name}_dq", **attributes)
+
+    def save(self, path, inputs, outputs, opset=13):
+        graph = helper.make_graph(
+            self.nodes, "qat", [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs],
+            [helper.make_tensor_value_info(n, t, s) for n, t, s in outputs],
+            [numpy_helper.from_array(v, k) for k, v in self.constants.items()])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), str(path))
+
+
+class ConvertQat(CommandTest):
+    def convert(self, model, *extra, out="b/qat"):
+        return self.run_json("convert", model, "--out", self.work / out, *extra), self.work / out
+
+    def written(self, path, zero=np.uint8(113), opset=13):
+        """Conv, ReLU, residual Add, Gemm with a scale per row; scales are powers of two, so every integer is exact."""
+        rng = np.random.default_rng(SEED + 3)
+        m = Pairs()
+        x = m.pair("x", 2**-5, zero)
+        w = m.stored("w", rng.integers(-127, 128, (5, 3, 3, 3)).astype(np.int8), 2.0 ** -rng.integers(7, 10, 5), axis=0)
+        weight_scale = m.constants["w_s"]
+        bias = rng.integers(-3000, 3000, 5).astype(np.int32)
+        bias[1] = 2**24 + 1 - 2**25  # no float32 holds it
+        b = m.stored("b", bias, 2**-5 * weight_scale, axis=0)
+        c = m.node("Relu", [m.pair(m.node("Conv", [x, w, b], "c", pads=[1, 0, 1, 0]), 2**-3, np.int8(-9))], "r")
+        a = m.node("Add", [m.pair(c, 2**-4, np.uint8(0)), m.constant("shift", np.full((1, 5, 1, 1), 0.375, np.float32))], "a")
+        g = m.node("Flatten", [m.pair(m.node("GlobalMaxPool", [a], "p"), 2**-4, np.int8(-100))], "f")
+        v = m.stored("v", rng.integers(-127, 128, (7, 5)).astype(np.int8), 2.0 ** -rng.integers(7, 9, 7), axis=0)
+        y = m.pair(m.node("Gemm", [g, v], "y", transB=1), 2**-2, np.uint8(131))
+        m.save(path, [("x", ["N", 3, 9, 7])], [(y, TensorProto.FLOAT, ["N", 7])], opset)
+        return m.constants
+
+    def test_every_integer_stays(self):
+        for opset in (11, 13, 17):
+            path = self.work / f"qat{opset}.onnx"
+            constants = self.written(path, opset=opset)
+            report, prefix = self.convert(path, out=f"b/{opset}")
+            self.assertEqual((report["layers"], report["quantized"], report["anti_quantized"]), (2, 2, 3))
+            model, stored, nodes = layers_by_name(f"{prefix}_deploy_model.onnx")
+            self.assertEqual([n.op_type for n in model.graph.node].count("AscendAntiQuant"), 3)
+            self.assertFalse([n for n in model.graph.node if n.op_type.endswith("Linear")])
+            np.testing.assert_array_equal(stored["c_Conv.sub_module.weight"], constants["w_q"])
+            np.testing.assert_array_equal(stored["c_Conv.sub_module.bias"], constants["b_q"])
+            np.testing.assert_array_equal(stored["y_Gemm.sub_module.weight"], constants["v_q"].T)
+            quant = {a.name: helper.get_attribute_value(a) for a in nodes["c_Conv.quant"].attribute}
+            self.assertEqual((quant["scale"], quant["offset"]), (32, 113 - 128))
+            x = np.random.default_rng(SEED).normal(0, 1.5, (4, 3, 9, 7)).astype(np.float32)
+            expected = run_plainly(path, {"x": x})[0]
+            np.testing.assert_array_equal(run_plainly(f"{prefix}_fake_quant_model.onnx", {"x": x})[0], expected)
+
+    def test_the_record_gives_the_same_numbers_again(self):
+        path = self.work / "qat.onnx"
+        self.written(path)
+        _, prefix = self.convert(path)
+        text = pathlib.Path(f"{prefix}_record.txt").read_text()
+        self.assertEqual(text.count("record {"), 2)
+        self.assertIn("offset_d: -15", text)
+
+    def test_an_output_of_integers_becomes_signed(self):
+        m = Pairs()
+        m.pair("x", 2**-4, np.uint8(100))
+        m.nodes.pop()
+        path = self.work / "integers.onnx"
+        m.save(path, [("x", [2, 5])], [("x_q", TensorProto.UINT8, [2, 5])])
+        report, prefix = self.convert(path)
+        self.assertEqual((report["layers"], report["anti_quantized"]), (0, 0))
+        model, _, _ = layers_by_name(f"{prefix}_deploy_model.onnx")
+        self.assertEqual([n.op_type for n in model.graph.node], ["AscendQuant"])
+        self.assertEqual(model.graph.output[0].type.tensor_type.elem_type, TensorProto.INT8)
+        x = np.random.default_rng(SEED).normal(0, 6, (2, 5)).astype(np.float32)
+        fake = run_plainly(f"{prefix}_fake_quant_model.onnx", {"x": x})[0]
+        np.testing.assert_array_equal(fake, run_plainly(path, {"x": x})[0].astype(np.float32) - 100)
+
+    def test_mismatched_pairs_are_all_named(self):
+        m = Pairs()
+        a = m.pair("x", 0.1, np.int8(3), back=0.2)
+        m.pair(m.node("Relu", [a], "r"), 0.1, np.uint8(3), back=0.3)
+        path = self.work / "bad.onnx"
+        m.save(path, [("x", [2, 5])], [("r_dq", TensorProto.FLOAT, [2, 5])])
+        self.faults("convert", path, "--out", self.work / "e/bad", code=2,
+                    says=[["'x_q_QuantizeLinear'", "'x_dq_DequantizeLinear'", "scale 0.1, zero point 3 (int8)"],
+                          ["'r_q_QuantizeLinear'", "'r_dq_DequantizeLinear'", "scale 0.3, zero point 3 (uint8)"]])
+        self.assertFalse((self.work / "e").exists())
+
+    def test_a_scale_per_channel_of_an_activation_is_refused(self):
+        m = Pairs()
+        s, z = m.constant("s", np.float32([0.1] * 5)), m.constant("z", np.zeros(5, np.int8))
+        m.node("DequantizeLinear", [m.node("QuantizeLinear", ["x", s, z], "q"), s, z], "y")
+        path = self.work / "bad.onnx"
+        m.save(path, [("x", [2, 5])], [("y", TensorProto.FLOAT, [2, 5])])
+        self.fails("convert", path, "--out", self.work / "e/bad", code=2, says=["'q_QuantizeLinear'", "only weights"])
+
+    def test_a_float_model_needs_a_record(self):
+        self.fails("convert", self.model, "--out", self.work / "e/small", says=["no QuantizeLinear", "--record"])
+        path = self.work / "qat.onnx"
+        self.written(path)
+        self.fails("convert", path, "--out", self.work / "e/small", "--emit", "qdq", says=["QDQ", "--emit"])
+
+    def same_up_to_ties(self, source, prefix, feeds):
+        """x / s and x * (1 / s) round differently at ties, a step then and there; the rest is float rounding."""
+        expected, found = run_plainly(source, feeds)[0], run_plainly(f"{prefix}_fake_quant_model.onnx", feeds)[0]
+        error = np.sum((found - expected) ** 2) / np.sum((expected - np.mean(expected)) ** 2)
+        self.assertLess(error, 1e-4)
+        np.testing.assert_array_equal(np.argmax(found, -1), np.argmax(expected, -1))
+
+    def test_models_of_onnx_runtimes_quantizer(self):
+        for opset in (11, 13):
+            self.model = self.work / f"small{opset}.onnx"
+            small_network(self.model, opset=opset)
+            for per_channel in (False, True):
+                for activation in (QuantType.QUInt8, QuantType.QInt8):
+                    path = self.work / "ort.onnx"
+                    quantize_static(str(self.model), str(path), Samples("x", self.samples), per_channel=per_channel,
+                                    quant_format=QuantFormat.QDQ, activation_type=activation)
+                    report, prefix = self.convert(path, out=f"b/{opset}_{per_channel}_{activation}")
+                    with self.subTest(opset=opset, per_channel=per_channel, activation=activation):
+                        self.assertEqual((report["layers"], report["quantized"]), (4, 4), report["kept_float"])
+                        self.assertGreater(report["anti_quantized"], 0)
+                        self.assertEqual(report["warnings"], [])
+                        self.same_up_to_ties(path, prefix, {"x": self.samples})
+
+    def test_our_own_files(self):
+        prefix = self.quantize("--no-bias-correction", out="a/small")
+        report, converted = self.convert(f"{prefix}_qdq.onnx")
+        self.assertEqual((report["layers"], report["quantized"]), (4, 4), report["kept_float"])
+        self.same_up_to_ties(f"{prefix}_qdq.onnx", converted, {"x": self.samples})
+        ours = layers_by_name(f"{prefix}_deploy_model.onnx")[1]
+        theirs = layers_by_name(f"{converted}_deploy_model.onnx")[1]
+        for name, integers in ours.items():
+            if name.endswith((".weight", ".bias")):
+                np.testing.assert_array_equal(theirs[name], integers, name)
+
+    def test_real_networks(self):
+        for name in ("resnet8_cifar10", "mobilenet_v1_025"):
+            source = ASSETS / f"onnx/{name}.onnx"
+            if not source.exists():
+                self.assertNotEqual(os.environ.get("CI"), "true", f"{source} is missing")
+                print(f"left out: {source} is missing")
+                continue
+            session = onnxruntime.InferenceSession(str(source))
+            inputs = session.get_inputs()[0]
+            shape = [d if isinstance(d, int) else 1 for d in inputs.shape]
+            samples = np.random.default_rng(SEED).uniform(0, 1, [4] + shape[1:]).astype(np.float32)
+            for per_channel in (False, True):
+                path = self.work / f"{name}.onnx"
+                quantize_static(str(source), str(path), Samples(inputs.name, samples), per_channel=per_channel,
+                                quant_format=QuantFormat.QDQ)
+                round_scales(path)
+                report, prefix = self.convert(path, out=f"c/{name}{per_channel}")
+                with self.subTest(network=name, per_channel=per_channel):
+                    self.assertGreaterEqual(report["quantized"], report["layers"] - 1, report["kept_float"])
+                    self.assertEqual(report["warnings"], [])
+                    feeds = {inputs.name: samples[:1]}
+                    expected = run_plainly(path, feeds)[0]
+                    self.assertGreater(np.ptp(expected), 0)
+                    np.testing.assert_array_equal(run_plainly(f"{prefix}_fake_quant_model.onnx", feeds)[0], expected)
+
+
+if __name__ == "__main__":
+    unittest.main()
