@@ -43,6 +43,7 @@ void keep_declared(const Graph& graph, const Node& node, InferredTypes& result) 
 // Output values of a node all of whose inputs are known, if they are small; else nothing.
 std::vector<Tensor> follow(const InferContext& c, const std::vector<Tensor>& inputs) {
   const OpRow& row = *c.node().row;
+  if (row.timing == ShapeTiming::kFromBody) return c.output_values();
   if (row.value_from_types != nullptr) {
     if (auto value = row.value_from_types(c)) return {std::move(*value)};
     return {};
@@ -108,7 +109,8 @@ void infer_broadcast(InferContext& c) {
 
 InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, TensorType>& inputs,
                           const std::unordered_map<ValueId, Tensor>& known) {
-  InferredTypes result{std::vector<TensorType>(graph.value_slots()), std::vector<Tensor>(graph.value_slots())};
+  InferredTypes result{std::vector<TensorType>(graph.value_slots()), std::vector<Tensor>(graph.value_slots()),
+                       std::vector<bool>(graph.value_slots())};
   for (const ValueId id : graph.values()) {
     const Value& value = graph.value(id);
     if (value.kind == ValueKind::kComputed) continue;
@@ -147,7 +149,10 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
       node.row->infer(context);
       for (size_t port = 0; port < node.outputs.size(); ++port) {
         const ValueId output = node.outputs[port];
-        if (output.valid()) result.types[output.index] = merge(context.outputs()[port], graph.value(output).type);
+        if (!output.valid()) continue;
+        const TensorType& inferred = context.outputs()[port];
+        result.hinted[output.index] = node.row->timing == ShapeTiming::kFromBody && !inferred.shape.is_fixed();
+        result.types[output.index] = merge(inferred, graph.value(output).type);
       }
       std::vector<Tensor> followed = follow(context, values);
       for (size_t port = 0; port < followed.size() && port < node.outputs.size(); ++port) {

@@ -22,7 +22,7 @@ class InferContext {
     const Tensor* value = nullptr;  // known value (a constant, or a shape computed from known shapes), else null
   };
   InferContext(const Node& node, std::vector<Input> inputs)
-      : node_(node), inputs_(std::move(inputs)), outputs_(node.outputs.size()) {}
+      : node_(node), inputs_(std::move(inputs)), outputs_(node.outputs.size()), known_outputs_(node.outputs.size()) {}
 
   const Node& node() const { return node_; }
   size_t input_count() const { return inputs_.size(); }
@@ -39,6 +39,11 @@ class InferContext {
     if (port < outputs_.size()) outputs_[port] = {dtype, std::move(shape)};
   }
   const std::vector<TensorType>& outputs() const { return outputs_; }
+  // The value of an output that the rule knows (from inside a subgraph); other values are followed by `infer_types`.
+  void set_output_value(size_t port, Tensor value) {
+    if (port < known_outputs_.size()) known_outputs_[port] = std::move(value);
+  }
+  const std::vector<Tensor>& output_values() const { return known_outputs_; }
 
   // Throws Error(kInput) with the node named.
   [[noreturn]] void fail(std::string message, std::string hint = {}) const;
@@ -47,6 +52,7 @@ class InferContext {
   const Node& node_;
   std::vector<Input> inputs_;
   std::vector<TensorType> outputs_;
+  std::vector<Tensor> known_outputs_;
 };
 
 using InferFn = void (*)(InferContext&);
@@ -61,6 +67,9 @@ std::optional<Shape> broadcast(const Shape& a, const Shape& b);
 struct InferredTypes {
   std::vector<TensorType> types;
   std::vector<Tensor> values;  // small values that follow from known shapes and constants (shape computations)
+  // Outputs of rows with ShapeTiming::kFromBody whose extents the rule cannot tell: `types` has what the file declares,
+  // which is a hint.
+  std::vector<bool> hinted;
 };
 
 // Runs the shape rules over a graph, from the declared types of its inputs. `inputs` overrides the type and `known`

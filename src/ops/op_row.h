@@ -66,6 +66,7 @@ enum class ShapeTiming {
   kFromShapes,  // from input shapes and attributes
   kFromValues,  // also from the values of inputs in the role kShape (Reshape's target, Slice's starts)
   kFromData,    // only after running (NonZero): the executor cuts its program there
+  kFromBody,    // from what is in the subgraphs: as kFromShapes where `infer` gives fixed shapes, else as kFromData
 };
 
 // Multiply-accumulates and other operations of one node with fixed shapes, for reports and budgets.

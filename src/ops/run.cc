@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 
@@ -40,7 +41,17 @@ MutableView RunContext::allocate_output(size_t port, DType dtype, Dims dims) {
   return allocated_[port].mutable_view();
 }
 
-std::vector<Tensor> run_node(const Node& node, const std::vector<Tensor>& inputs) {
+Tensor borrow(const TensorView& view) {
+  if (!view) return {};
+  return {view.dtype, view.dims, {std::shared_ptr<const void>(), static_cast<const std::byte*>(view.data)}};
+}
+
+std::vector<Tensor> RunContext::run_graph(const std::shared_ptr<const Graph>& graph,
+                                          const std::vector<Tensor>& inputs) const {
+  return graphs_ != nullptr ? graphs_->run(graph, inputs) : amct::run_graph(*graph, inputs);
+}
+
+std::vector<Tensor> run_node(const Node& node, const std::vector<Tensor>& inputs, GraphRunner* graphs) {
   if (node.is_opaque()) {
     throw Error(ErrorCode::kUnsupported, fmt::format("operator {} cannot be run", node.op), {.node = node.name},
                 "'amct ops' lists the operators that can");
@@ -56,19 +67,21 @@ std::vector<Tensor> run_node(const Node& node, const std::vector<Tensor>& inputs
   node.row->infer(infer);
 
   const bool from_data = node.row->timing == ShapeTiming::kFromData;
+  const bool may_allocate = from_data || node.row->timing == ShapeTiming::kFromBody;
   std::vector<Tensor> outputs(node.outputs.size());
   std::vector<MutableView> output_views(node.outputs.size());
   for (size_t port = 0; port < outputs.size() && !from_data; ++port) {
     if (!node.outputs[port].valid()) continue;
     const TensorType& type = infer.outputs()[port];
     const auto dims = type.shape.fixed();
+    if (!dims && may_allocate) continue;
     if (!dims) {
       throw Error(ErrorCode::kUnsupported, "the output shape cannot be determined", {.node = node.name, .op = node.op});
     }
     outputs[port] = Tensor::allocate(type.dtype, *dims);
     output_views[port] = outputs[port].mutable_view();
   }
-  RunContext context(node, std::move(views), std::move(output_views));
+  RunContext context(node, std::move(views), std::move(output_views), 1, Layout::kPlain, graphs);
   node.row->run(context);
   for (size_t port = 0; port < context.allocated().size(); ++port) {
     if (context.allocated()[port]) outputs[port] = std::move(context.allocated()[port]);

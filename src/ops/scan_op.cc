@@ -1,183 +1,150 @@
-// CumSum and ReverseSequence: running sums, and prefixes turned around.
+// Scan of opset 9 and later (ops/scan.h says what it does): each x is cut along its own axis, forwards or backwards;
+// each s is put together along its own.
 #include <fmt/format.h>
 
-#include <algorithm>
-
-#include "ir/dispatch.h"
-#include "kernels/index/strided.h"
-#include "ops/axis_view.h"
-#include "ops/movement.h"
+#include "ops/scan.h"
 
 namespace amct {
 namespace {
 
-size_t cum_sum_axis(const Ints& axis, size_t rank, const Node& node) {
-  if (axis.size() != 1) {
-    throw Error(ErrorCode::kInput, fmt::format("axis has {} elements, not one", axis.size()),
-                {.node = node.name, .op = node.op});
+size_t axis_in(const InferContext& c, const Node& node, std::string_view name, size_t index, size_t count,
+               size_t rank) {
+  const int64_t axis = entry(node, name, index, count);
+  if (rank == 0) c.fail("a scanned value has no axes");
+  return static_cast<size_t>(normalize_axis(axis, rank));
+}
+
+void check_same(const RunContext& c, size_t port, const Tensor& first, const Tensor& slice) {
+  if (slice.dims() == first.dims() && slice.dtype() == first.dtype()) return;
+  throw Error(
+      ErrorCode::kInput,
+      fmt::format("output {} is collected from {} and {}", port, to_string(first.dims()), to_string(slice.dims())),
+      {.node = c.node().name, .op = c.node().op});
+}
+
+void infer_scan(InferContext& c) {
+  const Node& node = c.node();
+  const auto body = subgraph_attr(node, "body");
+  const ScanPorts ports = scan_ports(node, *body, 0);
+  std::vector<size_t> axes(ports.scanned, 0);
+  std::vector<InferContext::Input> inputs;
+  for (size_t port = 0; port < c.input_count(); ++port) inputs.push_back(input_of(c, port));
+  for (size_t i = 0; i < ports.scanned; ++i) {
+    InferContext::Input& input = inputs[ports.states + i];
+    input.value = nullptr;
+    if (input.type.shape.ranked()) {
+      axes[i] = axis_in(c, node, "scan_input_axes", i, ports.scanned, input.type.shape.rank());
+      input.type.shape = without_axis(input.type.shape, axes[i]);
+    }
+    backwards(node, "scan_input_directions", i, ports.scanned);
   }
-  return static_cast<size_t>(normalize_axis(axis[0], rank));
-}
-
-void infer_cum_sum(InferContext& c) {
-  const auto axis = c.ints(1);
-  if (axis && c.shape(0).ranked()) cum_sum_axis(*axis, c.shape(0).rank(), c.node());
-  infer_same_as_first(c);
-}
-
-void run_cum_sum(RunContext& c) {
-  const Dims& dims = c.input(0).dims;
-  const AxisView view = axis_view(dims, cum_sum_axis(ints_of(c.input(1)), dims.size(), c.node()));
-  const bool exclusive = attr_int(c.node(), "exclusive") != 0;
-  const bool reverse = attr_int(c.node(), "reverse") != 0;
-  visit_numeric(c.input(0).dtype, [&]<typename T>(Tag<T>) {
-    if constexpr (!std::is_same_v<T, bool>) {
-      // Integers wrap as unsigned ones; the 16-bit floats sum in float.
-      using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, Compute<T>>;
-      std::vector<Sum> sums(static_cast<size_t>(view.inner));
-      for (int64_t o = 0; o < view.outer; ++o) {
-        std::fill(sums.begin(), sums.end(), Sum{});
-        for (int64_t step = 0; step < view.extent; ++step) {
-          const int64_t at = reverse ? view.extent - 1 - step : step;
-          const T* in = c.input(0).as<T>() + (o * view.extent + at) * view.inner;
-          T* out = c.output(0).as<T>() + (o * view.extent + at) * view.inner;
-          for (size_t i = 0; i < sums.size(); ++i) {
-            const Sum before = sums[i];
-            sums[i] += static_cast<Sum>(static_cast<Compute<T>>(in[i]));
-            out[i] = static_cast<T>(static_cast<Compute<T>>(exclusive ? before : sums[i]));
-          }
-        }
-      }
+  const Dim length = common_length(c, ports, ports.states, axes);
+  const SubgraphTypes outputs = infer_turns(c, *body, inputs, 0, 0, ports.states);
+  for (size_t i = 0; i < ports.states; ++i) c.set_output(i, inputs[i].type.dtype, inputs[i].type.shape);
+  for (size_t i = 0; i < ports.collected; ++i) {
+    const TensorType& slice = outputs.types[ports.states + i];
+    backwards(node, "scan_output_directions", i, ports.collected);
+    Shape shape;
+    if (slice.shape.ranked()) {
+      std::vector<Dim> dims = slice.shape.dims();
+      const size_t axis = axis_in(c, node, "scan_output_axes", i, ports.collected, dims.size() + 1);
+      dims.insert(dims.begin() + static_cast<long>(axis), length);
+      shape = Shape(std::move(dims));
     }
-  });
-}
-
-std::vector<AxisRelation> axes_cum_sum(const AxesContext& c) {
-  std::vector<AxisRelation> relations;
-  const Dims& dims = c.input(0);
-  const Tensor* axis = c.constant(1);
-  for (size_t i = 0; i < dims.size(); ++i) {
-    if (axis != nullptr && i != cum_sum_axis(axis->to_int64s(), dims.size(), c.node())) {
-      add_tie(relations, dims[i], {in_axis(0, i), out_axis(0, i)});
-    } else {
-      relations.push_back(lock(in_axis(0, i), "the running sum goes over its entries"));
-      relations.push_back(lock(out_axis(0, i), "the running sum goes over its entries"));
-    }
-  }
-  return relations;
-}
-
-// The two leading axes of ReverseSequence, one the batch, the other the time.
-size_t time_axis(const Node& node) {
-  const int64_t batch = attr_int(node, "batch_axis");
-  const int64_t time = attr_int(node, "time_axis");
-  if (batch < 0 || batch > 1 || time != 1 - batch) {
-    throw Error(ErrorCode::kInput, fmt::format("batch_axis {} and time_axis {} are not 0 and 1", batch, time),
-                {.node = node.name, .op = node.op});
-  }
-  return static_cast<size_t>(time);
-}
-
-void infer_reverse_sequence(InferContext& c) {
-  const Shape& input = c.shape(0);
-  const size_t batch = 1 - time_axis(c.node());
-  if (input.ranked()) {
-    if (input.rank() < 2) c.fail(fmt::format("shape {} has no batch and time axes", input.to_string()));
-    const auto lengths = c.shape(1).fixed();
-    if (lengths && input[batch].is_fixed() && *lengths != Dims{input[batch].extent()}) {
-      c.fail(fmt::format("sequence_lens of shape {} do not fit a batch of {}", to_string(*lengths),
-                         input[batch].extent()));
-    }
-  }
-  infer_same_as_first(c);
-}
-
-void run_reverse_sequence(RunContext& c) {
-  const TensorView& in = c.input(0);
-  const size_t time = time_axis(c.node());
-  const Ints lengths = ints_of(c.input(1));
-  const Dims strides = row_major_strides(in.dims);
-  const size_t element = element_bytes(in.dtype);
-  const auto* source = static_cast<const std::byte*>(in.data);
-  auto* target = static_cast<std::byte*>(c.output(0).data);
-  const int64_t inner = element_count(in.dims) == 0 ? 0 : strides[1];
-  for (size_t sample = 0; sample < lengths.size(); ++sample) {
-    const int64_t length = lengths[sample];
-    if (length < 0 || length > in.dims[time]) {
-      throw Error(ErrorCode::kInput, fmt::format("a sequence of {} does not fit {} steps", length, in.dims[time]));
-    }
-    const auto at = [&](int64_t step) {
-      return static_cast<size_t>(static_cast<int64_t>(sample) * strides[1 - time] + step * strides[time]) * element;
-    };
-    if (inner == 0) continue;
-    if (length > 0) {
-      copy_strided(element, {length, inner}, source + at(length - 1), {-strides[time], 1}, target + at(0),
-                   {strides[time], 1});
-    }
-    copy_strided(element, {in.dims[time] - length, inner}, source + at(length), {strides[time], 1}, target + at(length),
-                 {strides[time], 1});
+    c.set_output(ports.states + i, slice.dtype, std::move(shape));
   }
 }
 
-std::vector<AxisRelation> axes_reverse_sequence(const AxesContext& c) {
-  std::vector<AxisRelation> relations;
-  const size_t time = time_axis(c.node());
-  const Dims& dims = c.input(0);
-  add_tie(relations, dims[1 - time], {in_axis(0, 1 - time), in_axis(1, 0), out_axis(0, 1 - time)});
-  tie_same_axes(relations, c, 0, {0, 1});
-  relations.push_back(lock(in_axis(0, time), "its entries are turned around"));
-  relations.push_back(lock(out_axis(0, time), "its entries are turned around"));
-  return relations;
+// The type of a slice where there was no turn.
+TensorType slice_type(const RunContext& c, const Graph& body, const ScanPorts& ports, const std::vector<size_t>& axes,
+                      size_t index) {
+  std::vector<InferContext::Input> inputs;
+  for (size_t port = 0; port < c.input_count(); ++port) {
+    inputs.push_back({true, {c.input(port).dtype, Shape::of(c.input(port).dims)}, nullptr});
+    const bool scanned = port >= ports.states && port < ports.states + ports.scanned;
+    if (scanned) inputs.back().type.shape = without_axis(inputs.back().type.shape, axes[port - ports.states]);
+  }
+  TensorType type = infer_subgraph(body, inputs).types[ports.states + index];
+  if (!type.shape.is_fixed()) {
+    throw Error(ErrorCode::kUnsupported, fmt::format("the extents of output {} are not known without a turn", index),
+                {.node = c.node().name, .op = c.node().op});
+  }
+  return type;
 }
 
-std::vector<Sample> cum_sum_samples() {
-  const auto axis = [](int64_t value) { return fixed(Tensor::scalar(value)); };
-  return {
-      {.name = "rows", .inputs = {random_input({2, 3, 5}), axis(1)}},
-      {.name = "reverse_exclusive",
-       .inputs = {random_input({4, 3}, -1, 1, DType::kFloat64), axis(-2)},
-       .attrs = {{"exclusive", int64_t{1}}, {"reverse", int64_t{1}}}},
-      {.name = "ints",
-       .inputs = {random_input({7}, -9, 9, DType::kInt32), axis(0)},
-       .attrs = {{"reverse", int64_t{1}}}},
-      {.name = "exclusive", .inputs = {random_input({2, 5}), axis(1)}, .attrs = {{"exclusive", int64_t{1}}}},
+void run_scan(RunContext& c) {
+  const Node& node = c.node();
+  const auto body = subgraph_attr(node, "body");
+  const ScanPorts ports = scan_ports(node, *body, 0);
+  std::vector<size_t> axes;
+  for (size_t i = 0; i < ports.scanned; ++i) {
+    const int64_t axis = entry(node, "scan_input_axes", i, ports.scanned);
+    axes.push_back(static_cast<size_t>(normalize_axis(axis, c.input(ports.states + i).dims.size())));
+  }
+  const int64_t length = common_length(c, ports, ports.states, axes);
+  std::vector<Tensor> states;
+  for (size_t i = 0; i < ports.states; ++i) states.push_back(borrow(c.input(i)));
+  const auto slice = [&](size_t i, int64_t turn) {
+    const bool back = backwards(node, "scan_input_directions", i, ports.scanned);
+    return take(c.input(ports.states + i), axes[i], back ? length - 1 - turn : turn);
   };
+  const Scanned done = turn_over(c, body, ports, std::move(states), length, slice);
+  for (size_t i = 0; i < ports.states; ++i) give_output(c, i, done.states[i].view());
+  for (size_t i = 0; i < ports.collected; ++i) {
+    const size_t port = ports.states + i;
+    if (!node.output(port).valid()) continue;
+    const std::vector<Tensor>& slices = done.collected[i];
+    const TensorType type = slices.empty() ? slice_type(c, *body, ports, axes, i) : slices[0].type();
+    Dims dims = *type.shape.fixed();
+    const auto axis =
+        static_cast<size_t>(normalize_axis(entry(node, "scan_output_axes", i, ports.collected), dims.size() + 1));
+    dims.insert(dims.begin() + static_cast<long>(axis), length);
+    const MutableView to = c.allocate_output(port, type.dtype, std::move(dims));
+    const bool back = backwards(node, "scan_output_directions", i, ports.collected);
+    for (int64_t turn = 0; turn < length; ++turn) {
+      const Tensor& part = slices[static_cast<size_t>(turn)];
+      check_same(c, port, slices[0], part);
+      put(to, axis, back ? length - 1 - turn : turn, part);
+    }
+  }
 }
 
-std::vector<Sample> reverse_sequence_samples() {
-  return {
-      {.name = "batch_second", .inputs = {random_input({5, 3, 2}), fixed_ints({2, 5, 1})}},
-      {.name = "batch_first",
-       .inputs = {random_input({3, 4}, 0, 9, DType::kUInt8), fixed_ints({4, 1, 3})},
-       .attrs = {{"batch_axis", int64_t{0}}, {"time_axis", int64_t{1}}}},
-  };
+std::vector<Sample> samples() {
+  const SampleInput w = random_input({3});
+  Sample turned{.name = "axes_and_directions",
+                .inputs = {random_input({3}), random_input({3, 5}), w},
+                .attrs = scan_sample_attrs(),
+                .outputs = 2};
+  turned.attrs.set("scan_input_axes", std::vector<int64_t>{-1});
+  turned.attrs.set("scan_input_directions", std::vector<int64_t>{1});
+  turned.attrs.set("scan_output_axes", std::vector<int64_t>{1});
+  turned.attrs.set("scan_output_directions", std::vector<int64_t>{1});
+  return {{.name = "default",
+           .inputs = {random_input({3}), random_input({4, 3}), w},
+           .attrs = scan_sample_attrs(),
+           .outputs = 2},
+          turned};
 }
 
 }  // namespace
 
 void add_scan_op(OpTable& table) {
-  table.add({.name = "cum_sum",
-             .doc = "Running sum along an axis.",
-             .inputs = {{.name = "x"}, {.name = "axis", .role = Role::kParameter}},
-             .outputs = {{.name = "y"}},
-             .attrs = {int_attr("exclusive", 0), int_attr("reverse", 0)},
-             .infer = infer_cum_sum,
-             .run = run_cum_sum,
-             .quant = QuantRule::keep_float("a running sum has a range of its own"),
-             .axes = axes_cum_sum,
-             .spellings = {onnx("CumSum", 11)},
-             .samples = cum_sum_samples});
-  table.add({.name = "reverse_sequence",
-             .doc = "Turns the first entries of every sequence around.",
-             .inputs = {{.name = "input"}, {.name = "sequence_lens", .role = Role::kParameter}},
-             .outputs = {{.name = "output"}},
-             .attrs = {int_attr("batch_axis", 1), int_attr("time_axis", 0)},
-             .infer = infer_reverse_sequence,
-             .run = run_reverse_sequence,
-             .quant = QuantRule::pass_through(),
-             .axes = axes_reverse_sequence,
-             .spellings = {onnx("ReverseSequence", 10)},
-             .samples = reverse_sequence_samples});
+  table.add({
+      .name = "scan",
+      .doc = "Runs a subgraph over the slices of its inputs; values go from slice to slice, results are collected.",
+      .inputs = {{.name = "states_and_scan_inputs", .variadic = true}},
+      .outputs = {{.name = "states_and_scan_outputs", .variadic = true}},
+      .attrs = {required_attr("body", AttrType::kGraph), required_attr("num_scan_inputs", AttrType::kInt),
+                ints_attr("scan_input_axes"), ints_attr("scan_input_directions"), ints_attr("scan_output_axes"),
+                ints_attr("scan_output_directions"), int_attr(std::string(kCaptures), 0)},
+      .infer = infer_scan,
+      .timing = ShapeTiming::kFromBody,
+      .run = run_scan,
+      .quant = QuantRule::keep_float("its steps run in a subgraph"),
+      .axes = axes_of_control_flow,
+      .spellings = {onnx("Scan", 9, kAllVersions, import_scan, export_control_flow)},
+      .samples = samples,
+  });
 }
 
 }  // namespace amct

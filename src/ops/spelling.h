@@ -22,6 +22,7 @@ struct ForeignNode {
   std::vector<ValueId> inputs;       // already in the graph
   std::vector<std::string> outputs;  // foreign names; "" = absent
   Attrs attrs;
+  std::vector<ValueId> captures;  // values that its subgraphs read from around it (ops/subgraph.h)
 };
 
 // Builds our nodes for a foreign one.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 bool has_type(const AttrValue& value, AttrType type) {
@@ -85,14 +86,23 @@ std::vector<std::string> check_schema(const Node& node) {
   return faults;
 }
 
-std::vector<std::string> verify_ops(const Graph& graph) {
-  std::vector<std::string> faults;
+namespace {
+
+void check_schemas(const Graph& graph, std::vector<std::string>& faults) {
   for (const NodeId id : graph.nodes()) {
     const Node& node = graph.node(id);
     for (const std::string& fault : check_schema(node)) {
       faults.push_back(fmt::format("node '{}' ({}): {}", node.name, node.op, fault));
     }
+    for (const Subgraph& inner : subgraphs(node)) check_schemas(*inner.graph, faults);
   }
+}
+
+}  // namespace
+
+std::vector<std::string> verify_ops(const Graph& graph) {
+  std::vector<std::string> faults;
+  check_schemas(graph, faults);
   if (!faults.empty()) return faults;
   try {
     infer_types(graph);

@@ -82,6 +82,7 @@ inline std::vector<Tensor> run_filled(const Node& node, const std::vector<Tensor
   for (size_t port = 0; port < outputs.size() && node.row->timing != ShapeTiming::kFromData; ++port) {
     if (!node.outputs[port].valid()) continue;
     const auto dims = infer.outputs()[port].shape.fixed();
+    if (!dims && node.row->timing == ShapeTiming::kFromBody) continue;
     if (!dims) throw Error(ErrorCode::kInternal, "the output shape is not known from concrete inputs");
     outputs[port] = Tensor::allocate(infer.outputs()[port].dtype, *dims);
     std::memset(outputs[port].mutable_data(), fill, outputs[port].bytes().size());
