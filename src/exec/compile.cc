@@ -244,7 +244,13 @@ class Compiler {
       }
     }
     const Layout layout = node.row->layout == LayoutRule::kFollow ? preferred : Layout::kPlain;
-    emit(id, make_run_step(node, layout, p_.options.threads), layout, {});
+    emit(id, make_run_step(node, layout, p_.options, constants_of(node)), layout, {});
+  }
+
+  std::vector<Tensor> constants_of(const Node& node) const {
+    std::vector<Tensor> constants;
+    for (const ValueId input : node.inputs) constants.push_back(input.valid() ? known(input) : Tensor());
+    return constants;
   }
 
   std::unique_ptr<Step> lower(const Node& node, Layout layout, const std::vector<Absorbed>& chain) {

@@ -34,7 +34,8 @@ std::vector<NodeId> needed_nodes(const Graph& graph, const std::vector<ValueId>&
 }  // namespace
 
 std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inputs, const std::vector<ValueId>& wanted,
-                              const std::vector<ValueId>& observed, const ObserveFn& observe, Profile* profile) {
+                              const std::vector<ValueId>& observed, const ObserveFn& observe, Profile* profile,
+                              GraphRunner* graphs) {
   std::vector<Tensor> values(graph.value_slots());
   for (size_t i = 0; i < graph.inputs().size(); ++i) values[graph.inputs()[i].index] = inputs[i];
   for (const ValueId id : graph.values()) {
@@ -66,7 +67,7 @@ std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inp
     for (const ValueId input : node.inputs) arguments.push_back(input.valid() ? values[input.index] : Tensor());
     try {
       const auto begin = Profile::Clock::now();
-      std::vector<Tensor> results = run_node(node, arguments);
+      std::vector<Tensor> results = run_node(node, arguments, graphs);
       if (profile != nullptr) {
         const size_t step = profile->step_of(node, [&] { return describe_run(graph, node, arguments, results); });
         profile->add(step, begin, Profile::Clock::now());

@@ -11,9 +11,9 @@ namespace amct {
 
 // Values of `wanted`, in order. `inputs` in the order of graph.inputs(). Throws Error(kUnsupported) when a wanted value
 // lies behind an opaque node. `observe` is called for the values in `observed`; with a
-// profile, every node's time is added to it.
+// profile, every node's time is added to it. `graphs` runs subgraphs (without it, they run with plain kernels).
 std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inputs, const std::vector<ValueId>& wanted,
                               const std::vector<ValueId>& observed = {}, const ObserveFn& observe = {},
-                              Profile* profile = nullptr);
+                              Profile* profile = nullptr, GraphRunner* graphs = nullptr);
 
 }  // namespace amct

@@ -1,27 +1,42 @@
 #include "exec/needed.h"
 
+#include <algorithm>
+
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
 
 bool is_concrete(const TensorType& type) { return type.shape.is_fixed() && element_bytes(type.dtype) > 0; }
 
+// Opaque, or control flow that meets an opaque node whichever way it goes.
+bool never_runs(const Node& node) {
+  if (node.is_opaque()) return true;
+  const std::vector<Subgraph> inner = subgraphs(node);
+  return !inner.empty() && std::all_of(inner.begin(), inner.end(), [](const Subgraph& subgraph) {
+    return find_opaque(*subgraph.graph) != nullptr;
+  });
+}
+
 std::vector<Reach> find_reach(const Graph& graph, const InferredTypes& types, const std::vector<NodeId>& order) {
   std::vector<Reach> reach(graph.value_slots(), Reach::kComputed);
   for (const NodeId id : order) {
     const Node& node = graph.node(id);
-    Reach worst = node.is_opaque() ? Reach::kBehindOpaque : Reach::kComputed;
+    Reach worst = never_runs(node) ? Reach::kBehindOpaque : Reach::kComputed;
     for (const ValueId input : node.inputs) {
       if (input.valid() && worst == Reach::kComputed) worst = reach[input.index];
     }
-    // The extents that a file declares are a hint; such a row takes memory as it runs.
-    const bool from_data = !node.is_opaque() && node.row->timing == ShapeTiming::kFromData;
+    // The extents that a file declares are a hint; such a row takes memory as it runs. A step has all its outputs or
+    // none.
+    bool waits = !node.is_opaque() && node.row->timing == ShapeTiming::kFromData;
+    for (const ValueId output : node.outputs) {
+      if (output.valid()) waits = waits || types.hinted[output.index] || !is_concrete(types.types[output.index]);
+    }
     for (const ValueId output : node.outputs) {
       if (!output.valid()) continue;
       Reach& result = reach[output.index];
-      result = worst == Reach::kComputed && from_data ? Reach::kBehindData : worst;
-      if (result == Reach::kComputed && !is_concrete(types.types[output.index])) result = Reach::kBehindData;
+      result = worst == Reach::kComputed && waits ? Reach::kBehindData : worst;
       if (types.values[output.index]) result = Reach::kComputed;
     }
   }

@@ -14,7 +14,10 @@ std::shared_ptr<const Program> Program::compile(std::shared_ptr<const Graph> gra
   impl->graph = std::move(graph);
   impl->options = options;
   std::unordered_map<ValueId, TensorType> inputs;
-  for (const auto& [id, dims] : binding.dims) inputs[id] = {impl->graph->value(id).type.dtype, Shape::of(dims)};
+  for (const auto& [id, dims] : binding.dims) {
+    const auto dtype = binding.dtypes.find(id);
+    inputs[id] = {dtype != binding.dtypes.end() ? dtype->second : impl->graph->value(id).type.dtype, Shape::of(dims)};
+  }
   impl->types = infer_types(*impl->graph, inputs, binding.values);
   impl->wanted = impl->graph->outputs();
   impl->wanted.insert(impl->wanted.end(), options.keep.begin(), options.keep.end());

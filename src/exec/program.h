@@ -28,9 +28,10 @@ struct CompileOptions {
 };
 
 // What the program reads: concrete extents of every graph input, and the values of those integer inputs that shape
-// rules read.
+// rules read, or of others that are the same at every run.
 struct InputBinding {
   std::unordered_map<ValueId, Dims> dims;
+  std::unordered_map<ValueId, DType> dtypes;  // where they are not the declared ones (inputs of subgraphs)
   std::unordered_map<ValueId, Tensor> values;
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <unordered_map>
 
 #include "exec/profile.h"
 #include "exec/program.h"
@@ -21,7 +22,7 @@ struct BoundStep {
 struct Runner::Impl {
   std::unique_ptr<std::byte, decltype(&std::free)> arena{nullptr, &std::free};
   std::vector<MutableView> inputs;
-  std::vector<Tensor> known_inputs;  // inputs that were compiled in: what is written there is not read
+  std::unordered_map<size_t, Tensor> unread;  // for inputs that were compiled in: what is written there is not read
   std::vector<BoundStep> steps;
   std::vector<std::pair<ValueId, TensorView>> observed_inputs;
   size_t next = 0;  // step of `advance`
@@ -47,9 +48,7 @@ Runner::Runner(std::shared_ptr<const Program> program) : program_(std::move(prog
     if (place.buffer >= 0) {
       impl_->inputs.push_back(writable(place));
     } else {
-      Tensor sink = place.constant ? Tensor::copy_of(place.constant.view()) : Tensor();
-      impl_->inputs.push_back(sink ? sink.mutable_view() : MutableView{});
-      impl_->known_inputs.push_back(std::move(sink));
+      impl_->inputs.emplace_back();
     }
   }
   for (const auto& [id, place] : p.observed_inputs) impl_->observed_inputs.emplace_back(id, readable(place));
@@ -68,7 +67,15 @@ Runner::Runner(std::shared_ptr<const Program> program) : program_(std::move(prog
 
 Runner::~Runner() = default;
 
-MutableView Runner::input(size_t index) { return impl_->inputs.at(index); }
+MutableView Runner::input(size_t index) {
+  MutableView& view = impl_->inputs.at(index);
+  const Tensor& constant = program_->compiled_->inputs[index].constant;
+  if (!view && constant) {
+    Tensor& memory = impl_->unread[index] = Tensor::allocate(constant.dtype(), constant.dims());
+    view = memory.mutable_view();
+  }
+  return view;
+}
 
 void Runner::run_step(size_t index) {
   const CompiledProgram& p = *program_->compiled_;

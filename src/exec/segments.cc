@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <optional>
+#include <unordered_map>
 
 #include "exec/describe.h"
 #include "exec/extract.h"
+#include "exec/graph_runner.h"
 #include "exec/profile.h"
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
@@ -52,6 +55,7 @@ struct Segments::Impl {
   std::vector<ValueId> wanted;  // outputs and kept values
   std::vector<bool> observed;   // by value
   std::vector<NodeId> head, cut, tail;
+  std::unordered_map<NodeId, std::shared_ptr<GraphRunner>> graphs;  // of nodes of the cut that have subgraphs
   std::vector<bool> read_later;   // by value: wanted, or read by a node of the cut or the tail
   std::optional<Part> head_part;  // absent if empty
   std::optional<Part> tail_part;  // made in the first run, when the types of what it reads are known
@@ -121,6 +125,16 @@ Segments::Segments(std::shared_ptr<const Graph> graph, const Program& stopped, c
   p.observed.assign(p.graph->value_slots(), false);
   for (const ValueId id : options.observe) p.observed[id.index] = true;
   p.divide(stopped);
+  for (const NodeId id : p.cut) {
+    const Node& node = p.graph->node(id);
+    if (node.is_opaque() || !has_subgraphs(node)) continue;
+    std::vector<Tensor> constants;
+    for (const ValueId input : node.inputs) {
+      const Tensor* constant = input.valid() ? p.graph->constant(input) : nullptr;
+      constants.push_back(constant != nullptr ? *constant : Tensor());
+    }
+    p.graphs[id] = make_graph_runner(make_subgraph_programs(node, constants, options));
+  }
   if (!p.head.empty()) {
     const auto dtype_of = [&](ValueId id) { return p.graph->value(id).type.dtype; };
     p.head_part.emplace(extract(*p.graph, p.head, p.results_of(p.head), dtype_of), options, p.observed);
@@ -137,7 +151,8 @@ void Segments::Impl::run_cut(Values& values, const ObserveFn& observe, Profile* 
     std::vector<Tensor> results;
     try {
       const auto begin = Profile::Clock::now();
-      results = run_node(node, arguments);
+      const auto runner = graphs.find(id);
+      results = run_node(node, arguments, runner != graphs.end() ? runner->second.get() : nullptr);
       if (profile != nullptr) {
         const size_t step = profile->step_of(node, [&] { return describe_run(*graph, node, arguments, results); });
         profile->add(step, begin, Profile::Clock::now());

@@ -11,6 +11,7 @@
 #include "exec/profile.h"
 #include "exec/segments.h"
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
@@ -69,7 +70,7 @@ Session::Session(std::shared_ptr<const Graph> graph, CompileOptions options) : i
   impl_->options = std::move(options);
   for (const NodeId id : impl_->graph->nodes()) {
     const Node& node = impl_->graph->node(id);
-    if (!node.is_opaque() && node.row->lower != nullptr) impl_->is_light = false;
+    if (!node.is_opaque() && (node.row->lower != nullptr || has_subgraphs(node))) impl_->is_light = false;
   }
 }
 

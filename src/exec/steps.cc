@@ -1,17 +1,24 @@
 #include "exec/steps.h"
 
+#include "exec/graph_runner.h"
 #include "kernels/index/reorder_layout.h"
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
 
 class RunStep : public Step {
  public:
-  RunStep(const Node& node, Layout layout, int threads) : node_(node), layout_(layout), threads_(threads) {}
+  RunStep(const Node& node, Layout layout, const CompileOptions& options, const std::vector<Tensor>& constants)
+      : node_(node), layout_(layout), threads_(options.threads) {
+    if (has_subgraphs(node)) subgraphs_ = make_subgraph_programs(node, constants, options);
+  }
 
   std::function<void()> bind(const StepIo& io) const override {
-    return [run = node_.row->run, context = RunContext(node_, io.inputs, io.outputs, threads_, layout_)]() mutable {
+    auto graphs = subgraphs_ != nullptr ? make_graph_runner(subgraphs_) : nullptr;
+    return [run = node_.row->run, graphs,
+            context = RunContext(node_, io.inputs, io.outputs, threads_, layout_, graphs.get())]() mutable {
       run(context);
     };
   }
@@ -21,6 +28,7 @@ class RunStep : public Step {
   const Node& node_;
   Layout layout_;
   int threads_;
+  std::shared_ptr<SubgraphPrograms> subgraphs_;
 };
 
 LayoutExtents extents_of(const Dims& dims) {
@@ -47,9 +55,10 @@ class ReorderStep : public Step {
 
 }  // namespace
 
-std::unique_ptr<Step> make_run_step(const Node& node, Layout layout, int threads) {
+std::unique_ptr<Step> make_run_step(const Node& node, Layout layout, const CompileOptions& options,
+                                    const std::vector<Tensor>& constants) {
   AMCT_CHECK(node.row->run != nullptr, "operator " + node.op + " has neither a compiled step nor a plain kernel");
-  return std::make_unique<RunStep>(node, layout, threads);
+  return std::make_unique<RunStep>(node, layout, options, constants);
 }
 
 std::unique_ptr<Step> make_reorder_step(const Dims& dims, Layout to) { return std::make_unique<ReorderStep>(dims, to); }

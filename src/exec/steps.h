@@ -2,13 +2,16 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
-#include "ops/lower.h"
+#include "exec/program.h"
 
 namespace amct {
 
-// Runs `node.row->run` on the bound views. The node must outlive the step.
-std::unique_ptr<Step> make_run_step(const Node& node, Layout layout, int threads);
+// Runs `node.row->run` on the bound views. The node must outlive the step. Its subgraphs, if it has any, run as
+// compiled programs; `constants` gives its inputs that are constant, by port.
+std::unique_ptr<Step> make_run_step(const Node& node, Layout layout, const CompileOptions& options,
+                                    const std::vector<Tensor>& constants);
 
 // Copies a value of logical extents `dims` from one layout to the other.
 std::unique_ptr<Step> make_reorder_step(const Dims& dims, Layout to);
