@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "frontends/onnx/import_node.h"
+#include "frontends/onnx/inline_functions.h"
 #include "frontends/onnx/tensor_decode.h"
 #include "ir/graph.h"
 
@@ -20,9 +21,15 @@ namespace amct::onnx_file {
 inline constexpr int64_t kOldestOpset = 6;
 inline constexpr int64_t kNewestOpset = 23;
 
-// `nodes` are the serialized nodes of model.graph in file order, `kept_fields` top-level fields to be written back.
+// What is known of a file beside its messages.
+struct FileParts {
+  const std::vector<Bytes>& nodes;        // serialized nodes of model.graph in file order; empty: to be made anew
+  const std::vector<Opsets>& scopes;      // opset imports by NodeProto.opset_scope - 1
+  const std::vector<Bytes>& kept_fields;  // top-level fields to be written back
+};
+
 // Throws Error(kInput) on faults, kUnsupported on versions beyond the supported ones.
-Graph import_model(const wire::onnx::ModelProto& model, const std::vector<Bytes>& nodes,
-                   const std::vector<Bytes>& kept_fields, TensorDecoder& tensors, const std::filesystem::path& path);
+Graph import_model(const wire::onnx::ModelProto& model, const FileParts& parts, TensorDecoder& tensors,
+                   const std::filesystem::path& path);
 
 }  // namespace amct::onnx_file

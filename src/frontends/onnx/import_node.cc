@@ -33,11 +33,6 @@ Tensor constant_of(const wire::AttributeProto& attr, TensorDecoder& tensors) {
   throw Error(ErrorCode::kUnsupported, "strings are not computed with");
 }
 
-int64_t version_of(const Graph& graph, const std::string& domain) {
-  const auto at = graph.info.opsets.find(domain);
-  return at == graph.info.opsets.end() ? 1 : at->second;
-}
-
 }  // namespace
 
 void NodeImporter::import(const SourceNode& source) {
@@ -53,11 +48,9 @@ void NodeImporter::import(const SourceNode& source) {
 std::string NodeImporter::try_import(const SourceNode& source) {
   const wire::NodeProto& proto = *source.proto;
   const std::string domain = normalized_domain(proto.domain());
-  if (functions_.contains({domain, proto.op_type()})) return "a function of the model is kept as it is";
   for (const ValueId input : source.inputs) {
     if (input.valid() && graph_.value(input).type.dtype == DType::kString) return "strings are not computed with";
   }
-  if (has_subgraph(proto)) return "control flow is kept as it is";
   const size_t first_node = graph_.node_slots();
   const size_t first_value = graph_.value_slots();
   try {
@@ -65,12 +58,14 @@ std::string NodeImporter::try_import(const SourceNode& source) {
       import_constant(source);
       return {};
     }
-    const int64_t version = version_of(graph_, domain);
+    const int64_t version = version_of(proto, domain);
     const auto match = op_table().match(Framework::kOnnx, domain, proto.op_type(), version);
     const Composition* composition = match.row == nullptr ? find_composition(domain, proto.op_type()) : nullptr;
     if (match.row == nullptr && composition == nullptr) return reason_unknown(domain, proto.op_type(), version);
+    const auto subgraph = [&](const wire::GraphProto& graph) { return subgraph_(graph, source); };
     ForeignNode foreign{
-        source.name, domain, proto.op_type(), version, source.inputs, {}, decode_attrs(proto, tensors_)};
+        source.name,    domain, proto.op_type(), version, source.inputs, {}, decode_attrs(proto, tensors_, subgraph),
+        source.captured};
     foreign.outputs.assign(proto.output().begin(), proto.output().end());
     if (composition != nullptr) {
       ImportContext context(graph_, foreign, op_table().get(composition->row));
@@ -87,6 +82,17 @@ std::string NodeImporter::try_import(const SourceNode& source) {
     roll_back(first_node, first_value);
     return error.message();
   }
+}
+
+// Domains that the function does not import are as the model has them.
+int64_t NodeImporter::version_of(const wire::NodeProto& proto, const std::string& domain) const {
+  const size_t scope = proto.opset_scope();
+  if (scope > 0 && scope <= scopes_.size()) {
+    const auto own = scopes_[scope - 1].find(domain);
+    if (own != scopes_[scope - 1].end()) return own->second;
+  }
+  const auto at = graph_.info.opsets.find(domain);
+  return at == graph_.info.opsets.end() ? 1 : at->second;
 }
 
 void NodeImporter::import_constant(const SourceNode& source) {
@@ -110,7 +116,17 @@ void NodeImporter::import_string(const wire::TensorProto& tensor) {
 void NodeImporter::add_opaque(const SourceNode& source, std::string reason) {
   const wire::NodeProto& proto = *source.proto;
   Attrs attrs;
-  attrs.set(kOpaqueBytes, std::string(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size()));
+  if (source.bytes.empty()) {
+    wire::NodeProto own = proto;
+    own.clear_opset_scope();
+    attrs.set(kOpaqueBytes, own.SerializeAsString());
+  } else {
+    attrs.set(kOpaqueBytes, std::string(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size()));
+  }
+  const std::string domain = normalized_domain(proto.domain());
+  const int64_t version = version_of(proto, domain);
+  const auto model = graph_.info.opsets.try_emplace(domain, version).first;
+  if (model->second != version) attrs.set(kOpaqueOpset, version);
   attrs.set(kOpaqueReason, std::move(reason));
   if (!source.captures.empty()) attrs.set(kOpaqueCaptures, source.captures);
   std::vector<ValueId> inputs = source.inputs;

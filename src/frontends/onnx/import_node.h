@@ -1,15 +1,17 @@
 // One node of the file -> one or more nodes of the graph: by the spelling of its operator's row, or opaque.
 #pragma once
 
-#include <set>
+#include <functional>
+#include <map>
+#include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "frontends/onnx/tensor_decode.h"
 #include "ir/graph.h"
 
 namespace amct::wire::onnx {
+class GraphProto;
 class NodeProto;
 class TensorProto;
 }  // namespace amct::wire::onnx
@@ -19,19 +21,26 @@ namespace amct::onnx_file {
 // The standard domain has two names.
 inline std::string normalized_domain(const std::string& domain) { return domain == "ai.onnx" ? std::string() : domain; }
 
+using Opsets = std::map<std::string, int64_t>;  // domain -> version
+
 struct SourceNode {
   const wire::onnx::NodeProto* proto = nullptr;
-  Bytes bytes;       // serialized, as in the file
+  Bytes bytes;       // serialized, as in the file; empty for nodes of functions and subgraphs
   std::string name;  // layer key
   std::vector<ValueId> inputs;
   std::vector<std::string> captures;  // names read by subgraphs, and their values
   std::vector<ValueId> captured;
 };
 
+// Imports a graph that stands in an attribute of the node.
+using ImportSubgraph =
+    std::function<std::shared_ptr<const Graph>(const wire::onnx::GraphProto& subgraph, const SourceNode& node)>;
+
 class NodeImporter {
  public:
-  NodeImporter(Graph& graph, TensorDecoder& tensors, std::set<std::pair<std::string, std::string>> functions)
-      : graph_(graph), tensors_(tensors), functions_(std::move(functions)) {}
+  // `scopes`: opset imports by NodeProto.opset_scope - 1; they hold before the graph's.
+  NodeImporter(Graph& graph, TensorDecoder& tensors, const std::vector<Opsets>& scopes, ImportSubgraph subgraph)
+      : graph_(graph), tensors_(tensors), scopes_(scopes), subgraph_(std::move(subgraph)) {}
 
   // Afterwards every output of the node is a value of the graph under its foreign name. Throws Error(kInput) naming the
   // node when it is faulty.
@@ -42,6 +51,7 @@ class NodeImporter {
 
  private:
   std::string try_import(const SourceNode& source);  // why not, or ""
+  int64_t version_of(const wire::onnx::NodeProto& proto, const std::string& domain) const;
   void import_constant(const SourceNode& source);
   void add_opaque(const SourceNode& source, std::string reason);
   void free_output_names(const wire::onnx::NodeProto& proto);
@@ -50,7 +60,8 @@ class NodeImporter {
 
   Graph& graph_;
   TensorDecoder& tensors_;
-  std::set<std::pair<std::string, std::string>> functions_;
+  const std::vector<Opsets>& scopes_;
+  ImportSubgraph subgraph_;
 };
 
 }  // namespace amct::onnx_file

@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "frontends/onnx/import_graph.h"
+#include "frontends/onnx/inline_functions.h"
 #include "frontends/onnx/sniff.h"
 #include "onnx_wire.pb.h"
 
@@ -43,8 +44,9 @@ Graph load(const std::shared_ptr<const MappedFile>& file) {
   if (!model.ParseFromArray(scan_result.skeleton.data(), static_cast<int>(scan_result.skeleton.size()))) {
     throw Error(ErrorCode::kInput, "the file is damaged: a part of it is no valid message");
   }
+  const std::vector<onnx_file::Opsets> scopes = onnx_file::inline_functions(model, scan_result.nodes);
   onnx_file::TensorDecoder tensors(file, std::move(scan_result.payloads), file->path().parent_path());
-  return onnx_file::import_model(model, scan_result.nodes, scan_result.kept_fields, tensors, file->path());
+  return onnx_file::import_model(model, {scan_result.nodes, scopes, scan_result.kept_fields}, tensors, file->path());
 }
 
 }  // namespace

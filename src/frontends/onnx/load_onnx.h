@@ -1,7 +1,8 @@
 // Reads an ONNX model.
 //
 // Operators become rows of the table by the spelling that holds at the file's opset; what no row knows (custom domains,
-// functions of the file, control flow) stays as opaque nodes, whose reason is the attribute "onnx.reason". Weights lie
+// sequences) stays as opaque nodes, whose reason is the attribute "onnx.reason". Functions of the file are inlined;
+// subgraphs become closed graphs (ops/subgraph.h). Weights lie
 // in the mapped file, or beside it as external data, and are not copied. Declared types are put on values and completed
 // by the shape rules. Names of values, inputs and outputs are the file's; layer keys are unique.
 #pragma once

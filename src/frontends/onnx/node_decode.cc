@@ -45,7 +45,7 @@ int kind_of(const wire::AttributeProto& attr) {
   return kUndefined;
 }
 
-AttrValue decode_attr(const wire::AttributeProto& attr, TensorDecoder& tensors) {
+AttrValue decode_attr(const wire::AttributeProto& attr, TensorDecoder& tensors, const DecodeSubgraph& subgraph) {
   if (attr.has_ref_attr_name() && !attr.ref_attr_name().empty()) {
     throw Error(ErrorCode::kInput, fmt::format("attribute '{}' refers to a function's attribute", attr.name()));
   }
@@ -57,8 +57,8 @@ AttrValue decode_attr(const wire::AttributeProto& attr, TensorDecoder& tensors) 
     case kFloats: return std::vector<double>(attr.floats().begin(), attr.floats().end());
     case kInts: return std::vector<int64_t>(attr.ints().begin(), attr.ints().end());
     case kStrings: return std::vector<std::string>(attr.strings().begin(), attr.strings().end());
-    case kGraph:
-    case kGraphs: throw Error(ErrorCode::kUnsupported, "control flow is kept as it is");
+    case kGraph: return subgraph(attr.g());
+    case kGraphs:
     case kTensors:
     case kSparse:
     case kSparses:
@@ -123,13 +123,13 @@ Dim decode_dim(const wire::TensorShapeProto::Dimension& dim, const std::string& 
 
 }  // namespace
 
-Attrs decode_attrs(const wire::NodeProto& node, TensorDecoder& tensors) {
+Attrs decode_attrs(const wire::NodeProto& node, TensorDecoder& tensors, const DecodeSubgraph& subgraph) {
   Attrs attrs;
   for (const auto& attr : node.attribute()) {
     if (attrs.has(attr.name())) {
       throw Error(ErrorCode::kInput, fmt::format("attribute '{}' is there twice", attr.name()));
     }
-    attrs.set(attr.name(), decode_attr(attr, tensors));
+    attrs.set(attr.name(), decode_attr(attr, tensors, subgraph));
   }
   return attrs;
 }

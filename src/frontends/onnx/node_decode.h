@@ -1,6 +1,8 @@
 // NodeProto and ValueInfoProto in terms of the graph: attributes, types, and what a node reads from around it.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,15 +11,18 @@
 #include "ir/shape.h"
 
 namespace amct::wire::onnx {
+class GraphProto;
 class NodeProto;
 class TypeProto;
 }  // namespace amct::wire::onnx
 
 namespace amct::onnx_file {
 
-// The node's attributes. Throws Error(kUnsupported) naming an attribute of a kind that no operator row takes (graphs,
-// types, lists of tensors), kInput on a faulty one.
-Attrs decode_attrs(const wire::onnx::NodeProto& node, TensorDecoder& tensors);
+using DecodeSubgraph = std::function<std::shared_ptr<const Graph>(const wire::onnx::GraphProto&)>;
+
+// The node's attributes; graphs among them through `subgraph`. Throws Error(kUnsupported) naming an attribute of a kind
+// that no operator row takes (types, lists of graphs or tensors), kInput on a faulty one.
+Attrs decode_attrs(const wire::onnx::NodeProto& node, TensorDecoder& tensors, const DecodeSubgraph& subgraph);
 
 // The tensor type of a declared value; undefined for sequences, optionals and maps. `name` is for messages.
 // Throws Error(kInput) on negative dimensions and on sizes beyond any memory.

@@ -13,7 +13,7 @@ namespace {
 enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kDelimited = 2, kFixed32 = 5 };
 
 // Field numbers that the walk descends into or notes.
-constexpr uint32_t kModelGraph = 7, kModelTraining = 20, kModelFunctions = 25, kModelConfiguration = 26;
+constexpr uint32_t kModelGraph = 7, kModelTraining = 20, kModelConfiguration = 26;
 constexpr uint32_t kGraphNode = 1, kGraphInitializer = 5;
 constexpr uint32_t kNodeOpType = 4, kNodeAttribute = 5, kNodeDomain = 7;
 constexpr uint32_t kAttributeTensor = 5;
@@ -103,8 +103,7 @@ class Scanner {
         put_message(result_.skeleton, field.number, graph(field.payload));
         continue;
       }
-      if (delimited &&
-          (field.number == kModelFunctions || field.number == kModelTraining || field.number == kModelConfiguration)) {
+      if (delimited && (field.number == kModelTraining || field.number == kModelConfiguration)) {
         result_.kept_fields.push_back(field.whole);
       }
       put(result_.skeleton, field.whole);

@@ -2,7 +2,7 @@
 //
 // Weights make up nearly all of a file. The walk copies everything but the large `raw_data` fields of initializers and
 // of Constant nodes' tensors into a small `skeleton`, which protobuf parses; a tensor whose payload was left out
-// carries the payload's number instead, and the payload stays where it lies in the mapped file. Where nodes, functions
+// carries the payload's number instead, and the payload stays where it lies in the mapped file. Where nodes
 // and the like begin and end is noted, so that they can be kept byte for byte.
 #pragma once
 
@@ -19,7 +19,7 @@ struct WireScan {
   std::string skeleton;            // a serialized ModelProto without the large payloads
   std::vector<Bytes> payloads;     // in place, by TensorProto.mapped_payload
   std::vector<Bytes> nodes;        // NodeProto bytes of the main graph, in file order
-  std::vector<Bytes> kept_fields;  // top-level fields with their tags: functions, training, device configurations
+  std::vector<Bytes> kept_fields;  // top-level fields with their tags: training, device configurations
   bool has_graph = false;
 };
 
