@@ -48,7 +48,7 @@ struct AttrEncoder {
     out.set_type(kTensor);
   }
   void operator()(const std::shared_ptr<const Graph>&) const {
-    throw Error(ErrorCode::kUnsupported, fmt::format("attribute '{}' is a graph, which cannot be written", name));
+    internal_error(fmt::format("attribute '{}' is a graph", name));
   }
 };
 

@@ -5,14 +5,18 @@
 #include <algorithm>
 
 #include "export/onnx/encode.h"
+#include "export/onnx/encode_subgraph.h"
 #include "onnx_wire.pb.h"
 #include "ops/op_row.h"
 #include "ops/opaque.h"
+#include "ops/subgraph.h"
 
 namespace amct::onnx_file {
 namespace {
 
 namespace wire = amct::wire::onnx;
+
+constexpr int kGraphAttribute = 5;  // AttributeProto.type
 
 // Among the row's spellings at this opset, the one that the node was read from, else the first.
 const Spelling* find_spelling(const Graph& graph, const Node& node, int64_t opset) {
@@ -32,7 +36,8 @@ const Spelling* find_spelling(const Graph& graph, const Node& node, int64_t opse
 
 class Lowering {
  public:
-  Lowering(const Graph& graph, int64_t opset) : graph_(graph), opset_(opset) {}
+  Lowering(const Graph& graph, int64_t opset, NameSpace& names, const Enclosing* enclosing)
+      : graph_(graph), opset_(opset), names_(names), enclosing_(enclosing) {}
 
   LoweredNodes run() {
     for (const NodeId id : graph_.topological_order()) {
@@ -78,8 +83,28 @@ class Lowering {
       proto.set_op_type(emitted.type);
       if (!emitted.domain.empty()) proto.set_domain(emitted.domain);
       result_.opsets.try_emplace(emitted.domain, 1);
-      for (const auto& [name, value] : emitted.attrs.items()) encode_attr(name, value, *proto.add_attribute());
+      for (const auto& [name, value] : emitted.attrs.items()) {
+        if (const auto* inner = std::get_if<std::shared_ptr<const Graph>>(&value)) {
+          lower_subgraph(node, name, **inner, *proto.add_attribute());
+        } else {
+          encode_attr(name, value, *proto.add_attribute());
+        }
+      }
       add(proto);
+    }
+  }
+
+  void lower_subgraph(const Node& node, const std::string& name, const Graph& inner, wire::AttributeProto& out) {
+    std::vector<std::string> captured;
+    for (size_t port = node.inputs.size() - capture_count(node); port < node.inputs.size(); ++port) {
+      captured.push_back(graph_.value(node.inputs[port]).name);
+    }
+    result_.used.insert(captured.begin(), captured.end());
+    out.set_name(name);
+    out.set_type(kGraphAttribute);
+    const Enclosing enclosing{graph_, opset_, captured, enclosing_};
+    for (const auto& [domain, version] : encode_subgraph(inner, enclosing, names_, *out.mutable_g())) {
+      result_.opsets.emplace(domain, version);
     }
   }
 
@@ -96,12 +121,8 @@ class Lowering {
     }
     std::map<std::string, std::string> renamed;
     for (const std::string& helper : helpers) {
-      std::string name = helper;
-      for (int suffix = 1; graph_.find_value(name).valid() || helpers_.contains(name); ++suffix) {
-        name = fmt::format("{}_{}", helper, suffix);
-      }
-      helpers_.insert(name);
-      if (name != helper) renamed.emplace(helper, name);
+      std::string name = names_.make(helper);
+      if (name != helper) renamed.emplace(helper, std::move(name));
     }
     return renamed;
   }
@@ -112,10 +133,11 @@ class Lowering {
     if (!proto.ParseFromString(bytes)) throw Error(ErrorCode::kInput, "the kept form of the node is damaged");
     const auto own = graph_.info.opsets.find("");
     const bool standard = proto.domain().empty() || proto.domain() == "ai.onnx";
-    if (standard && own != graph_.info.opsets.end() && own->second != opset_) {
+    const auto version = node.attrs.get<int64_t>(kOpaqueOpset, own != graph_.info.opsets.end() ? own->second : opset_);
+    if (standard && version != opset_) {
       throw Error(ErrorCode::kUnsupported,
                   fmt::format("operator {} is kept as it is, which holds the model at opset {}; opset {} was asked for",
-                              proto.op_type(), own->second, opset_));
+                              proto.op_type(), version, opset_));
     }
     const auto captures = node.attrs.get<std::vector<std::string>>(kOpaqueCaptures, {});
     alias_captures(node, captures);
@@ -173,12 +195,28 @@ class Lowering {
   const Graph& graph_;
   int64_t opset_;
   LoweredNodes result_;
-  std::unordered_set<std::string> helpers_;
+  NameSpace& names_;
+  const Enclosing* enclosing_;
   std::unordered_set<std::string> aliases_;
 };
 
 }  // namespace
 
-LoweredNodes lower_nodes(const Graph& graph, int64_t opset) { return Lowering(graph, opset).run(); }
+std::string NameSpace::make(const std::string& base) {
+  std::string name = base;
+  for (int suffix = 1; !names_.insert(name).second; ++suffix) name = fmt::format("{}_{}", base, suffix);
+  return name;
+}
+
+void NameSpace::add(const Graph& graph) {
+  for (const ValueId id : graph.values()) names_.insert(graph.value(id).name);
+  for (const NodeId id : graph.nodes()) {
+    for (const Subgraph& inner : subgraphs(graph.node(id))) add(*inner.graph);
+  }
+}
+
+LoweredNodes lower_nodes(const Graph& graph, int64_t opset, NameSpace& names, const Enclosing* enclosing) {
+  return Lowering(graph, opset, names, enclosing).run();
+}
 
 }  // namespace amct::onnx_file

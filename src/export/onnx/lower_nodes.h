@@ -18,7 +18,23 @@ struct LoweredNodes {
   std::map<std::string, int64_t> opsets;                  // domain -> version of what was emitted
 };
 
+struct Enclosing;
+
+// Names that values of the graph and of the graphs within it have, or that were given meanwhile. Names made anew are in
+// no graph of the file, so that nothing shadows anything.
+class NameSpace {
+ public:
+  explicit NameSpace(const Graph& graph) { add(graph); }
+  // `base`, or the first of base_1, base_2, … that is free; from now on it is not.
+  std::string make(const std::string& base);
+
+ private:
+  void add(const Graph& graph);
+  std::unordered_set<std::string> names_;
+};
+
 // Throws Error(kUnsupported) naming the node that has no form at `opset`, or whose opaque form is of another opset.
-LoweredNodes lower_nodes(const Graph& graph, int64_t opset);
+// `enclosing`: what is around a subgraph (encode_subgraph.h).
+LoweredNodes lower_nodes(const Graph& graph, int64_t opset, NameSpace& names, const Enclosing* enclosing = nullptr);
 
 }  // namespace amct::onnx_file

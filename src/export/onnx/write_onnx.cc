@@ -54,7 +54,8 @@ class Writer {
 
   void run() {
     sort_sections();
-    lowered_ = onnx_file::lower_nodes(graph_, opset_);
+    onnx_file::NameSpace names(graph_);
+    lowered_ = onnx_file::lower_nodes(graph_, opset_, names);
     Pieces model;
     model.add_bytes(serialize(header()));
     model.add_message(kModelGraph, graph_message());
