@@ -11,6 +11,7 @@
 
 #include "ir/dispatch.h"
 #include "ops/run.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
@@ -142,6 +143,7 @@ std::vector<Tensor> run_plain(const Graph& graph, const std::vector<Tensor>& inp
     const Node& node = graph.node(id);
     std::vector<Tensor> operands;
     bool computable = !node.is_opaque();
+    for (const Subgraph& inner : subgraphs(node)) computable = computable && find_opaque(*inner.graph) == nullptr;
     for (const ValueId input : node.inputs) {
       operands.push_back(input.valid() ? values[input.index] : Tensor());
       computable = computable && (!input.valid() || operands.back());

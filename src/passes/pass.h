@@ -40,9 +40,12 @@ struct PassReport {
   }
 };
 
+struct PassInfo;
+
 // What a pass may need besides the graph.
 struct PassContext {
   std::unordered_set<std::string> skip_layers;  // layer keys of compute layers that nothing may be fused into
+  std::vector<const PassInfo*> passes;          // the list that runs, for the graphs within nodes
 };
 
 struct PassInfo {

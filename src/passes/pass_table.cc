@@ -10,12 +10,14 @@
 #include "passes/fusion/fuse_mul_add_into_conv.h"
 #include "passes/fusion/fuse_pad_into_conv.h"
 #include "passes/pass.h"
+#include "passes/rewrite_subgraphs.h"
 #include "passes/simplify/eliminate_common_subexpressions.h"
 #include "passes/simplify/eliminate_dead_code.h"
 #include "passes/simplify/eliminate_identity.h"
 #include "passes/simplify/fold_constants.h"
 #include "passes/simplify/fold_shape_computations.h"
 #include "passes/simplify/fuse_small_op_batch_norm.h"
+#include "passes/simplify/inline_if.h"
 #include "passes/simplify/merge_reshapes.h"
 #include "passes/simplify/merge_transposes.h"
 
@@ -29,6 +31,8 @@ const std::vector<PassInfo>& simplify_passes() {
        "before folding constants: it feeds them", Effect::kExact, fold_shape_computations},
       {"fold_constants", "Computes nodes of constants once.", "before everything that looks for constants",
        Effect::kExact, fold_constants},
+      {"inline_if", "Puts the branch of an If whose condition is constant in its place.",
+       "after folding constants, which finds such conditions", Effect::kExact, inline_if},
       {"eliminate_identity", "Removes nodes that hand one input through unchanged.",
        "before the matching of patterns, which they would stand between", Effect::kExact, eliminate_identity},
       {"merge_transposes", "Joins transposes that follow each other.", "after identities that stood between them",
@@ -39,6 +43,8 @@ const std::vector<PassInfo>& simplify_passes() {
        "after the forms are normal: equal things look equal", Effect::kExact, eliminate_common_subexpressions},
       {"fuse_small_op_batch_norm", "Joins chains of arithmetic with constants to one batch normalization.",
        "last: it needs folded constants and single uses", Effect::kRounding, fuse_small_op_batch_norm},
+      {"simplify_subgraphs", "Runs this list inside the subgraphs of control flow.",
+       "last: what is constant outside has moved in", Effect::kRounding, rewrite_subgraphs},
   };
   return passes;
 }
@@ -56,6 +62,8 @@ const std::vector<PassInfo>& fusion_passes() {
        "beside batch norm; rounds repeat until chains of both are used up", Effect::kRounding, fuse_mul_add_into_conv},
       {"fuse_bn_before_conv", "Folds batch normalization into the layer behind it.",
        "last: only batch norms without a layer before them are left", Effect::kRounding, fuse_bn_before_conv},
+      {"fuse_in_subgraphs", "Runs this list inside the subgraphs of control flow.", "beside the others",
+       Effect::kRounding, rewrite_subgraphs},
   };
   return passes;
 }
@@ -68,6 +76,8 @@ const std::vector<PassInfo>& execution_passes() {
        join_gelu},
       {"join_norms", "Makes the arithmetic of layer and RMS normalization one operator.", "anywhere", Effect::kRounding,
        join_norms},
+      {"join_in_subgraphs", "Runs this list inside the subgraphs of control flow.", "beside the others",
+       Effect::kRounding, rewrite_subgraphs},
   };
   return passes;
 }

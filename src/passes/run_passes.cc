@@ -72,7 +72,8 @@ void verify_after(const Graph& graph, const PassInfo& pass) {
 
 PipelineReport run_passes(Graph& graph, const std::vector<PassInfo>& passes, const PipelineOptions& options) {
   const std::vector<const PassInfo*> list = chosen(passes, options.skip);
-  const PassContext context = context_for(graph, options);
+  PassContext context = context_for(graph, options);
+  context.passes = list;
   PipelineReport report;
   report.nodes_before = graph.node_count();
   std::vector<PassReport> totals(list.size());

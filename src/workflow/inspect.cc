@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
@@ -89,6 +90,35 @@ std::string why_not_quantizable(const Graph& graph, const Node& node) {
   return {};
 }
 
+// The graph's nodes, then those of graphs within them, under "node/attribute/".
+void add_layers(const Graph& graph, const std::string& path, const std::string& around, ModelFacts& facts) {
+  for (const NodeId id : graph.topological_order()) {
+    const Node& node = graph.node(id);
+    LayerFacts layer{.name = path + node.name, .op = node.op};
+    layer.foreign_type = node.origin.op.empty() ? node.op : node.origin.op;
+    if (node.output().valid()) {
+      const TensorType& type = graph.value(node.output()).type;
+      layer.output = fmt::format("{} {}", name_of(type.dtype), type.shape.to_string());
+    }
+    layer.parameters = parameters_of(graph, node);
+    layer.macs = macs_of(graph, node);
+    layer.reason = why_not_quantizable(graph, node);
+    if (layer.reason.empty() && !around.empty()) layer.reason = fmt::format("it stands in a subgraph of '{}'", around);
+    layer.quantizable = layer.reason.empty();
+    if (node.is_opaque()) facts.opaque[layer.foreign_type] = layer.reason;
+    facts.macs += layer.macs;
+    ++facts.operators[layer.foreign_type];
+    facts.layers.push_back(std::move(layer));
+    for (const Subgraph& inner : subgraphs(node)) {
+      add_layers(*inner.graph, fmt::format("{}{}/{}/", path, node.name, inner.attr), node.name, facts);
+    }
+  }
+  for (const ValueId id : graph.values()) {
+    const Value& value = graph.value(id);
+    if (value.is_constant() && is_parameter(graph, value)) facts.parameters += value.data.size();
+  }
+}
+
 }  // namespace
 
 ModelFacts inspect(const Graph& graph) {
@@ -103,27 +133,7 @@ ModelFacts inspect(const Graph& graph) {
   for (const ValueId id : graph.inputs()) facts.inputs.emplace_back(graph.value(id).name, graph.value(id).type);
   for (const ValueId id : graph.outputs()) facts.outputs.emplace_back(graph.value(id).name, graph.value(id).type);
 
-  for (const NodeId id : graph.topological_order()) {
-    const Node& node = graph.node(id);
-    LayerFacts layer{.name = node.name, .op = node.op};
-    layer.foreign_type = node.origin.op.empty() ? node.op : node.origin.op;
-    if (node.output().valid()) {
-      const TensorType& type = graph.value(node.output()).type;
-      layer.output = fmt::format("{} {}", name_of(type.dtype), type.shape.to_string());
-    }
-    layer.parameters = parameters_of(graph, node);
-    layer.macs = macs_of(graph, node);
-    layer.reason = why_not_quantizable(graph, node);
-    layer.quantizable = layer.reason.empty();
-    if (node.is_opaque()) facts.opaque[layer.foreign_type] = layer.reason;
-    facts.macs += layer.macs;
-    ++facts.operators[layer.foreign_type];
-    facts.layers.push_back(std::move(layer));
-  }
-  for (const ValueId id : graph.values()) {
-    const Value& value = graph.value(id);
-    if (value.is_constant() && is_parameter(graph, value)) facts.parameters += value.data.size();
-  }
+  add_layers(graph, {}, {}, facts);
   return facts;
 }
 

@@ -16,7 +16,7 @@ struct LayerFacts {
   std::string foreign_type;  // the operator as the file calls it
   std::string output;        // type and shape of the first output
   int64_t parameters = 0;
-  int64_t macs = 0;  // of one sample; 0 if the shape is not known
+  int64_t macs = 0;  // of one sample (of one turn, in a loop); 0 if the shape is not known
   bool quantizable = false;
   std::string reason;  // why not
 };

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "ops/op_row.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
@@ -130,6 +131,43 @@ LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& optio
   return layer;
 }
 
+// Layers in the subgraphs of a node: they run as often as data decides, and stay float.
+void plan_inner_layers(const Node& node, const std::string& path, Plan& plan) {
+  for (const Subgraph& inner : subgraphs(node)) {
+    const std::string inside = fmt::format("{}/{}/", path, inner.attr);
+    for (const NodeId id : inner.graph->topological_order()) {
+      const Node& layer = inner.graph->node(id);
+      const bool is_layer = compute_rule(layer) != nullptr || is_float_layer(*inner.graph, layer);
+      if (is_layer && layer.input(0).valid()) {
+        plan.layers.push_back({.name = inside + layer.name,
+                               .op = layer.op,
+                               .tensor = inside + inner.graph->value(layer.input(0)).name,
+                               .quantize = false,
+                               .reason = fmt::format("it stands in a subgraph of '{}'", node.name)});
+      }
+      plan_inner_layers(layer, inside + layer.name, plan);
+    }
+  }
+}
+
+void count_kept_float(const Graph& graph, std::map<std::string, FloatOperator>& found) {
+  for (const NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    for (const Subgraph& inner : subgraphs(node)) count_kept_float(*inner.graph, found);
+    std::optional<std::string> reason;
+    if (node.is_opaque()) {
+      reason = "an operator that is not known here";
+    } else if (node.row->quant.kind() == QuantRule::Kind::kKeepFloat) {
+      reason = node.row->quant.reason();
+    }
+    if (!reason) continue;
+    FloatOperator& entry = found[node.op];
+    entry.op = foreign_type(node);
+    entry.reason = *reason;
+    ++entry.nodes;
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> quantizable_types() {
@@ -193,6 +231,7 @@ Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
   Faults faults;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
+    plan_inner_layers(node, node.name, plan);
     if ((compute_rule(node) == nullptr && !is_float_layer(graph, node)) || !node.input(0).valid()) continue;
     plan.layers.push_back(plan_layer(graph, id, options));
     if (!plan.layers.back().quantize) continue;
@@ -207,20 +246,7 @@ Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
 
 std::vector<FloatOperator> operators_kept_float(const Graph& graph) {
   std::map<std::string, FloatOperator> found;
-  for (const NodeId id : graph.nodes()) {
-    const Node& node = graph.node(id);
-    std::optional<std::string> reason;
-    if (node.is_opaque()) {
-      reason = "an operator that is not known here";
-    } else if (node.row->quant.kind() == QuantRule::Kind::kKeepFloat) {
-      reason = node.row->quant.reason();
-    }
-    if (!reason) continue;
-    FloatOperator& entry = found[node.op];
-    entry.op = foreign_type(node);
-    entry.reason = *reason;
-    ++entry.nodes;
-  }
+  count_kept_float(graph, found);
   std::vector<FloatOperator> result;
   for (auto& [op, entry] : found) result.push_back(std::move(entry));
   return result;

@@ -1,7 +1,8 @@
 // Which layers are quantized, and why the others are not.
 //
 // Every node whose row says `compute` gets a LayerPlan, quantized or with its reason; constraints are the rows' own
-// (docs/formats/plan.md, AMCT's table of supported layers). Nothing is estimated here.
+// (docs/formats/plan.md, AMCT's table of supported layers). Layers in subgraphs stay float; their keys are
+// "node/attribute/layer". Nothing is estimated here.
 #pragma once
 
 #include <string>

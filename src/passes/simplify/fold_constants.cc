@@ -17,6 +17,7 @@ constexpr int64_t kMaxGrowthBytes = int64_t{64} << 20;
 
 bool foldable(const Graph& graph, const Node& node) {
   if (node.is_opaque() || !node.row->deterministic || node.row->run == nullptr || is_quantizer(node)) return false;
+  if (node.row->timing == ShapeTiming::kFromBody) return false;  // how long it runs is not known
   for (const ValueId input : node.inputs) {
     if (input.valid() && !graph.value(input).is_constant()) return false;
   }
