@@ -14,6 +14,7 @@
 #include "frontends/onnx/load_onnx.h"
 #include "ir/dispatch.h"
 #include "ops/opaque.h"
+#include "ops/subgraph.h"
 #include "support/tensor_files.h"
 
 namespace amct::testing {
@@ -27,11 +28,16 @@ struct Refused {
   std::string reason;
 };
 
-void refuse_opaque(const Graph& graph) {
-  std::set<std::string> reasons;
+void collect_reasons(const Graph& graph, std::set<std::string>& reasons) {
   for (const NodeId id : graph.nodes()) {
     if (graph.node(id).is_opaque()) reasons.insert(graph.node(id).attrs.get<std::string>(kOpaqueReason, "opaque"));
+    for (const Subgraph& inner : subgraphs(graph.node(id))) collect_reasons(*inner.graph, reasons);
   }
+}
+
+void refuse_opaque(const Graph& graph) {
+  std::set<std::string> reasons;
+  collect_reasons(graph, reasons);
   if (!reasons.empty()) throw Refused{fmt::format("{}", fmt::join(reasons, "; "))};
 }
 

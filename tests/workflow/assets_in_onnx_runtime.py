@@ -16,16 +16,18 @@ from support.assets import assets_or_exit
 SEED = 20240921
 TOLERANCE = 1e-4
 OPEN_EXTENTS = {"sequence": 512}  # what extents that a model leaves open become; 3 if not named here
-# Models with operators that cannot be run yet: the program says so.
-REFUSED = {"silero_vad_16k_op15"}
+# Inputs that random numbers do not suit: each value is a run of its own.
+FIXED = {"sr": [np.array(16000), np.array(8000)]}
 
 
-def random_inputs(session, rng):
+def random_inputs(session, rng, run):
     """One array for every input: integers 0 to 255 for the one network that takes raw pixels, else normal numbers."""
     inputs = {}
     for item in session.get_inputs():
         dims = [extent if isinstance(extent, int) else OPEN_EXTENTS.get(extent, 3) for extent in item.shape]
-        if item.name == "Input3":
+        if item.name in FIXED:
+            inputs[item.name] = FIXED[item.name][run]
+        elif item.name == "Input3":
             inputs[item.name] = rng.integers(0, 256, dims).astype(np.float32)
         else:
             inputs[item.name] = rng.normal(0, 1, dims).astype(np.float32 if "float" in item.type else np.int64)
@@ -40,29 +42,35 @@ def run_program(program, model, inputs, folder):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def runs_of(session):
+    return max([len(FIXED[item.name]) for item in session.get_inputs() if item.name in FIXED], default=1)
+
+
+def range_of(expected):
+    """The range of one element is its size."""
+    return np.ptp(expected) or np.abs(expected).max()
+
+
 def check(program, model, rng):
     """Fault of one model as text, or None."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    inputs = random_inputs(session, rng)
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        result = run_program(program, model, inputs, folder)
-        if model.stem in REFUSED:
-            said = result.stderr.strip()
-            return None if result.returncode == 2 and said.count("\n") < 3 else f"exit {result.returncode}: {said}"
-        if result.returncode != 0:
-            return f"exit {result.returncode}: {result.stderr.strip()}"
-        worst = 0.0
-        for item, expected in zip(session.get_outputs(), session.run(None, inputs)):
-            ours = np.load(folder / "out" / (item.name.replace("/", "_") + ".npy"))
-            if ours.shape != expected.shape or ours.dtype != expected.dtype:
-                return f"{item.name}: {ours.dtype} {ours.shape} instead of {expected.dtype} {expected.shape}"
-            span = np.ptp(expected) or np.abs(expected).max()  # the range of one element is its size
-            worst = max(worst, np.abs(ours - expected).max() / span)
-        print(f"{model.stem}: {worst:.1e} of the range")
-        return None if worst <= TOLERANCE else f"{worst:.1e} of the output's range"
+    worst = 0.0
+    for run in range(runs_of(session)):
+        inputs = random_inputs(session, rng, run)
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            result = run_program(program, model, inputs, folder)
+            if result.returncode != 0:
+                return f"exit {result.returncode}: {result.stderr.strip()}"
+            for item, expected in zip(session.get_outputs(), session.run(None, inputs)):
+                ours = np.load(folder / "out" / (item.name.replace("/", "_") + ".npy"))
+                if ours.shape != expected.shape or ours.dtype != expected.dtype:
+                    return f"{item.name}: {ours.dtype} {ours.shape} instead of {expected.dtype} {expected.shape}"
+                worst = max(worst, np.abs(ours - expected).max() / range_of(expected))
+    print(f"{model.stem}: {worst:.1e} of the range")
+    return None if worst <= TOLERANCE else f"{worst:.1e} of the output's range"
 
 
 def main():
