@@ -131,6 +131,104 @@ class ConvertQat(CommandTest):
             expected = run_plainly(path, {"x": x})[0]
             np.testing.assert_array_equal(run_plainly(f"{prefix}_fake_quant_model.onnx", {"x": x})[0], expected)
 
+    def same(self, m, inputs, output, shape, out, opset=13, quantized=1):
+        """Converts the network and compares every bit of the output."""
+        path = self.work / f"{out}.onnx"
+        m.save(path, inputs, [(output, TensorProto.FLOAT, shape)], opset)
+        report, prefix = self.convert(path, out=f"s/{out}")
+        self.assertEqual(report["quantized"], quantized, report["kept_float"])
+        rng = np.random.default_rng(SEED + 5)
+        feeds = {n: rng.normal(0, 2, s).astype(np.float32) for n, s in inputs}
+        np.testing.assert_array_equal(run_plainly(f"{prefix}_fake_quant_model.onnx", feeds)[0],
+                                      run_plainly(path, feeds)[0])
+        return report, layers_by_name(f"{prefix}_deploy_model.onnx")
+
+    def test_transposed_convolutions(self):
+        rng = np.random.default_rng(SEED + 6)
+        for groups, axis, quantized in ((1, 1, 1), (2, 1, 1), (2, None, 1), (1, 0, 0)):
+            with self.subTest(groups=groups, axis=axis):
+                m = Pairs()
+                integers = rng.integers(-128, 128, (6, 3, 2, 3)).astype(np.int8)
+                scale = 2.0**-7 if axis is None else 2.0 ** -rng.integers(5, 9, integers.shape[axis])
+                w = m.stored("w", integers, scale, **({} if axis is None else {"axis": axis}))
+                x = m.pair("x", 2**-5, np.uint8(120))
+                m.node("ConvTranspose", [x, w], "y", group=groups, strides=[2, 1])
+                _, (_, stored, _) = self.same(m, [("x", [2, 6, 5, 4])], "y", None, f"t{groups}{axis}",
+                                              quantized=quantized)
+                if quantized:
+                    np.testing.assert_array_equal(stored["y_ConvTranspose.sub_module.weight"], integers)
+
+    def test_matrix_products(self):
+        rng = np.random.default_rng(SEED + 7)
+        for rank, count, quantized in ((2, 5, 1), (3, 1, 1), (3, 5, 0)):
+            with self.subTest(rank=rank, count=count):
+                m = Pairs()
+                integers = rng.integers(-128, 128, (7, 5)).astype(np.int8)
+                scale = 2.0 ** -rng.integers(5, 9, count) if count > 1 else 2.0**-6
+                w = m.stored("w", integers, scale, axis=1)
+                y = m.node("MatMul", [m.pair("x", 2**-5, np.int8(17)), w], "y")
+                shape = [2, 3, 7][3 - rank:]
+                _, (_, stored, _) = self.same(m, [("x", shape)], y, None, f"m{rank}{count}", quantized=quantized)
+                if quantized:
+                    np.testing.assert_array_equal(stored["y_MatMul.sub_module.weight"], integers)
+
+    def test_weights_that_are_shared_transposed_unsigned_or_float(self):
+        rng = np.random.default_rng(SEED + 8)
+        m = Pairs()
+        x = m.pair("x", 2**-5, np.int16(300))
+        w = m.constant("w", rng.integers(0, 256, (4, 4)).astype(np.uint8))
+        s, z = m.constant("w_s", np.float32(2**-7)), m.constant("w_z", np.uint8(128))
+        w = m.node("DequantizeLinear", [w, s, z], "w_dq")
+        v = m.pair(m.constant("v", rng.normal(0, 0.3, (9, 4)).astype(np.float32)), 2**-6, np.int8(0))
+        t = m.node("Transpose", [v], "v_t", perm=[1, 0])
+        a = m.pair(m.node("Gemm", [x, w], "a"), 2**-4, np.uint8(128))
+        b = m.pair(m.node("Gemm", [a, w], "b"), 2**-3, np.uint8(99))
+        self.same(m, [("x", [3, 4])], m.node("MatMul", [b, t], "y"), None, "shared", opset=21, quantized=3)
+
+    def test_seven_bits_and_a_pair_before_movement(self):
+        m = Pairs()
+        s, z = m.constant("s", np.float32(2**-5)), m.constant("z", np.uint8(40))
+        low, high = m.constant("low", np.uint8(3)), m.constant("high", np.uint8(127))
+        q = m.node("Clip", [m.node("QuantizeLinear", ["x", s, z], "q"), low, high], "clipped")
+        f = m.node("Flatten", [m.node("MaxPool", [m.node("DequantizeLinear", [q, s, z], "d")], "p", kernel_shape=[2, 2])], "f")
+        w = m.stored("w", np.random.default_rng(SEED).integers(-99, 99, (5, 24)).astype(np.int8), 2**-6)
+        report, (model, _, _) = self.same(m, [("x", [2, 2, 4, 5])], m.node("Gemm", [f, w], "y", transB=1), None, "seven")
+        self.assertEqual(report["anti_quantized"], 0)
+        self.assertEqual([n.op_type for n in model.graph.node],
+                         ["Clip", "MaxPool", "Flatten", "AscendQuant", "Gemm", "AscendDequant"])
+
+    def test_layers_that_stay_float_say_why(self):
+        rng = np.random.default_rng(SEED + 9)
+        m = Pairs()
+        x = m.pair("x", 2**-5, np.int8(5))
+        w = m.constant("w", rng.normal(0, 1, (4, 4)).astype(np.float32))
+        v = m.constant("v", rng.integers(0, 256, (4, 4)).astype(np.uint8))
+        v = m.node("DequantizeLinear", [v, m.constant("v_s", np.float32(2**-7)), m.constant("v_z", np.uint8(7))], "v_dq")
+        u = m.stored("u", rng.integers(-99, 99, (4, 4)).astype(np.int8), 2**-6)
+        y = m.node("Gemm", [m.node("Gemm", [m.node("Gemm", [x, w], "a"), u], "b"), v], "c")
+        report, _ = self.same(m, [("x", [3, 4])], y, None, "float", quantized=0)
+        self.assertEqual([k["reason"] for k in report["kept_float"]],
+                         ["its weight is not quantized", "its input is not quantized", "its input is not quantized"])
+        self.assertEqual(report["anti_quantized"], 1)
+
+    def test_a_bias_of_another_scale_is_rounded_again(self):
+        m = Pairs()
+        w = m.stored("w", np.full((4, 4), 3, np.int8), 2**-6)
+        b = m.stored("b", np.int32([9, -7, 100, 0]), 2**-9)
+        m.node("Gemm", [m.pair("x", 2**-5, np.int8(5)), w, b], "y")
+        report, (_, stored, _) = self.same(m, [("x", [3, 4])], "y", None, "bias")
+        self.assertEqual(len(report["warnings"]), 1)
+        self.assertIn("'y_Gemm'", report["warnings"][0])
+        np.testing.assert_array_equal(stored["y_Gemm.sub_module.bias"], [36, -28, 400, 0])
+
+    def test_integers_that_others_read_are_refused(self):
+        m = Pairs()
+        m.pair("x", 0.1, np.int8(3))
+        m.node("Cast", ["x_q"], "y", to=TensorProto.FLOAT)
+        path = self.work / "bad.onnx"
+        m.save(path, [("x", [2, 5])], [("y", TensorProto.FLOAT, [2, 5]), ("x_dq", TensorProto.FLOAT, [2, 5])])
+        self.fails("convert", path, "--out", self.work / "e/bad", code=2, says=["'x_q_QuantizeLinear'", "'y_Cast'"])
+
     def test_the_record_gives_the_same_numbers_again(self):
         path = self.work / "qat.onnx"
         self.written(path)
