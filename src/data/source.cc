@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "data/bin_folders.h"
 #include "data/image.h"
 #include "data/input_data.h"
 #include "data/npy.h"
@@ -254,7 +255,7 @@ std::unique_ptr<DataSource> open_data(const fs::path& path, const std::vector<In
     throw Error(ErrorCode::kInput, "the model has no inputs, so there is nothing to feed data to",
                 {.file = path.string()});
   }
-  auto data = Resolver(inputs, options).open(path);
+  auto data = options.bin_folders.empty() ? Resolver(inputs, options).open(path) : open_bin_folders(inputs, options);
   for (size_t i = 1; i < data.size(); ++i) {
     if (data[i]->size() == data[0]->size()) continue;
     throw data_error(fmt::format("input '{}' has {} samples, but input '{}' has {}", inputs[0].name, data[0]->size(),

@@ -28,6 +28,8 @@ struct DataOptions {
   std::vector<Dims> bin_shapes;              // --input-shape, for .bin files: one per input
   std::vector<DType> bin_types;              // --data-types
   std::vector<std::string> bin_names;        // names given with the shapes ("" = by order)
+  // Folders of .bin files, one per name, shape and type; read instead of the path of open_data (bin_folders.h).
+  std::vector<std::filesystem::path> bin_folders;
 };
 
 class DataSource {
