@@ -15,7 +15,7 @@
 namespace amct {
 
 Products make_products(const Graph& graph, const Plan& plan, const std::set<Emit>& emit, const QdqTarget& target) {
-  Products products{.emit = emit, .target = target, .deploy = {}, .fake = {}, .qdq = {}};
+  Products products{.emit = emit, .target = target, .deploy = {}, .fake = {}, .qdq = {}, .plan_file = true};
   const Graph corrected = with_corrected_biases(graph, plan);
   Graph deploy = apply_ascend(corrected, plan);
   products.fake = std::make_shared<const Graph>(ascend_to_fake_quant(deploy));
@@ -35,6 +35,8 @@ std::vector<OutputFile> write_products(const Products& products, const Plan& pla
   OutputFiles files;
   const auto named = [&](std::string_view suffix, std::string purpose) {
     written.push_back({prefix.string() + std::string(suffix), 0, std::move(purpose)});
+    std::error_code error;
+    written.back().replaced = std::filesystem::exists(written.back().path, error);
     return written.back().path;
   };
   const auto add_model = [&](const Graph& graph, std::string_view suffix, std::string purpose) {
@@ -47,7 +49,9 @@ std::vector<OutputFile> write_products(const Products& products, const Plan& pla
   if (products.emit.contains(Emit::kDeploy)) add_model(*products.deploy, "_deploy_model.onnx", "Ascend (ATC)");
   files.add(named("_record.txt", "factors, as AMCT writes them")).write(record);
   files.add(named("_quant.json", "inserted operators, original to quantized layers")).write(quant_json);
-  files.add(named("_plan.json", "what was done to each layer; edit and pass with --config")).write(plan_json);
+  if (products.plan_file) {
+    files.add(named("_plan.json", "what was done to each layer; edit and pass with --config")).write(plan_json);
+  }
   files.commit();
   for (OutputFile& file : written) file.bytes = std::filesystem::file_size(file.path);
   return written;

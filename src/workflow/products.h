@@ -20,7 +20,8 @@ enum class Emit { kFake, kDeploy, kQdq };
 struct OutputFile {
   std::filesystem::path path;
   uint64_t bytes = 0;
-  std::string purpose;  // "ONNX Runtime (CPU)"
+  std::string purpose;    // "ONNX Runtime (CPU)"
+  bool replaced = false;  // another file had this name
 };
 
 // A graph that was not asked for is null, but the fake-quantized and the deployable one are always made.
@@ -28,6 +29,7 @@ struct Products {
   std::set<Emit> emit;
   QdqTarget target;
   std::shared_ptr<const Graph> deploy, fake, qdq;
+  bool plan_file = true;  // write PREFIX_plan.json as well
 };
 
 // Throws Error when the plan lacks a factor or one does not fit.

@@ -163,7 +163,11 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   QuantizeReport report;
   const auto start = Clock::now();
   std::optional<ConfigFile> config;
-  if (!request.config.empty()) config = ConfigFile::read(request.config);
+  if (!request.config.empty()) {
+    config = ConfigFile::read(request.config);
+  } else if (request.amct_defaults) {
+    config = ConfigFile::defaults();
+  }
   Graph graph = load_model(request.model);
   if (is_quantized(graph)) {
     throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
@@ -191,7 +195,8 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   describe_clusters(graph, plan, report);
 
   const auto write_start = Clock::now();
-  const Products products = make_products(graph, plan, request.emit, qdq_target(request.qdq_target));
+  Products products = make_products(graph, plan, request.emit, qdq_target(request.qdq_target));
+  products.plan_file = request.plan_file;
   report.write_seconds = seconds_since(write_start);
   measure(std::make_shared<const Graph>(std::move(graph)), products, *source, request, report);
   const auto files_start = Clock::now();

@@ -34,6 +34,8 @@ struct QuantizeRequest {
   std::optional<bool> correct_bias;  // likewise
   bool check = false;                // verify every pass
   bool strict = false;               // a setting that a layer cannot have is an error
+  bool amct_defaults = false;        // without `config`: AMCT's defaults, one batch among them, instead of amct's
+  bool plan_file = true;             // write PREFIX_plan.json
 };
 
 struct LayerSqnr {
@@ -45,6 +47,7 @@ struct QuantizeReport {
   std::string model;
   // For the command to type next: how to call the program, and how to read the same data again.
   std::string program = "amct", data_arguments = "--data DIR";
+  std::string next;  // another command instead
   int64_t opset = 0, parameters = 0, macs = 0;
   uint64_t bytes = 0;
   size_t nodes_before = 0, nodes_after = 0;

@@ -82,7 +82,9 @@ std::string to_summary(const QuantizeReport& report) {
     if (qdq.empty() && path.ends_with(".onnx")) qdq = path;
     label = "";
   }
-  if (!qdq.empty()) {
+  if (!report.next.empty()) {
+    text += fmt::format("next       {}\n", report.next);
+  } else if (!qdq.empty()) {
     text += fmt::format("next       {} compare {} {} {}\n", report.program, report.model, qdq, report.data_arguments);
   }
   text += fmt::format("total      {:.2f} s\n", report.total_seconds);
