@@ -18,6 +18,7 @@ if(NOT AMCT_SANITIZE)
 endif()
 
 install(TARGETS amct RUNTIME)
+install(PROGRAMS ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/amct_onnx TYPE BIN)
 install(TARGETS amct_shared EXPORT amctTargets LIBRARY)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/amct TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/amct)

@@ -16,6 +16,8 @@
 
 namespace amct {
 
+struct QuantizeReport;
+
 // Accepted before and after the subcommand.
 struct GlobalOptions {
   std::string program = "amct";  // as the user typed it
@@ -59,5 +61,6 @@ void add_completion_command(CLI::App& app);
 // Standard output: text for people, or the one JSON object under --json.
 void print(const std::string& text);
 void print_json(const nlohmann::ordered_json& object);
+void print_report(const QuantizeReport& report, const GlobalOptions& global);
 
 }  // namespace amct

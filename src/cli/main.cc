@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory_limit.h"
+#include "cli/amct_onnx.h"
 #include "cli/command.h"
 #include "cli/version.h"
 
@@ -26,12 +27,12 @@ namespace {
 // One line, whatever names and paths of the user's files hold: control characters, which a terminal would obey, as
 // \xNN.
 void say_error(std::string_view text) {
-  std::string line = "error: ";
+  std::string line;
   for (const char c : text) {
     const auto code = static_cast<unsigned char>(c);
     line += code < 0x20 || code == 0x7f ? fmt::format("\\x{:02x}", code) : std::string(1, c);
   }
-  std::fprintf(stderr, "%s\n", line.c_str());
+  amct::log_error(line);
 }
 
 int report(const amct::Error& error) {
@@ -47,12 +48,15 @@ int report(const amct::Error& error) {
 std::string missing_command(const CLI::App& app) {
   const std::vector<std::string> rest = app.remaining();
   const auto word = std::find_if(rest.begin(), rest.end(), [](const std::string& text) { return text[0] != '-'; });
-  if (word == rest.end()) return "no command is given; 'amct --help' lists them";
+  if (word == rest.end()) {
+    return fmt::format("no command is given; '{} --help' lists them", app.get_name());
+  }
   std::vector<std::string> names;
   for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
   const std::string near = amct::closest(*word, names);
-  return fmt::format("there is no command '{}'; {}", *word,
-                     near.empty() ? "'amct --help' lists them" : fmt::format("did you mean '{}'?", near));
+  return fmt::format(
+      "there is no command '{}'; {}", *word,
+      near.empty() ? fmt::format("'{} --help' lists them", app.get_name()) : fmt::format("did you mean '{}'?", near));
 }
 
 // "'amct quantize' has no option '--dat'; did you mean '--data'?", "" unless an option is unknown.
@@ -65,9 +69,9 @@ std::string unknown_option(const CLI::App& app, const CLI::App& command) {
     if (!word.starts_with("--")) continue;
     word.resize(std::min(word.find('='), word.size()));
     const std::string near = amct::closest(word, names);
-    return fmt::format("'amct {0}' has no option '{1}'; {2}", command.get_name(), word,
-                       near.empty() ? fmt::format("see 'amct {} --help'", command.get_name())
-                                    : fmt::format("did you mean '{}'?", near));
+    const std::string name = app.get_name() + " " + command.get_name();
+    return fmt::format("'{}' has no option '{}'; {}", name, word,
+                       near.empty() ? fmt::format("see '{} --help'", name) : fmt::format("did you mean '{}'?", near));
   }
   return {};
 }
@@ -75,7 +79,7 @@ std::string unknown_option(const CLI::App& app, const CLI::App& command) {
 // A message of CLI11 on one line, with what to do.
 int report(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-  std::string command = "amct";
+  std::string command = app.get_name();
   for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
   std::string message = app.get_subcommands().empty() ? "" : unknown_option(app, *app.get_subcommands().front());
   if (app.get_subcommands().empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
@@ -113,14 +117,28 @@ void share_one_heap() {
   std::abort();
 }
 
+void add_commands(CLI::App& app, const amct::GlobalOptions& global) {
+  app.footer("Example:\n  amct quantize model.onnx --data images/ --preprocess imagenet --out out/model\n");
+  amct::add_quantize_command(app, global);
+  amct::add_convert_command(app, global);
+  amct::add_config_command(app, global);
+  amct::add_evaluate_command(app, global);
+  amct::add_compare_command(app, global);
+  amct::add_inspect_command(app, global);
+  amct::add_run_command(app, global);
+  amct::add_ops_command(app, global);
+  amct::add_passes_command(app, global);
+  amct::add_completion_command(app);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   std::set_terminate(end_without_memory);
   share_one_heap();
-  CLI::App app{"amct makes neural networks smaller and faster.", "amct"};
-  app.footer("Example:\n  amct quantize model.onnx --data images/ --preprocess imagenet --out out/model\n");
-  app.set_version_flag("--version", std::string("amct ") + amct::kVersion);
+  const bool as_amct_onnx = argc > 0 && amct::is_amct_onnx(argv[0]);
+  CLI::App app{"amct makes neural networks smaller and faster.", as_amct_onnx ? "amct_onnx" : "amct"};
+  app.set_version_flag("--version", app.get_name() + " " + amct::kVersion);
   app.require_subcommand(1);
   app.fallthrough();
   amct::GlobalOptions global;
@@ -141,17 +159,13 @@ int main(int argc, char** argv) {
   });
 
   try {
-    amct::add_quantize_command(app, global);
-    amct::add_convert_command(app, global);
-    amct::add_config_command(app, global);
-    amct::add_evaluate_command(app, global);
-    amct::add_compare_command(app, global);
-    amct::add_inspect_command(app, global);
-    amct::add_run_command(app, global);
-    amct::add_ops_command(app, global);
-    amct::add_passes_command(app, global);
-    amct::add_completion_command(app);
-    app.parse(argc, argv);
+    if (as_amct_onnx) {
+      amct::add_amct_onnx_commands(app, global);
+      app.parse(amct::amct_onnx_arguments(app, argc, argv));
+    } else {
+      add_commands(app, global);
+      app.parse(argc, argv);
+    }
     return 0;
   } catch (const CLI::ParseError& error) {
     return report(app, error);

@@ -72,6 +72,11 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
 
 }  // namespace
 
+void print_report(const QuantizeReport& report, const GlobalOptions& global) {
+  if (global.json) return print_json(to_json(report));
+  print(to_summary(report));
+}
+
 void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand("quantize", "Turn a trained model and sample data into INT8 models");
   command->footer(
@@ -122,11 +127,7 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
     QuantizeReport report = quantize(job);
     report.program = global.program;
     report.data_arguments = arguments->data.as_typed();
-    if (global.json) {
-      print_json(to_json(report));
-    } else {
-      print(to_summary(report));
-    }
+    print_report(report, global);
   });
 }
 

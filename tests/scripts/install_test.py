@@ -42,4 +42,5 @@ with tempfile.TemporaryDirectory() as folder:
     assert fault.returncode == 1 and fault.stderr.startswith("error: "), fault
     program = place / "usr" / "bin" / "amct"
     assert run(program, "--version").startswith("amct "), "version"
+    assert run(place / "usr" / "bin" / "amct_onnx", "--version").startswith("amct_onnx "), "amct_onnx"
 print("the installed package works")
