@@ -22,6 +22,7 @@ struct QuantizeReport;
 struct GlobalOptions {
   std::string program = "amct";  // as the user typed it
   int threads = 0;               // 0 = all usable cores
+  std::string isa;               // instruction set to limit all kernels to; empty = the processor's best
   bool quiet = false;
   bool verbose = false;
   bool json = false;

@@ -3,8 +3,14 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace amct::dnn {
+
+// Uses no instructions beyond those of `name`, one of isa_names(), in all kernels, ours included. Before the first
+// kernel runs. Throws Error(kConfig) for another name, Error(kUnsupported) if this processor lacks them.
+void limit_isa(const std::string& name);
+std::vector<std::string> isa_names();
 
 std::string isa_name();  // "avx2", "avx512_core", "avx512_core_vnni", …; "unknown" for one without a name here
 

@@ -1,0 +1,11 @@
+// Which vector instructions the kernels of this folder use.
+#pragma once
+
+namespace amct {
+
+enum class VectorLevel { kSse4, kAvx2, kAvx512, kAvx512Vnni };
+
+// Leaves instructions beyond `level` unused. Before the first kernel runs.
+void limit_vectors(VectorLevel level);
+
+}  // namespace amct
