@@ -32,6 +32,8 @@ class Placer {
     for (size_t before = 0; before != wanted_.size();) {  // operators between quantized ones, until nothing changes
       before = wanted_.size();
       for (const NodeId id : order_) want_both_sides(id);
+      for (auto at = order_.rbegin(); at != order_.rend(); ++at)
+        want_both_sides(*at);  // else a chain takes a round each
     }
     std::vector<QdqPlace> places;
     const auto place = [&](ValueId value) {
