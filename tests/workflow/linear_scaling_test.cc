@@ -1,0 +1,120 @@
+// Everything that `quantize` does to a graph besides running it takes time in proportion to its nodes: 40,000 nodes at
+// most six times as long as 10,000. Processor time, because other work on the machine would blur the ratio.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <functional>
+
+#include "base/files.h"
+#include "data/temporary_folder.h"
+#include "export/onnx/write_onnx.h"
+#include "ops/op_row.h"
+#include "passes/quantize/apply_ascend.h"
+#include "passes/quantize/apply_qdq.h"
+#include "passes/quantize/ascend_to_fake_quant.h"
+#include "passes/quantize/bias_correction.h"
+#include "passes/quantize/plan_layers.h"
+#include "passes/quantize/qdq_places.h"
+#include "passes/quantize/weight_scales.h"
+#include "recipe/plan_json.h"
+#include "recipe/quant_json.h"
+#include "recipe/record_file.h"
+#include "workflow/model.h"
+#include "workflow/observed_tensors.h"
+
+namespace amct::testing {
+namespace {
+
+constexpr double kLargestRatio = 6;
+
+using Build = std::function<ValueId(Graph&, ValueId input, int nodes)>;
+
+ValueId append(Graph& graph, std::string_view op, std::vector<ValueId> inputs, Attrs attrs = {}) {
+  const NodeId id = add_op(graph, std::string(op), op, std::move(inputs), std::move(attrs));
+  return graph.node(id).output();
+}
+
+// Convolution, ReLU, identity, residual addition, again and again.
+ValueId layers(Graph& graph, ValueId x, int nodes) {
+  for (int i = 0; i < nodes / 4; ++i) {
+    std::vector<float> weight(16, 0.01f * static_cast<float>(i % 7 - 3));
+    const ValueId w = graph.add_constant("w", Tensor::of<float>({4, 4, 1, 1}, weight));
+    const ValueId active = append(graph, "relu", {append(graph, "conv", {x, w})});
+    x = append(graph, "add", {append(graph, "identity", {active}), active});
+  }
+  return x;
+}
+
+// One constant that every node uses.
+ValueId fan_out(Graph& graph, ValueId x, int nodes) {
+  const ValueId k = graph.add_constant("k", Tensor::of<float>({1, 1, 1, 1}, std::vector<float>{1.25f}));
+  for (int i = 0; i < nodes; ++i) x = append(graph, i % 2 == 0 ? "add" : "mul", {x, k});
+  return x;
+}
+
+// The same subexpression everywhere, with a shape computation beside each node.
+ValueId shapes(Graph& graph, ValueId x, int nodes) {
+  const ValueId one = graph.add_constant("one", Tensor::of<int64_t>({1}, std::vector<int64_t>{1}));
+  ValueId shape = kNoValue;
+  for (int i = 0; i < nodes / 4; ++i) {
+    const ValueId extents = append(graph, "gather", {append(graph, "shape", {x}), one});
+    shape = append(graph, "concat", {extents, one}, {{"axis", int64_t{0}}});
+    x = append(graph, "relu", {x});
+  }
+  return append(graph, "add", {x, append(graph, "cast", {append(graph, "reduce_sum", {shape})}, {{"to", int64_t{1}}})});
+}
+
+void save(const Build& build, int nodes, const std::filesystem::path& path) {
+  Graph graph;
+  graph.info.opsets[""] = 17;
+  const ValueId input = graph.add_input("x", {DType::kFloat32, Shape::of({1, 4, 3, 5})});
+  graph.set_outputs({build(graph, input, nodes)});
+  write_onnx(graph, path);
+}
+
+// Processor seconds from the model file to all output files; factors are invented instead of measured.
+double seconds_for(const std::filesystem::path& model, const std::filesystem::path& folder) {
+  const std::clock_t start = std::clock();
+  Graph graph = load_model(model);
+  prepare(graph);
+  Plan plan = plan_layers(graph);
+  for (const std::string& tensor : tensors_to_calibrate(graph, plan)) plan.tensors.push_back({tensor, {}});
+  fill_weight_scales(graph, plan);
+  EXPECT_LE(observed_tensors(graph, plan).size(), plan.layers.size() + plan.tensors.size());
+  for (LayerPlan& layer : plan.layers) layer.activation.factor = ScaleOffset{0.1f, 3};
+  for (TensorPlan& tensor : plan.tensors) tensor.activation.factor = ScaleOffset{0.1f, 3};
+  const Graph corrected = with_corrected_biases(graph, plan);
+  const Graph deploy = apply_ascend(corrected, plan);
+  OutputFiles files;
+  write_onnx(apply_qdq(corrected, plan, qdq_target("onnxruntime")), files, folder / "qdq.onnx");
+  write_onnx(ascend_to_fake_quant(deploy), files, folder / "fake.onnx");
+  write_onnx(deploy, files, folder / "deploy.onnx");
+  files.add(folder / "record").write(format_records(records_of(plan)));
+  files.add(folder / "quant").write(print_quant_json(deploy, plan, {}));
+  files.add(folder / "plan").write(format_plan(plan));
+  files.commit();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+}
+
+class LinearScalingSlow : public TemporaryFolder,
+                          public ::testing::WithParamInterface<std::pair<const char*, Build>> {};
+
+TEST_P(LinearScalingSlow, FourTimesTheNodesTakeAtMostSixTimesAsLong) {
+  const auto model = [&](int nodes) { return path(std::to_string(nodes) + ".onnx"); };
+  for (const int nodes : {10000, 40000}) save(GetParam().second, nodes, model(nodes));
+  const double few = seconds_for(model(10000), folder_);
+  const double many = seconds_for(model(40000), folder_);
+  std::printf("%s: %.2f s and %.2f s\n", GetParam().first, few, many);
+  EXPECT_LT(many, kLargestRatio * few);
+}
+
+INSTANTIATE_TEST_SUITE_P(Graphs, LinearScalingSlow,
+                         ::testing::Values(std::pair<const char*, Build>{"layers", layers},
+                                           std::pair<const char*, Build>{"fan_out", fan_out},
+                                           std::pair<const char*, Build>{"shapes", shapes}),
+                         [](const auto& info) { return std::string(info.param.first); });
+
+}  // namespace
+}  // namespace amct::testing
