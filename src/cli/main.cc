@@ -21,7 +21,7 @@
 #include "cli/amct_onnx.h"
 #include "cli/command.h"
 #include "cli/version.h"
-#include "kernels/dnnl/isa.h"
+#include "workflow/instruction_set.h"
 
 namespace {
 
@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--isa", global.isa,
                  "use no instructions beyond these, so that processors of different ages compute the same bits")
-      ->check(CLI::IsMember(amct::dnn::isa_names()));
+      ->check(CLI::IsMember(amct::instruction_sets()));
   app.add_flag("--quiet,-q", global.quiet, "print errors and results only");
   app.add_flag("--verbose,-v", global.verbose, "say more about what happens");
   app.add_flag("--json", global.json, "print one JSON object on standard output, everything else on standard error");
@@ -157,7 +157,7 @@ int main(int argc, char** argv) {
                  "refuse, with an estimate, what would take more: 500M, 2G (default: no limit)");
   app.parse_complete_callback([&global, &max_memory] {
     if (!max_memory.empty()) amct::set_memory_limit(amct::parse_memory_size(max_memory));
-    if (!global.isa.empty()) amct::dnn::limit_isa(global.isa);
+    if (!global.isa.empty()) amct::limit_instruction_set(global.isa);
     amct::set_log_level(global.quiet     ? amct::LogLevel::kQuiet
                         : global.verbose ? amct::LogLevel::kDebug
                                          : amct::LogLevel::kInfo);

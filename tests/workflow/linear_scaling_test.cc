@@ -47,13 +47,6 @@ ValueId layers(Graph& graph, ValueId x, int nodes) {
   return x;
 }
 
-// One constant that every node uses.
-ValueId fan_out(Graph& graph, ValueId x, int nodes) {
-  const ValueId k = graph.add_constant("k", Tensor::of<float>({1, 1, 1, 1}, std::vector<float>{1.25f}));
-  for (int i = 0; i < nodes; ++i) x = append(graph, i % 2 == 0 ? "add" : "mul", {x, k});
-  return x;
-}
-
 // The same subexpression everywhere, with a shape computation beside each node.
 ValueId shapes(Graph& graph, ValueId x, int nodes) {
   const ValueId one = graph.add_constant("one", Tensor::of<int64_t>({1}, std::vector<int64_t>{1}));
@@ -112,7 +105,6 @@ TEST_P(LinearScalingSlow, FourTimesTheNodesTakeAtMostSixTimesAsLong) {
 
 INSTANTIATE_TEST_SUITE_P(Graphs, LinearScalingSlow,
                          ::testing::Values(std::pair<const char*, Build>{"layers", layers},
-                                           std::pair<const char*, Build>{"fan_out", fan_out},
                                            std::pair<const char*, Build>{"shapes", shapes}),
                          [](const auto& info) { return std::string(info.param.first); });
 
