@@ -16,7 +16,7 @@ namespace {
 namespace wire = amct::wire::onnx;
 
 constexpr size_t kMaxCallDepth = 32;
-constexpr size_t kMaxNodes = 1'000'000;
+constexpr size_t kMaxNodes = 250'000;
 constexpr size_t kMaxBytes = size_t{1} << 30;
 
 using Names = std::unordered_map<std::string, std::string>;
