@@ -13,7 +13,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/amct_onnx_flags.h"
+#include "cli/convert_report.h"
 #include "workflow/config_file.h"
+#include "workflow/convert_qat.h"
 #include "workflow/quantize.h"
 
 namespace amct {
@@ -115,10 +117,14 @@ void log_lines(std::string_view text) {
   }
 }
 
-void finish(QuantizeReport& report, const Arguments& arguments, const GlobalOptions& global) {
-  for (const OutputFile& file : report.files) {
+void warn_of_replaced(const std::vector<OutputFile>& files) {
+  for (const OutputFile& file : files) {
     if (file.replaced) log_warning(fmt::format("{} was there before and is overwritten", file.path.string()));
   }
+}
+
+void finish(QuantizeReport& report, const Arguments& arguments, const GlobalOptions& global) {
+  warn_of_replaced(report.files);
   report.next = atc_command(arguments.flags, report.clustered > 0);
   log_lines(to_summary(report));
   if (global.json || log_level() >= LogLevel::kInfo) print_report(report, global);
@@ -184,6 +190,19 @@ void add_calibration(CLI::App& app, const GlobalOptions& global) {
   command->callback([command, arguments, &global] { calibration(*command, *arguments, global); });
 }
 
+void convert_trained(const CLI::App& command, const Arguments& arguments, const GlobalOptions& global) {
+  begin(command, global, kCalibrationOnly);
+  check_save_path(arguments.flags.save_path);
+  const ConvertReport report =
+      convert_qat({.model = arguments.flags.model, .out_prefix = arguments.flags.save_path, .plan_file = false});
+  warn_of_replaced(report.files);
+  const std::string next = fmt::format("next       {}\n", atc_command(arguments.flags, false));
+  log_lines(to_text(report) + next);
+  if (!global.json && log_level() < LogLevel::kInfo) return;
+  print_report(report, global);
+  if (!global.json) print(next);
+}
+
 void add_convert(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command = app.add_subcommand("convert", "Convert a model that was trained with quantization");
   command->footer("Example:\n  amct_onnx convert --model qat.onnx --save_path results/model\n");
@@ -196,10 +215,7 @@ void add_convert(CLI::App& app, const GlobalOptions& global) {
   take_last(*command);
   add_elsewhere(*command, kOtherFrameworks);
   add_elsewhere(*command, kCalibrationOnly);
-  command->callback([command, &global] {
-    begin(*command, global, kCalibrationOnly);
-    throw Error(ErrorCode::kUnsupported, "'convert' is not offered yet");
-  });
+  command->callback([command, arguments, &global] { convert_trained(*command, *arguments, global); });
 }
 
 // The one flag that begins like `word`; `word` itself where none or several do.

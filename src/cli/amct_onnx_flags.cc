@@ -46,7 +46,11 @@ class FlagChecker {
   explicit FlagChecker(const AmctOnnxFlags& flags) : flags_(flags) {}
 
   DataOptions run() {
-    check_save_path();
+    try {
+      check_save_path(flags_.save_path);
+    } catch (const Error& error) {
+      faults_.add(error);
+    }
     if (!flags_.calibration_config.empty() && flags_.batch_num) {
       fault("--calibration_config and --batch_num exclude each other",
             "write batch_num into the configuration, or leave one of the two out");
@@ -64,12 +68,6 @@ class FlagChecker {
  private:
   void fault(std::string what, std::string_view hint) {
     faults_.add(Error(ErrorCode::kConfig, std::move(what), {}, std::string(hint)));
-  }
-
-  void check_save_path() {
-    if (flags_.save_path.has_filename()) return;
-    fault(fmt::format("--save_path: '{}' names a folder alone", flags_.save_path.string()),
-          "add what the files' names are to begin with, like results/model");
   }
 
   void check_evaluator() {
@@ -175,6 +173,12 @@ std::string quoted(const std::string& text) {
 }
 
 }  // namespace
+
+void check_save_path(const std::filesystem::path& path) {
+  if (path.has_filename()) return;
+  throw Error(ErrorCode::kConfig, fmt::format("--save_path: '{}' names a folder alone", path.string()), {},
+              "add what the files' names are to begin with, like results/model");
+}
 
 DataOptions check_flags(const AmctOnnxFlags& flags) { return FlagChecker(flags).run(); }
 

@@ -20,6 +20,9 @@ struct AmctOnnxFlags {
 // values each; the result has them with their folders.
 DataOptions check_flags(const AmctOnnxFlags& flags);
 
+// Throws Error(kConfig) when it names a folder alone.
+void check_save_path(const std::filesystem::path& path);
+
 // Samples in one batch: the first extent of the first input, which follows from its first file where it is -1.
 // Throws Error(kInput) when the folder holds fewer than `batches` of them.
 int64_t samples_in_batch(const DataOptions& data, int64_t batches);

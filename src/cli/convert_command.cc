@@ -5,8 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "cli/command.h"
-#include "workflow/convert.h"
+#include "cli/convert_report.h"
 #include "workflow/convert_qat.h"
 
 namespace amct {
@@ -29,6 +28,18 @@ nlohmann::ordered_json to_json(const ConvertReport& report) {
           {"kept_float", std::move(kept)}, {"warnings", std::move(warnings)}, {"files", std::move(files)}};
 }
 
+ConvertReport run(const Arguments& arguments) {
+  ConvertRequest job = arguments.request;
+  if (!arguments.emit.empty()) job.emit = parse_emit(arguments.emit);
+  if (arguments.convention == "uint8") job.convention = RecordConvention::kUInt8;
+  if (!job.record.empty()) return convert(job);
+  ConvertQatRequest quantized{.model = job.model, .out_prefix = job.out_prefix};
+  if (!arguments.emit.empty()) quantized.emit = job.emit;
+  return convert_qat(quantized);
+}
+
+}  // namespace
+
 std::string to_text(const ConvertReport& report) {
   std::string text = fmt::format("quantized  {} of {} layers\n", report.quantized, report.layers);
   for (const auto& [layer, reason] : report.kept_float) text += fmt::format("float      {}: {}\n", layer, reason);
@@ -41,17 +52,10 @@ std::string to_text(const ConvertReport& report) {
   return text;
 }
 
-ConvertReport run(const Arguments& arguments) {
-  ConvertRequest job = arguments.request;
-  if (!arguments.emit.empty()) job.emit = parse_emit(arguments.emit);
-  if (arguments.convention == "uint8") job.convention = RecordConvention::kUInt8;
-  if (!job.record.empty()) return convert(job);
-  ConvertQatRequest quantized{.model = job.model, .out_prefix = job.out_prefix};
-  if (!arguments.emit.empty()) quantized.emit = job.emit;
-  return convert_qat(quantized);
+void print_report(const ConvertReport& report, const GlobalOptions& global) {
+  if (global.json) return print_json(to_json(report));
+  print(to_text(report));
 }
-
-}  // namespace
 
 void add_convert_command(CLI::App& app, const GlobalOptions& global) {
   CLI::App* command =
@@ -76,11 +80,7 @@ void add_convert_command(CLI::App& app, const GlobalOptions& global) {
                    "how offsets are meant: int8, or uint8 as AMCT's first TensorFlow release wrote them")
       ->check(CLI::IsMember({"int8", "uint8"}))
       ->needs(record);
-  command->callback([arguments, &global] {
-    const ConvertReport report = run(*arguments);
-    if (global.json) return print_json(to_json(report));
-    print(to_text(report));
-  });
+  command->callback([arguments, &global] { print_report(run(*arguments), global); });
 }
 
 }  // namespace amct

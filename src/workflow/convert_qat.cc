@@ -36,7 +36,8 @@ ConvertReport convert_qat(const ConvertQatRequest& request) {
   Plan& plan = conversion.plan;
   plan.model = request.model.filename().string();
   plan.correct_bias = false;
-  const Products products = make_products(graph, plan, request.emit, qdq_target("onnxruntime"));
+  Products products = make_products(graph, plan, request.emit, qdq_target("onnxruntime"));
+  products.plan_file = request.plan_file;
   ConvertReport report = report_of(plan, write_products(products, plan, folded_nodes(passes), request.out_prefix));
   report.anti_quantized = conversion.anti_quantized;
   return report;

@@ -13,6 +13,7 @@ struct ConvertQatRequest {
   std::filesystem::path model;
   std::filesystem::path out_prefix;
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy};
+  bool plan_file = true;  // write PREFIX_plan.json
 };
 
 // Writes the record and the quantization file too, all or nothing. Throws Error(kInput) for a model without

@@ -259,9 +259,24 @@ class Convert(AmctOnnx):
                      command=["convert", "--model=small.onnx", "--save_path=results/small", "--data_dir=calibration",
                               "--batch_num=1"])
 
-    def test_is_not_offered_yet(self):
-        self.refused(["'convert' is not offered yet"], code=2,
-                     command=["convert", "--model=small.onnx", "--save_path=results/small"])
+    def test_a_quantized_model_gives_amcts_files(self):
+        subprocess.run([support.AMCT, "quantize", self.model, "--data", self.data, "--out", self.work / "q/small"],
+                       check=True, capture_output=True)
+        result = self.run_amct("convert", "--model", "q/small_qdq.onnx", "--save_path=results/small")
+        names = sorted(path.name for path in (self.work / "results").iterdir())
+        self.assertEqual(names, ["small_deploy_model.onnx", "small_fake_quant_model.onnx", "small_quant.json",
+                                 "small_record.txt"])
+        self.assertIn("next       atc --model=results/small_deploy_model.onnx --framework=5", result.stdout)
+        subprocess.run([support.AMCT, "convert", "q/small_qdq.onnx", "--out", "other/small"], check=True, cwd=self.work,
+                       capture_output=True)
+        for name in names:
+            self.assertEqual((self.work / "results" / name).read_bytes(), (self.work / "other" / name).read_bytes())
+        again = self.run_amct("convert", "--model", "q/small_qdq.onnx", "--save_path=results/small")
+        self.assertIn("warning: results/small_quant.json was there before and is overwritten", again.stderr)
+
+    def test_faults(self):
+        self.refused(["small.onnx"], command=["convert", "--model=small.onnx", "--save_path=results/small"])
+        self.refused(["names a folder alone"], command=["convert", "--model=small.onnx", "--save_path=results/"])
 
 
 if __name__ == "__main__":
