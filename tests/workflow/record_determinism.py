@@ -38,7 +38,7 @@ def samples_of(model):
 def record(model, data, work, *options):
     """Bytes of the record file, and the instruction set that the plan names."""
     prefix = work / "out"
-    subprocess.run([AMCT, "-q", *options, "quantize", model, "--data", data, "--emit", "deploy", "--out", prefix], check=True,
+    subprocess.run([AMCT, "quantize", model, "--data", data, "--emit", "deploy", "--out", prefix, "-q", *options], check=True,
                    stdout=subprocess.DEVNULL)
     return (pathlib.Path(f"{prefix}_record.txt").read_bytes(),
             json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())["isa"])
