@@ -214,7 +214,6 @@ std::vector<Sample> training_samples() {
        .inputs = parameters(random_input({7, 3}), 3),
        .attrs = {{"epsilon", 0.01}, {"momentum", 0.25}},
        .outputs = 3},
-      {.name = "result_alone", .inputs = parameters(random_input({2, 3, 11}), 3)},
   };
 }
 

@@ -126,7 +126,9 @@ def read(path):
 
 
 def variables(schema):
-    """Type variables of the inputs with the numeric types that they may take."""
+    """Type variables of the inputs with the numeric types that they may take; none where a body has types of its own."""
+    if any(attribute.type == onnx.defs.OpSchema.AttrType.GRAPH for attribute in schema.attributes.values()):
+        return {}
     allowed = {c.type_param_str: short(c.allowed_type_strs) for c in schema.type_constraints}
     used = {formal.type_str for formal in schema.inputs} & set(allowed)
     return {variable: [t for t in allowed[variable] if t in CODES] for variable in sorted(used)}

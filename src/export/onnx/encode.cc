@@ -67,6 +67,7 @@ void encode_attr(const std::string& name, const AttrValue& value, wire::Attribut
 
 void encode_value_info(const std::string& name, const TensorType& type, wire::ValueInfoProto& out) {
   out.set_name(name);
+  if (type.dtype == DType::kUndefined) return;  // the reader infers it
   auto& tensor = *out.mutable_type()->mutable_tensor_type();
   tensor.set_elem_type(onnx_code(type.dtype));
   if (!type.shape.ranked()) return;
