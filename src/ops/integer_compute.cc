@@ -10,6 +10,7 @@
 #include "base/checked_math.h"
 #include "base/error.h"
 #include "kernels/simd/int_conv.h"
+#include "kernels/simd/int_conv_transpose.h"
 #include "ops/op_row.h"
 #include "ops/pool.h"
 #include "ops/product.h"

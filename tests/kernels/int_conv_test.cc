@@ -1,4 +1,6 @@
 #include "kernels/simd/int_conv.h"
+#include "kernels/simd/byte_dot.h"
+#include "kernels/simd/int_conv_transpose.h"
 
 #include <gtest/gtest.h>
 
@@ -159,14 +161,110 @@ void check_forward(int32_t zero, int w_zero_bound) {
       auto w_zero = random.values<int32_t>(s.out_channels, 0, w_zero_bound);
       if (w_zero_bound == 0) w_zero.clear();
       const auto expected = reference(s, false, x, zero, w, w_zero, bias);
-      const IntConv conv(s, w.data(), w_zero.empty() ? nullptr : w_zero.data());
-      std::vector<int32_t> narrow(expected.size());
-      std::vector<int64_t> wide(expected.size());
-      conv.run({x.data(), type_of<X>(), zero}, bias.data(), narrow.data(), 2);
-      conv.run({x.data(), type_of<X>(), zero}, bias.data(), wide.data(), 1);
-      ASSERT_EQ(wide, expected);
-      ASSERT_TRUE(std::equal(narrow.begin(), narrow.end(), expected.begin(),
-                             [](int32_t a, int64_t b) { return a == static_cast<int32_t>(b); }));
+      for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {  // the last: 16-bit products
+        const IntConv conv(s, w.data(), w_zero.empty() ? nullptr : w_zero.data(), {.kernel = kernel});
+        SCOPED_TRACE(conv.implementation(type_of<X>()));
+        std::vector<int32_t> narrow(expected.size());
+        std::vector<int64_t> wide(expected.size());
+        conv.run({x.data(), type_of<X>(), zero}, bias.data(), narrow.data(), 2);
+        conv.run({x.data(), type_of<X>(), zero}, bias.data(), wide.data(), 1);
+        ASSERT_EQ(wide, expected);
+        ASSERT_TRUE(std::equal(narrow.begin(), narrow.end(), expected.begin(),
+                               [](int32_t a, int64_t b) { return a == static_cast<int32_t>(b); }));
+      }
+    }
+  }
+}
+
+// Every width of a block, every number of rows left over, windows that are read in place and copied ones.
+std::vector<IntConvShape> byte_shapes() {
+  std::vector<IntConvShape> shapes;
+  for (const int64_t out : {1, 15, 17, 33, 47, 64, 65, 130}) {
+    for (const int64_t pixels : {1, 2, 5, 8, 13}) {
+      shapes.push_back({.in_channels = 12, .out_channels = out, .input = {1, 1, pixels}, .output = {1, 1, pixels}});
+    }
+  }
+  shapes.push_back({.batch = 2,
+                    .in_channels = 8,
+                    .out_channels = 20,
+                    .input = {1, 9, 7},
+                    .output = {1, 5, 4},
+                    .strides = {1, 2, 2}});
+  shapes.push_back({.in_channels = 4,
+                    .out_channels = 6,
+                    .input = {3, 9, 7},
+                    .output = {2, 4, 3},
+                    .kernel = {2, 3, 3},
+                    .strides = {1, 2, 2}});
+  shapes.push_back({.groups = 3,
+                    .in_channels = 12,
+                    .out_channels = 51,
+                    .input = {1, 6, 5},
+                    .output = {1, 6, 5},
+                    .kernel = {1, 3, 3},
+                    .pads = {0, 1, 1}});
+  for (const int64_t channels : {64, 80, 130}) {
+    shapes.push_back({.groups = channels,
+                      .in_channels = channels,
+                      .out_channels = channels,
+                      .input = {1, 7, 9},
+                      .output = {1, 7, 9},
+                      .kernel = {1, 5, 5},
+                      .pads = {0, 2, 2}});
+    shapes.push_back({.groups = channels,
+                      .in_channels = channels,
+                      .out_channels = channels,
+                      .input = {1, 7, 9},
+                      .output = {1, 7, 9},
+                      .kernel = {1, 3, 3},
+                      .pads = {0, 1, 1}});
+  }
+  return shapes;
+}
+
+template <typename X>
+void check_bytes(int32_t zero) {
+  Random random;
+  SCOPED_TRACE(random.seed);
+  using L = std::numeric_limits<X>;
+  for (IntConvShape s : byte_shapes()) {
+    s.channels_last = true;
+    const auto x = random.values<X>(s.batch * s.in_channels * IntConvShape::product(s.input), L::min(), L::max());
+    const auto w = random.values<int8_t>(s.out_channels * s.in_group() * IntConvShape::product(s.kernel), -128, 127);
+    const auto bias = random.values<int32_t>(s.out_channels, -100000, 100000);
+    const auto expected = reference(s, false, x, zero, w, {}, bias);
+    for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {
+      const IntConv conv(s, w.data(), nullptr, {.bytes_only = true, .kernel = kernel});
+      SCOPED_TRACE(testing::Message() << conv.implementation(type_of<X>()) << ", " << s.in_channels << " to "
+                                      << s.out_channels << " channels, " << IntConvShape::product(s.output));
+      for (const int threads : {1, 3}) {
+        std::vector<int32_t> y(expected.size());
+        conv.run({x.data(), type_of<X>(), zero}, bias.data(), y.data(), threads);
+        ASSERT_TRUE(std::equal(y.begin(), y.end(), expected.begin()));
+      }
+    }
+  }
+}
+
+TEST(IntConv, BytesOfEveryExtent) {
+  check_bytes<int8_t>(-128);
+  check_bytes<int8_t>(11);
+  check_bytes<uint8_t>(0);
+  check_bytes<uint8_t>(255);
+}
+
+// The largest sums of bytes: nothing on the way may saturate.
+TEST(IntConv, BytesAtTheirExtremes) {
+  const IntConvShape s{
+      .in_channels = 8192, .out_channels = 16, .input = {1, 1, 3}, .output = {1, 1, 3}, .channels_last = true};
+  for (const int8_t weight : {-128, 127}) {
+    const std::vector<uint8_t> x(3 * 8192, 255);
+    const std::vector<int8_t> w(16 * 8192, weight);
+    for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {
+      std::vector<int32_t> y(48);
+      IntConv(s, w.data(), nullptr, {.kernel = kernel})
+          .run({x.data(), IntInput::Type::kUInt8, 0}, nullptr, y.data(), 1);
+      EXPECT_EQ(y, std::vector<int32_t>(48, 8192 * 255 * weight));
     }
   }
 }

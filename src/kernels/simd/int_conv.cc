@@ -1,7 +1,11 @@
 #include "kernels/simd/int_conv.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "base/error.h"
+#include "kernels/simd/byte_conv.h"
+#include "kernels/simd/byte_depthwise.h"
 #include "kernels/simd/int_depthwise.h"
 #include "kernels/simd/int_image.h"
 
@@ -19,37 +23,61 @@ Acc wrapping_sub(Acc a, int64_t b) {
   return static_cast<Acc>(static_cast<Unsigned>(a) - static_cast<Unsigned>(b));
 }
 
+bool all_bytes(const std::vector<int16_t>& weights) {
+  return std::all_of(weights.begin(), weights.end(), [](int16_t w) { return w >= -128 && w <= 127; });
+}
+
+// True if no sum of products of bytes leaves 32 bits.
+bool sums_fit(const IntConvShape& shape) {
+  const int64_t depth = shape.in_group() * IntConvShape::product(shape.kernel);
+  return depth <= std::numeric_limits<int32_t>::max() / (255 * 255);
+}
+
 }  // namespace
 
 template <typename T>
-IntConv::IntConv(const IntConvShape& shape, const T* weights, const int32_t* weight_zero) : shape_(shape) {
-  for (size_t i = 0; i < 3; ++i) {
-    padded_[i] = (shape.output[i] - 1) * shape.strides[i] + (shape.kernel[i] - 1) * shape.dilations[i] + 1;
-  }
+IntConv::IntConv(const IntConvShape& shape, const T* weights, const int32_t* weight_zero, const Options& options)
+    : shape_(shape), padded_(shape.padded()) {
   const int64_t positions = IntConvShape::product(shape.kernel);
   const int64_t depth = positions * shape.in_group();
-  std::vector<int16_t> ordered(shape.out_group() * depth);
-  for (int64_t group = 0; group < shape.groups; ++group) {
-    for (int64_t o = 0; o < shape.out_group(); ++o) {
-      const int64_t channel = group * shape.out_group() + o;
-      const int32_t zero = weight_zero != nullptr ? weight_zero[channel] : 0;
-      for (int64_t i = 0; i < shape.in_group(); ++i) {
-        for (int64_t s = 0; s < positions; ++s) {
-          ordered[o * depth + s * shape.in_group() + i] =
-              static_cast<int16_t>(weights[(channel * shape.in_group() + i) * positions + s] - zero);
-        }
+  std::vector<int16_t> ordered(static_cast<size_t>(shape.out_channels * depth));
+  for (int64_t o = 0; o < shape.out_channels; ++o) {
+    const int32_t zero = weight_zero != nullptr ? weight_zero[o] : 0;
+    int64_t sum = 0;
+    for (int64_t i = 0; i < shape.in_group(); ++i) {
+      for (int64_t s = 0; s < positions; ++s) {
+        const auto value = static_cast<int16_t>(weights[(o * shape.in_group() + i) * positions + s] - zero);
+        ordered[static_cast<size_t>(o * depth + s * shape.in_group() + i)] = value;
+        sum += value;
       }
     }
-    if (is_depthwise()) {
-      depthwise_.resize(positions * shape.groups);
-      for (int64_t s = 0; s < positions; ++s) depthwise_[s * shape.groups + group] = ordered[s];
-      int64_t sum = 0;
-      for (int64_t s = 0; s < positions; ++s) sum += ordered[s];
-      weight_sums_.push_back(sum);
-    } else {
-      groups_.push_back(PackedWeights::pack(ordered.data(), shape.out_group(), depth, depth, 1));
-      weight_sums_.insert(weight_sums_.end(), groups_.back().row_sums().begin(), groups_.back().row_sums().end());
+    weight_sums_.push_back(sum);
+  }
+  if (sums_fit(shape) && is_depthwise()) {
+    byte_depthwise_ = std::make_unique<ByteDepthwise>(shape, ordered);
+  } else if (sums_fit(shape) && options.kernel < byte_dots().size() && all_bytes(ordered)) {
+    bytes_ = std::make_unique<ByteConv>(shape, byte_dots()[options.kernel], ordered);
+  }
+  const bool has_bytes = bytes_ != nullptr || byte_depthwise_ != nullptr;
+  if (!has_bytes || !options.bytes_only) pack_16_bits(ordered);
+}
+
+IntConv::~IntConv() = default;
+IntConv::IntConv(IntConv&&) noexcept = default;
+
+void IntConv::pack_16_bits(const std::vector<int16_t>& ordered) {
+  const int64_t positions = IntConvShape::product(shape_.kernel);
+  if (is_depthwise()) {
+    depthwise_.resize(ordered.size());
+    for (int64_t c = 0; c < shape_.groups; ++c) {
+      for (int64_t s = 0; s < positions; ++s) depthwise_[s * shape_.groups + c] = ordered[c * positions + s];
     }
+    return;
+  }
+  const int64_t depth = positions * shape_.in_group();
+  for (int64_t group = 0; group < shape_.groups; ++group) {
+    const int16_t* from = ordered.data() + group * shape_.out_group() * depth;
+    groups_.push_back(PackedWeights::pack(from, shape_.out_group(), depth, depth, 1));
   }
 }
 
@@ -119,7 +147,7 @@ void IntConv::group_tile(const int16_t* image, int64_t group, int64_t begin, int
 }
 
 template <typename Acc>
-void IntConv::depthwise_tile(const int16_t* image, int64_t begin, int64_t end, Acc* rows) const {
+void IntConv::depthwise_tile(const int16_t* image, int64_t begin, int64_t end, int32_t zero, Acc* rows) const {
   const int64_t channels = shape_.out_channels;
   std::vector<int64_t> offsets;  // of the window's positions from a patch's first element
   for (int64_t d = 0; d < shape_.kernel[0]; ++d) {
@@ -139,11 +167,13 @@ void IntConv::depthwise_tile(const int16_t* image, int64_t begin, int64_t end, A
         for (int64_t c = 0; c < channels; ++c) rows[c] += Acc{from[offsets[s] + c]} * w[c];
       }
     }
+    for (int64_t c = 0; c < channels && zero != 0; ++c) rows[c] = wrapping_sub(rows[c], zero * weight_sums_[c]);
   }
 }
 
-template <typename Acc>
-void IntConv::run(const IntInput& x, const int32_t* bias, Acc* y, int threads) const {
+template <typename F>
+void IntConv::each_tile(const IntInput& x, int threads, F&& f) const {
+  AMCT_CHECK(!groups_.empty() || !depthwise_.empty(), "weights are packed for this type of input");
   const int64_t pixels = IntConvShape::product(shape_.output);
   const int64_t tile = tile_pixels(is_depthwise() ? shape_.out_channels : groups_[0].padded_depth());
   const int64_t tiles = (pixels + tile - 1) / tile;
@@ -151,143 +181,84 @@ void IntConv::run(const IntInput& x, const int32_t* bias, Acc* y, int threads) c
   for (int64_t n = 0; n < shape_.batch; ++n) {
     const int32_t left = fill_image(shape_, padded_, x, n, image.data());
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t begin = t * tile;
-      const int64_t end = std::min(pixels, begin + tile);
-      std::vector<Acc> scratch(shape_.channels_last ? 0 : (end - begin) * shape_.out_channels);
-      Acc* rows = shape_.channels_last ? y + (n * pixels + begin) * shape_.out_channels : scratch.data();
-      if (is_depthwise()) {
-        depthwise_tile(image.data(), begin, end, rows);
-        for (int64_t p = 0; p < end - begin && left != 0; ++p) {
-          for (int64_t c = 0; c < shape_.out_channels; ++c) {
-            Acc& sum = rows[p * shape_.out_channels + c];
-            sum = wrapping_sub(sum, left * weight_sums_[c]);
-          }
-        }
-      } else {
-        for (int64_t g = 0; g < shape_.groups; ++g) group_tile(image.data(), g, begin, end, left, rows);
-      }
-      store_rows(shape_, rows, n, begin, end, bias, y);
-    }
-  }
-}
-
-template <typename T>
-IntConvTranspose::IntConvTranspose(const IntConvShape& shape, const T* weights, int64_t stride_out, int64_t stride_in)
-    : shape_(shape) {
-  const int64_t positions = IntConvShape::product(shape.kernel);
-  const int64_t depth = shape.in_group();
-  std::vector<int16_t> ordered(shape.out_group() * positions * depth);
-  for (int64_t g = 0; g < shape.groups; ++g) {
-    const T* group = weights + g * shape.in_group() * shape.out_group() * positions;
-    for (int64_t o = 0; o < shape.out_group(); ++o) {
-      for (int64_t s = 0; s < positions; ++s) {
-        for (int64_t i = 0; i < depth; ++i) {
-          ordered[(o * positions + s) * depth + i] = group[o * stride_out + i * stride_in + s];
-        }
-      }
-    }
-    groups_.push_back(PackedWeights::pack(ordered.data(), shape.out_group() * positions, depth, depth, 1));
-  }
-}
-
-// Multiplies every input pixel with all weights and adds the products where they belong in `sums` (pixels, channels).
-template <typename Acc>
-void IntConvTranspose::scatter_group(const int16_t* image, int64_t group, int32_t zero, Acc* sums) const {
-  const PackedWeights& w = groups_[group];
-  const int64_t lda = w.padded_depth();
-  const int64_t ldc = w.padded_rows();
-  const int64_t positions = IntConvShape::product(shape_.kernel);
-  const Spatial& in = shape_.input;
-  const Spatial& out = shape_.output;
-  std::vector<int16_t> row(lda);
-  std::vector<int32_t> narrow(ldc);
-  std::vector<int64_t> wide(ldc);
-  for (int64_t pixel = 0; pixel < IntConvShape::product(in); ++pixel) {
-    std::copy_n(image + pixel * shape_.in_channels + group * shape_.in_group(), shape_.in_group(), row.data());
-    if constexpr (sizeof(Acc) == 8) {
-      int_gemm_wide(row.data(), lda, 1, w, wide.data(), ldc, narrow.data());
-    } else {
-      int_gemm(row.data(), lda, 1, w, narrow.data(), ldc);
-    }
-    const Spatial at = {pixel / (in[1] * in[2]), pixel / in[2] % in[1], pixel % in[2]};
-    for (int64_t s = 0; s < positions; ++s) {
-      const Spatial k = {s / (shape_.kernel[1] * shape_.kernel[2]), s / shape_.kernel[2] % shape_.kernel[1],
-                         s % shape_.kernel[2]};
-      Spatial to;
-      bool inside = true;
-      for (size_t i = 0; i < 3; ++i) {
-        to[i] = at[i] * shape_.strides[i] + k[i] * shape_.dilations[i] - shape_.pads[i];
-        inside = inside && to[i] >= 0 && to[i] < out[i];
-      }
-      if (!inside) continue;
-      Acc* sum = sums + ((to[0] * out[1] + to[1]) * out[2] + to[2]) * shape_.out_channels + group * shape_.out_group();
-      for (int64_t o = 0; o < shape_.out_group(); ++o) {
-        const int64_t n = o * positions + s;
-        const int64_t product = sizeof(Acc) == 8 ? wide[n] : narrow[n];
-        sum[o] = wrapping_sub(sum[o], zero * w.row_sums()[n] - product);
-      }
-    }
+    for (int64_t t = 0; t < tiles; ++t) f(n, t * tile, std::min(pixels, (t + 1) * tile), image.data(), left);
   }
 }
 
 template <typename Acc>
-void IntConvTranspose::run(const IntInput& x, const int32_t* bias, Acc* y, int threads) const {
-  IntConvShape plain = shape_;  // the input as it is: pads belong to the output
-  plain.pads = {0, 0, 0};
+void IntConv::sum_tile(const int16_t* image, int64_t begin, int64_t end, int32_t zero, Acc* rows) const {
+  if (is_depthwise()) return depthwise_tile(image, begin, end, zero, rows);
+  for (int64_t g = 0; g < shape_.groups; ++g) group_tile(image, g, begin, end, zero, rows);
+}
+
+bool IntConv::takes_bytes(const IntInput& x) const {
+  return (bytes_ != nullptr || byte_depthwise_ != nullptr) && x.type != IntInput::Type::kInt16 && x.zero_fits();
+}
+
+void IntConv::run_bytes(const IntInput& x, const int32_t* bias, const IntEpilogue& epilogue,
+                        const IntEpilogue::Rows& to, int threads, std::byte* scratch) const {
+  const std::vector<int32_t> start = start_values(weight_sums_, bias, unsigned_zero(x));
+  std::vector<std::byte> own(scratch == nullptr ? scratch_bytes() : 0);
+  auto* image = reinterpret_cast<uint8_t*>(scratch == nullptr ? own.data() : scratch);
+  if (bytes_ != nullptr) {
+    bytes_->run(x, start, epilogue, to, threads, image);
+  } else {
+    byte_depthwise_->run(x, start, epilogue, to, threads, image);
+  }
+}
+
+template <typename Acc>
+void IntConv::run(const IntInput& x, const int32_t* bias, Acc* y, int threads) const {
   const int64_t pixels = IntConvShape::product(shape_.output);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t n = 0; n < shape_.batch; ++n) {
-    std::vector<int16_t> image(IntConvShape::product(shape_.input) * shape_.in_channels);
-    const int32_t left = fill_image(plain, shape_.input, x, n, image.data());
-    std::vector<Acc> sums(pixels * shape_.out_channels);
-    for (int64_t g = 0; g < shape_.groups; ++g) scatter_group(image.data(), g, left, sums.data());
-    store_rows(shape_, sums.data(), n, 0, pixels, bias, y);
-  }
-}
-
-void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums, int64_t* counts) {
-  IntConvShape plain = shape;
-  plain.pads = {0, 0, 0};
-  const Spatial& in = shape.input;
-  const Spatial& out = shape.output;
-  const int64_t pixels = IntConvShape::product(out);
-  const int64_t channels = shape.in_channels;
-  std::vector<int16_t> image(IntConvShape::product(in) * channels);
-  std::vector<int64_t> rows(pixels * channels);
-  for (int64_t n = 0; n < shape.batch; ++n) {
-    const int32_t left = fill_image(plain, in, x, n, image.data());
-    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-      const Spatial at = {pixel / (out[1] * out[2]), pixel / out[2] % out[1], pixel % out[2]};
-      int64_t* row = rows.data() + pixel * channels;
-      std::fill_n(row, channels, int64_t{0});
-      int64_t count = 0;
-      for (int64_t s = 0; s < IntConvShape::product(shape.kernel); ++s) {
-        const Spatial k = {s / (shape.kernel[1] * shape.kernel[2]), s / shape.kernel[2] % shape.kernel[1],
-                           s % shape.kernel[2]};
-        Spatial from;
-        bool inside = true;
-        for (size_t i = 0; i < 3; ++i) {
-          from[i] = at[i] * shape.strides[i] + k[i] * shape.dilations[i] - shape.pads[i];
-          inside = inside && from[i] >= 0 && from[i] < in[i];
-        }
-        if (!inside) continue;
-        ++count;
-        const int16_t* element = image.data() + ((from[0] * in[1] + from[1]) * in[2] + from[2]) * channels;
-        for (int64_t c = 0; c < channels; ++c) row[c] += element[c] - left;
-      }
-      counts[pixel] = count;
+  const int64_t values = pixels * shape_.out_channels;
+  if (takes_bytes(x)) {
+    const IntEpilogue none({}, shape_.out_channels, DType::kInt32);
+    if constexpr (sizeof(Acc) == 4) {
+      if (shape_.channels_last) return run_bytes(x, bias, none, {y, {}}, threads, nullptr);
     }
-    store_rows(shape, rows.data(), n, 0, pixels, nullptr, sums);
+    std::vector<int32_t> sums(static_cast<size_t>(shape_.batch * values));
+    run_bytes(x, nullptr, none, {sums.data(), {}}, threads, nullptr);
+    const std::vector<Acc> wide(sums.begin(), sums.end());
+    for (int64_t n = 0; n < shape_.batch; ++n) store_rows(shape_, wide.data() + n * values, n, 0, pixels, bias, y);
+    return;
   }
+  each_tile(x, threads, [&](int64_t n, int64_t begin, int64_t end, const int16_t* image, int32_t zero) {
+    std::vector<Acc> scratch(shape_.channels_last ? 0 : (end - begin) * shape_.out_channels);
+    Acc* rows = shape_.channels_last ? y + (n * pixels + begin) * shape_.out_channels : scratch.data();
+    sum_tile(image, begin, end, zero, rows);
+    store_rows(shape_, rows, n, begin, end, bias, y);
+  });
 }
 
-template IntConv::IntConv(const IntConvShape&, const int8_t*, const int32_t*);
-template IntConv::IntConv(const IntConvShape&, const uint8_t*, const int32_t*);
+void IntConv::run(const IntInput& x, const int32_t* bias, const IntEpilogue& epilogue, const IntEpilogue::Rows& to,
+                  int threads, std::byte* scratch) const {
+  AMCT_CHECK(shape_.channels_last, "epilogues work on channels-last results");
+  if (takes_bytes(x)) return run_bytes(x, bias, epilogue, to, threads, scratch);
+  const int64_t pixels = IntConvShape::product(shape_.output);
+  const int64_t channels = shape_.out_channels;
+  each_tile(x, threads, [&](int64_t n, int64_t begin, int64_t end, const int16_t* image, int32_t zero) {
+    std::vector<int32_t> rows(static_cast<size_t>((end - begin) * channels + 16));
+    sum_tile(image, begin, end, zero, rows.data());
+    for (int64_t i = 0; i < (end - begin) * channels && bias != nullptr; ++i) {
+      rows[i] = wrapping_sub(rows[i], -int64_t{bias[i % channels]});
+    }
+    epilogue.apply(rows.data(), channels, n * pixels + begin, end - begin, 0, channels, to);
+  });
+}
+
+size_t IntConv::scratch_bytes() const {
+  return bytes_ != nullptr            ? bytes_->scratch_bytes()
+         : byte_depthwise_ != nullptr ? byte_depthwise_->scratch_bytes()
+                                      : 0;
+}
+
+std::string IntConv::implementation(IntInput::Type type) const {
+  return bytes_ != nullptr && type != IntInput::Type::kInt16 ? std::string("simd:") + bytes_->kernel() : "simd";
+}
+
+template IntConv::IntConv(const IntConvShape&, const int8_t*, const int32_t*, const Options&);
+template IntConv::IntConv(const IntConvShape&, const uint8_t*, const int32_t*, const Options&);
 template void IntConv::run(const IntInput&, const int32_t*, int32_t*, int) const;
 template void IntConv::run(const IntInput&, const int32_t*, int64_t*, int) const;
-template IntConvTranspose::IntConvTranspose(const IntConvShape&, const int8_t*, int64_t, int64_t);
-template void IntConvTranspose::run(const IntInput&, const int32_t*, int32_t*, int) const;
-template void IntConvTranspose::run(const IntInput&, const int32_t*, int64_t*, int) const;
 
 }  // namespace amct

@@ -5,39 +5,40 @@
 namespace amct {
 namespace {
 
-// One row of pixels along the last axis, channels last.
-template <typename T>
+// One row of pixels along the last axis, channels last, `shift` added to each value.
+template <typename T, typename To>
 void copy_pixels(const T* x, int64_t count, int64_t channels, int64_t pixel_stride, int64_t channel_stride,
-                 int32_t zero, int16_t* to) {
+                 int32_t shift, To* to) {
   if (channel_stride == 1) {
-    for (int64_t i = 0; i < count * channels; ++i) to[i] = static_cast<int16_t>(x[i] - zero);
+    for (int64_t i = 0; i < count * channels; ++i) to[i] = static_cast<To>(x[i] + shift);
     return;
   }
   for (int64_t c = 0; c < channels; ++c) {
     const T* from = x + c * channel_stride;
-    for (int64_t i = 0; i < count; ++i) to[i * channels + c] = static_cast<int16_t>(from[i * pixel_stride] - zero);
+    for (int64_t i = 0; i < count; ++i) to[i * channels + c] = static_cast<To>(from[i * pixel_stride] + shift);
   }
 }
 
-template <typename T>
-void fill(const IntConvShape& shape, const IntConvShape::Spatial& padded, const T* x, int32_t zero, int16_t pad,
-          int16_t* image) {
+template <typename T, typename To>
+void fill(const IntConvShape& shape, const IntConvShape::Spatial& padded, const T* x, int32_t shift, To pad,
+          To* image) {
   const int64_t channels = shape.in_channels;
   const int64_t pixel_stride = shape.channels_last ? channels : 1;
   const int64_t channel_stride = shape.channels_last ? 1 : IntConvShape::product(shape.input);
   const int64_t row_values = padded[2] * channels;
+  const int64_t left = std::min(shape.pads[2], padded[2]);
   for (int64_t d = 0; d < padded[0]; ++d) {
     for (int64_t h = 0; h < padded[1]; ++h, image += row_values) {
       const int64_t from_d = d - shape.pads[0];
       const int64_t from_h = h - shape.pads[1];
       const bool inside = from_d >= 0 && from_d < shape.input[0] && from_h >= 0 && from_h < shape.input[1];
-      const int64_t left = std::min(shape.pads[2], padded[2]);
       const int64_t count = inside ? std::clamp<int64_t>(padded[2] - left, 0, shape.input[2]) : 0;
-      if (count < padded[2]) std::fill_n(image, row_values, pad);
+      std::fill_n(image, (count == 0 ? padded[2] : left) * channels, pad);
       if (count == 0) continue;
       const int64_t pixel = (from_d * shape.input[1] + from_h) * shape.input[2];
-      copy_pixels(x + pixel * pixel_stride, count, channels, pixel_stride, channel_stride, zero,
+      copy_pixels(x + pixel * pixel_stride, count, channels, pixel_stride, channel_stride, shift,
                   image + left * channels);
+      std::fill_n(image + (left + count) * channels, (padded[2] - left - count) * channels, pad);
     }
   }
 }
@@ -49,15 +50,25 @@ int32_t fill_image(const IntConvShape& shape, const IntConvShape::Spatial& padde
   const int64_t at = n * shape.in_channels * IntConvShape::product(shape.input);
   switch (x.type) {
     case IntInput::Type::kInt8:
-      fill(shape, padded, static_cast<const int8_t*>(x.data) + at, x.zero, int16_t{0}, image);
+      fill(shape, padded, static_cast<const int8_t*>(x.data) + at, -x.zero, int16_t{0}, image);
       return 0;
     case IntInput::Type::kUInt8:
-      fill(shape, padded, static_cast<const uint8_t*>(x.data) + at, x.zero, int16_t{0}, image);
+      fill(shape, padded, static_cast<const uint8_t*>(x.data) + at, -x.zero, int16_t{0}, image);
       return 0;
     case IntInput::Type::kInt16: break;
   }
   fill(shape, padded, static_cast<const int16_t*>(x.data) + at, 0, static_cast<int16_t>(x.zero), image);
   return x.zero;
+}
+
+void fill_bytes(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n,
+                uint8_t pad, uint8_t* image) {
+  const int64_t at = n * shape.in_channels * IntConvShape::product(shape.input);
+  if (x.type == IntInput::Type::kInt8) {
+    fill(shape, padded, static_cast<const int8_t*>(x.data) + at, 128, pad, image);
+  } else {
+    fill(shape, padded, static_cast<const uint8_t*>(x.data) + at, 0, pad, image);
+  }
 }
 
 template <typename Acc>

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/simd/int_conv.h"
+#include "kernels/simd/int_conv_shape.h"
 
 namespace amct {
 
@@ -12,6 +12,10 @@ namespace amct {
 // Returns the zero point that is left in the image.
 int32_t fill_image(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n,
                    int16_t* image);
+
+// The same for 8-bit types into unsigned bytes: 128 is added to signed values, pads become `pad`.
+void fill_bytes(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n,
+                uint8_t pad, uint8_t* image);
 
 // Stores rows (pixels [begin, end), all output channels) of sample `n`, with the bias added modulo the width of Acc.
 // Channels last, `rows` may be the place in `y` itself.

@@ -1,0 +1,170 @@
+#include "kernels/simd/byte_conv.h"
+
+#include <algorithm>
+
+#include "kernels/simd/int_image.h"
+
+namespace amct {
+namespace {
+
+using Spatial = IntConvShape::Spatial;
+
+// True if whole rows of the window are adjacent in a channels-last image.
+bool joins_rows(const IntConvShape& shape) { return shape.groups == 1 && shape.dilations[2] == 1; }
+
+int64_t run_values(const IntConvShape& shape) { return shape.in_group() * (joins_rows(shape) ? shape.kernel[2] : 1); }
+
+bool needs_pads(const IntConvShape& shape) {
+  const Spatial padded = shape.padded();
+  for (size_t i = 0; i < 3; ++i) {
+    if (shape.pads[i] != 0 || padded[i] > shape.input[i]) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+ByteImage::ByteImage(const IntConvShape& shape, bool exact)
+    : shape_(shape), extents_(shape.padded()), direct_(exact && shape.channels_last && !needs_pads(shape)) {
+  if (direct_) extents_ = shape.input;
+}
+
+size_t ByteImage::bytes() const {
+  constexpr size_t kSlack = 64;  // what a vector may read behind the last element
+  return direct_ ? 0 : static_cast<size_t>(IntConvShape::product(extents_) * shape_.in_channels) + kSlack;
+}
+
+const uint8_t* ByteImage::sample(const IntInput& x, int64_t n, uint8_t* scratch) const {
+  if (direct_) {
+    return static_cast<const uint8_t*>(x.data) + n * IntConvShape::product(shape_.input) * shape_.in_channels;
+  }
+  fill_bytes(shape_, extents_, x, n, static_cast<uint8_t>(unsigned_zero(x)), scratch);
+  return scratch;
+}
+
+int64_t ByteImage::row_offset(const Spatial& at) const {
+  return (at[0] * shape_.strides[0] * extents_[1] + at[1] * shape_.strides[1]) * extents_[2] * shape_.in_channels;
+}
+
+ByteImage::Windows::Windows(const ByteImage& image, int64_t first_pixel) : image_(image) {
+  const Spatial& out = image.shape_.output;
+  at_ = {first_pixel / (out[1] * out[2]), first_pixel / out[2] % out[1], first_pixel % out[2]};
+  row_ = image.row_offset(at_);
+}
+
+int64_t ByteImage::Windows::next() {
+  const IntConvShape& shape = image_.shape_;
+  const int64_t offset = row_ + at_[2] * shape.strides[2] * shape.in_channels;
+  if (++at_[2] == shape.output[2]) {
+    at_[2] = 0;
+    if (++at_[1] == shape.output[1]) {
+      at_[1] = 0;
+      ++at_[0];
+    }
+    row_ = image_.row_offset(at_);
+  }
+  return offset;
+}
+
+std::vector<int64_t> ByteImage::positions(bool join_rows) const {
+  std::vector<int64_t> offsets;
+  for (int64_t d = 0; d < shape_.kernel[0]; ++d) {
+    for (int64_t h = 0; h < shape_.kernel[1]; ++h) {
+      const int64_t row = (d * shape_.dilations[0] * extents_[1] + h * shape_.dilations[1]) * extents_[2];
+      for (int64_t w = 0; w < (join_rows ? 1 : shape_.kernel[2]); ++w) {
+        offsets.push_back((row + w * shape_.dilations[2]) * shape_.in_channels);
+      }
+    }
+  }
+  return offsets;
+}
+
+std::vector<int32_t> start_values(const std::vector<int64_t>& weight_sums, const int32_t* bias, int32_t zero) {
+  std::vector<int32_t> start(weight_sums.size());
+  for (size_t i = 0; i < start.size(); ++i) {
+    const int64_t value = (bias != nullptr ? bias[i] : 0) - zero * weight_sums[i];
+    start[i] = static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value)));
+  }
+  return start;
+}
+
+ByteConv::ByteConv(const IntConvShape& shape, const ByteDot& dot, std::span<const int16_t> weights)
+    : shape_(shape),
+      dot_(dot),
+      image_(shape, run_values(shape) % 4 == 0),
+      runs_(image_.positions(joins_rows(shape))),
+      run_bytes_((run_values(shape) + 3) / 4 * 4) {
+  const int64_t run = run_values(shape);
+  const auto count = static_cast<int64_t>(runs_.size());
+  for (int64_t g = 0; g < shape.groups; ++g) {
+    for (ByteBlock& block : byte_blocks(shape.out_group(), count * run_bytes_)) {
+      block.first += g * shape.out_group();
+      for (int64_t row = 0; row < block.rows; ++row) {
+        const int16_t* from = weights.data() + (block.first + row) * count * run;
+        for (int64_t k = 0; k < count * run; ++k) {
+          block.quads[static_cast<size_t>(byte_index(block, row, k / run * run_bytes_ + k % run))] =
+              static_cast<int8_t>(from[k]);
+        }
+      }
+      blocks_.push_back(std::move(block));
+    }
+  }
+}
+
+// One block of output channels over a range of output pixels of one sample.
+struct ByteConv::Task {
+  const ByteBlock& block;
+  const uint8_t* image;
+  bool flip;
+  const std::vector<int32_t>& start;
+  const IntEpilogue& epilogue;
+  const IntEpilogue::Rows& to;
+  int64_t first_row;  // of the sample's pixels in the result
+  int64_t begin, end;
+};
+
+void ByteConv::run_task(const Task& task) const {
+  const ByteBlock& block = task.block;
+  alignas(64) int32_t start[ByteBlock::kMaxWidth] = {};
+  alignas(64) int32_t sums[ByteTile::kMaxRows * ByteBlock::kMaxWidth];
+  std::copy_n(task.start.data() + block.first, block.rows, start);
+  const uint8_t* image = task.image + block.first / shape_.out_group() * shape_.in_group();
+  const int most = dot_.rows_at_once(block.width);
+  ByteImage::Windows windows(image_, task.begin);
+  const uint8_t* x[ByteTile::kMaxRows];
+  ByteTile tile{.x = x,
+                .flip = task.flip,
+                .runs = runs_,
+                .run_bytes = run_bytes_,
+                .weights = block.quads.data(),
+                .width = block.width,
+                .start = start,
+                .sums = sums};
+  for (int64_t pixel = task.begin; pixel < task.end; pixel += tile.rows) {
+    tile.rows = static_cast<int>(std::min<int64_t>(most, task.end - pixel));
+    for (int r = 0; r < tile.rows; ++r) x[r] = image + windows.next();
+    dot_.run(tile);
+    task.epilogue.apply(sums, block.width, task.first_row + pixel, tile.rows, block.first, block.rows, task.to);
+  }
+}
+
+void ByteConv::run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
+                   const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const {
+  const int64_t pixels = IntConvShape::product(shape_.output);
+  constexpr int64_t kFewest = 48;  // pixels of a task, for the weights' way to the cache to pay
+  const int64_t chunk = threads == 1 ? pixels : std::max(kFewest, (pixels + 2 * threads - 1) / (2 * threads));
+  const int64_t chunks = (pixels + chunk - 1) / chunk;
+  const auto blocks = static_cast<int64_t>(blocks_.size());
+  const bool flip = image_.is_direct() && x.type == IntInput::Type::kInt8;
+  for (int64_t n = 0; n < shape_.batch; ++n) {
+    const uint8_t* image = image_.sample(x, n, scratch);
+#pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
+    for (int64_t t = 0; t < blocks * chunks; ++t) {
+      const int64_t begin = t % chunks * chunk;
+      run_task({blocks_[static_cast<size_t>(t / chunks)], image, flip, start, epilogue, to, n * pixels, begin,
+                std::min(pixels, begin + chunk)});
+    }
+  }
+}
+
+}  // namespace amct

@@ -1,0 +1,79 @@
+// Convolutions of bytes by byte_dot.h: blocks of output channels times groups of output pixels, windows read where they
+// lie in the image, results handed to an epilogue while they are in the cache.
+//
+// Activations are unsigned here: signed ones are shifted by 128, which moves their zero point as well. With unsigned x
+// and zero point z the layer is sum(w * x) + (bias - z * sum(w)), and pads are z. Only images that need pads, another
+// layout or another sign are copied.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/simd/byte_dot.h"
+#include "kernels/simd/int_conv_shape.h"
+#include "kernels/simd/int_epilogue.h"
+
+namespace amct {
+
+// The copy of one sample that a window kernel reads: unsigned bytes, channels last, with pads.
+class ByteImage {
+ public:
+  // `run_bytes`: adjacent bytes that are read at once; `exact` if they all belong to the window.
+  ByteImage(const IntConvShape& shape, bool exact);
+  // True if x can be read where it lies.
+  bool is_direct() const { return direct_; }
+  size_t bytes() const;
+  // Sample n of x: a copy in `scratch` (`bytes` long), or its own place.
+  const uint8_t* sample(const IntInput& x, int64_t n, uint8_t* scratch) const;
+  // The windows of output pixels in order: offsets of their first elements.
+  class Windows {
+   public:
+    Windows(const ByteImage& image, int64_t first_pixel);
+    int64_t next();
+
+   private:
+    const ByteImage& image_;
+    IntConvShape::Spatial at_;
+    int64_t row_;  // offset of the window at the beginning of the row
+  };
+  // Offsets of the window's positions, row by row; runs of whole rows if `join_rows`.
+  std::vector<int64_t> positions(bool join_rows) const;
+
+ private:
+  int64_t row_offset(const IntConvShape::Spatial& at) const;
+  IntConvShape shape_;
+  IntConvShape::Spatial extents_;
+  bool direct_;
+};
+
+// The zero point of x as an unsigned byte.
+inline int32_t unsigned_zero(const IntInput& x) { return x.type == IntInput::Type::kInt8 ? x.zero + 128 : x.zero; }
+
+// start[o] = bias[o] - zero * weight_sums[o] modulo 2^32.
+std::vector<int32_t> start_values(const std::vector<int64_t>& weight_sums, const int32_t* bias, int32_t zero);
+
+class ByteConv {
+ public:
+  // `weights`: (out, spatial, in / group), all of them within int8.
+  ByteConv(const IntConvShape& shape, const ByteDot& dot, std::span<const int16_t> weights);
+  size_t scratch_bytes() const { return image_.bytes(); }
+  const char* kernel() const { return dot_.name; }
+  // `start` as above, one value per output channel; `scratch` holds `scratch_bytes`. Results are channels last.
+  void run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
+           const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const;
+
+ private:
+  struct Task;
+  void run_task(const Task& task) const;
+
+  IntConvShape shape_;
+  ByteDot dot_;
+  ByteImage image_;
+  std::vector<int64_t> runs_;
+  int64_t run_bytes_;
+  std::vector<ByteBlock> blocks_;  // of all groups
+};
+
+}  // namespace amct
