@@ -18,6 +18,10 @@ namespace amct {
 
 struct QuantizeReport;
 
+// Of the commands that run a model.
+inline constexpr const char* kExactHelp =
+    "compute a model with Q/DQ node by node; by default its layers run in integers and may differ by a quantum";
+
 // Accepted before and after the subcommand.
 struct GlobalOptions {
   std::string program = "amct";  // as the user typed it

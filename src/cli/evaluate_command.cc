@@ -17,6 +17,7 @@ struct Arguments {
   std::filesystem::path model;
   std::filesystem::path labels;
   DataArguments data;
+  bool exact = false;
 };
 
 }  // namespace
@@ -29,9 +30,11 @@ void add_evaluate_command(CLI::App& app, const GlobalOptions& global) {
   arguments->data.add_to(*command);
   command->add_option("--labels", arguments->labels, "file with one 'name class' pair a line, or .npy or idx")
       ->required();
+  command->add_flag("--exact", arguments->exact, kExactHelp);
   command->callback([arguments, &global] {
     Graph graph = load_model(arguments->model);
     if (!is_quantized(graph)) prepare(graph);
+    if (!arguments->exact) lower_for_execution(graph);
     const auto source = open_data(arguments->data.data, input_specs(graph), arguments->data.options());
     const std::vector<int64_t> labels = read_labels(arguments->labels, *source);
     const Accuracy accuracy = evaluate(std::make_shared<const Graph>(std::move(graph)), *source, labels,

@@ -24,6 +24,7 @@ struct Arguments {
   std::vector<std::string> inputs;
   std::filesystem::path out;
   bool prepare = false;
+  bool exact = false;
   bool profile = false;
   int runs = 10;  // under --profile
 };
@@ -87,6 +88,7 @@ Profile take_profile(Session& session, const std::vector<Tensor>& inputs, int ru
 void run_model(const Arguments& arguments, const GlobalOptions& global) {
   Graph model = load_model(arguments.model);
   if (arguments.prepare) prepare(model);
+  if (!arguments.exact) lower_for_execution(model);
   const auto graph = arguments.prepare ? executable(model) : std::make_shared<const Graph>(std::move(model));
   const std::vector<Tensor> inputs = read_inputs(*graph, arguments.inputs);
   Session session(graph, {.threads = global.worker_count()});
@@ -120,6 +122,7 @@ void add_run_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--input", arguments->inputs, "name=file.npy, once per input");
   command->add_option("--out", arguments->out, "folder for <output>.npy")->required();
   command->add_flag("--prepare", arguments->prepare, "simplify and fuse the model first, as quantize does");
+  command->add_flag("--exact", arguments->exact, kExactHelp);
   auto* profile = command->add_flag("--profile", arguments->profile,
                                     "print the time of every layer, and write trace.json for a browser's trace viewer");
   command->add_option("--runs", arguments->runs, "runs that the profile takes the median of")

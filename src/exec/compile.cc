@@ -199,10 +199,12 @@ class Compiler {
       const Node& next = graph_.node(use.node);
       if (next.row->absorb_into == nullptr || next.outputs.size() != 1) break;
       const auto concrete = [this](ValueId id) -> const Dims& { return concrete_dims(id); };
-      const auto epilogue = next.row->absorb_into({graph_, next, use.port, concrete});
+      const auto concrete_type = [this](ValueId id) { return dtype(id); };
+      const auto epilogue = next.row->absorb_into({graph_, next, use.port, concrete, concrete_type});
       if (!epilogue) break;
-      if (epilogue->kind == Epilogue::Kind::kAdd && !is_computed(epilogue->operand)) break;
-      if (dims(next.outputs[0]) != dims(current) || dtype(next.outputs[0]) != dtype(current)) break;
+      if (epilogue->operand.valid() && !is_computed(epilogue->operand)) break;
+      const DType type = epilogue->result != DType::kUndefined ? epilogue->result : dtype(current);
+      if (dims(next.outputs[0]) != dims(current) || dtype(next.outputs[0]) != type) break;
       chain.push_back({use.node, *epilogue, next.outputs[0]});
       current = next.outputs[0];
     }
@@ -297,11 +299,13 @@ class Compiler {
     }
     int sum_buffer = -1;
     for (const Absorbed& absorbed : chain) {
-      if (absorbed.epilogue.kind != Epilogue::Kind::kAdd) continue;
+      if (!absorbed.epilogue.operand.valid()) continue;
       const Dims extents = dims(absorbed.epilogue.operand);
       compiled.inputs.push_back(
           fetch(absorbed.epilogue.operand, extents, extents.size() >= 3 ? layout : Layout::kPlain));
-      if (step->sums_in_place()) sum_buffer = compiled.inputs.back().buffer;
+      if (step->sums_in_place() && absorbed.epilogue.kind == Epilogue::Kind::kAdd) {
+        sum_buffer = compiled.inputs.back().buffer;
+      }
     }
     for (const Place& place : compiled.inputs) touch(place);  // reorders of later operands moved the step on
 

@@ -13,6 +13,7 @@
 
 #include "ir/dispatch.h"
 #include "kernels/simd/fake_quant.h"
+#include "ops/integer_epilogue.h"
 #include "ops/op_row.h"
 
 namespace amct {
@@ -169,6 +170,31 @@ void run_dequant(RunContext& c) {
               {.node = c.node().name, .op = c.node().op});
 }
 
+std::optional<Epilogue> absorb_quant(const AbsorbQuery& q) {
+  const IntegerRange range = range_of(q.node);
+  if (range.dtype == DType::kInt4 || q.dtype(q.node.input(0)) != DType::kFloat32) return std::nullopt;
+  return integer_stages({{.kind = IntStage::Kind::kQuantize,
+                          .low = static_cast<float>(range.low),
+                          .high = static_cast<float>(range.high),
+                          .scale = static_cast<float>(attr_float(q.node, "scale")),
+                          .zero = static_cast<float>(static_cast<int32_t>(attr_float(q.node, "offset")))}},
+                        range.dtype);
+}
+
+std::optional<Epilogue> absorb_dequant(const AbsorbQuery& q) {
+  const Tensor* packed = q.graph.constant(q.node.input(1));
+  const bool is_float = q.dtype(q.node.output()) == DType::kFloat32;
+  if (q.through != 0 || packed == nullptr || !is_float || q.dtype(q.node.input(0)) != DType::kInt32)
+    return std::nullopt;
+  IntStage stage{.kind = IntStage::Kind::kScale};
+  for (const uint64_t word : packed->values<uint64_t>()) {
+    const DequantParameter parameter = unpack(word);
+    if (parameter.shift > 0) return std::nullopt;
+    stage.scales.push_back(parameter.scale);
+  }
+  return integer_stages({std::move(stage)}, DType::kFloat32);
+}
+
 // The axes of input 0 are those of the output; a parameter for each channel follows axis 1.
 std::vector<AxisRelation> axes_dequant(const AxesContext& c) {
   std::vector<AxisRelation> relations;
@@ -278,6 +304,7 @@ void add_ascend_quant_op(OpTable& table) {
              .infer = infer_quant,
              .run = run_quant,
              .layout = LayoutRule::kFollow,
+             .absorb_into = absorb_quant,
              .quant = already(),
              .axes = axes_elementwise,
              .spellings = {onnx("AscendQuant")},
@@ -290,6 +317,7 @@ void add_ascend_quant_op(OpTable& table) {
              .infer = infer_dequant,
              .run = run_dequant,
              .layout = LayoutRule::kFollow,
+             .absorb_into = absorb_dequant,
              .quant = already(),
              .axes = axes_dequant,
              .spellings = {onnx("AscendDequant")},

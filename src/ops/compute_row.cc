@@ -30,6 +30,7 @@ dnn::PostOp::Kind kind_of(Epilogue::Kind kind) {
     case E::kLog: return P::kLog;
     case E::kLinear: return P::kLinear;
     case E::kAdd: return P::kAdd;
+    case E::kInteger: break;
   }
   internal_error("unknown kind of epilogue");
 }
@@ -101,6 +102,7 @@ std::string check_constant(const Graph& graph, const Node& node, size_t port, co
 std::unique_ptr<Step> lower_kernel(const LowerContext& c, std::vector<size_t> ports, const MakeKernel& make) {
   std::vector<dnn::PostOp> post_ops;
   for (const Epilogue& epilogue : c.epilogues()) {
+    if (epilogue.kind == Epilogue::Kind::kInteger) return nullptr;
     post_ops.push_back({kind_of(epilogue.kind), epilogue.alpha, epilogue.beta});
   }
   const auto step = [&](const std::vector<dnn::PostOp>& ops) -> std::unique_ptr<Step> {

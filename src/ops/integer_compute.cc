@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "kernels/simd/int_conv.h"
 #include "kernels/simd/int_conv_transpose.h"
+#include "ops/integer_epilogue.h"
 #include "ops/op_row.h"
 #include "ops/pool.h"
 #include "ops/product.h"
@@ -29,10 +30,7 @@ IntInput input_of(const Node& node, const TensorView& x) {
   if (wide ? zero < -32768 || zero > 32767 : zero < -255 || zero > 255) {
     fail(node, fmt::format("an offset of {} does not fit inputs of type {}", zero, name_of(x.dtype)));
   }
-  const auto type = wide                       ? IntInput::Type::kInt16
-                    : x.dtype == DType::kUInt8 ? IntInput::Type::kUInt8
-                                               : IntInput::Type::kInt8;
-  return {x.data, type, static_cast<int32_t>(zero)};
+  return {x.data, integer_type(x.dtype), static_cast<int32_t>(zero)};
 }
 
 void check_types(const Node& node, DType weights, DType bias) {
@@ -66,20 +64,23 @@ IntConvShape windowed(const Dims& x, const Dims& y, const dnn::Window& window, i
           .channels_last = layout == Layout::kChannelsLast};
 }
 
+// How the weights are packed for inputs of a type.
+IntConv::Options packing_for(const Node& node, DType type) {
+  return {.bytes_only = type != DType::kInt16 && input_of(node, {.dtype = type}).zero_fits()};
+}
+
 // A convolution of either kind with its weights packed.
 template <typename Conv>
-Conv make_conv(const Node& node, const Dims& x, const Dims& y, const TensorView& w, Layout layout) {
+Conv make_conv(const Node& node, DType type, const Dims& x, const Dims& y, const TensorView& w, Layout layout) {
   constexpr bool kTransposed = std::is_same_v<Conv, IntConvTranspose>;
-  const WindowRule rule = read_window(node, Dims(w.dims.begin() + 2, w.dims.end()));
-  const dnn::Window window = resolve_window(rule, std::span(x).subspan(2), kTransposed);
-  const IntConvShape shape = windowed(x, y, window, attr_int(node, "group"), layout);
+  const IntConvShape shape = int_conv_shape(node, x, y, w.dims, layout, kTransposed);
   if constexpr (kTransposed) {
     const int64_t positions = IntConvShape::product(shape.kernel);
     const bool in_out = attr_string(node, "weight_layout") == "in_out";
     return in_out ? IntConvTranspose(shape, w.as<int8_t>(), positions, shape.out_group() * positions)
                   : IntConvTranspose(shape, w.as<int8_t>(), shape.in_group() * positions, positions);
   } else {
-    return IntConv(shape, w.as<int8_t>());
+    return IntConv(shape, w.as<int8_t>(), nullptr, packing_for(node, type));
   }
 }
 
@@ -99,63 +100,81 @@ template <typename Conv>
 void run_conv(RunContext& c) {
   const TensorView bias = optional_input(c, 2);
   check_types(c.node(), c.input(1).dtype, bias.dtype);
-  const Conv conv = make_conv<Conv>(c.node(), c.input(0).dims, c.output(0).dims, c.input(1), Layout::kPlain);
+  const Conv conv =
+      make_conv<Conv>(c.node(), c.input(0).dtype, c.input(0).dims, c.output(0).dims, c.input(1), Layout::kPlain);
   run_sums(conv, input_of(c.node(), c.input(0)), bias_data(bias), c.output(0), c.threads());
 }
 
-// Weights are packed once; the bias is read where it lies.
+// What a transposed convolution cannot do is left to separate steps.
+template <typename Conv>
+constexpr bool kHasEpilogue = std::is_same_v<Conv, IntConv>;
+
+// Weights are packed once; the bias is read where it lies. Without an epilogue the sums are the result.
 template <typename Conv>
 class ConvStep : public Step {
  public:
-  explicit ConvStep(const LowerContext& c)
+  ConvStep(const LowerContext& c, std::shared_ptr<const IntEpilogue> epilogue)
       : node_(c.node()),
-        conv_(
-            make_conv<Conv>(node_, c.input(0).dims, c.output(0).dims, c.input(1).constant->view(), c.input(0).layout)),
+        conv_(make_conv<Conv>(node_, c.input(0).dtype, c.input(0).dims, c.output(0).dims, c.input(1).constant->view(),
+                              c.input(0).layout)),
+        type_(c.input(0).dtype),
+        epilogue_(std::move(epilogue)),
         has_bias_(c.has(2)),
+        operands_from_(c.input_count()),
         threads_(c.threads()) {}
 
   std::function<void()> bind(const StepIo& io) const override {
     const IntInput x = input_of(node_, io.inputs[0]);
     const int32_t* bias = has_bias_ ? bias_data(io.inputs[2]) : nullptr;
+    if constexpr (kHasEpilogue<Conv>) {
+      if (epilogue_ != nullptr) {
+        return [this, x, bias, rows = epilogue_rows(io, operands_from_), scratch = io.scratch] {
+          conv_.run(x, bias, *epilogue_, rows, threads_, scratch);
+        };
+      }
+    }
     return [this, x, bias, y = io.outputs[0]] { run_sums(conv_, x, bias, y, threads_); };
   }
-  std::string implementation() const override { return "simd"; }
+  std::string implementation() const override {
+    if constexpr (kHasEpilogue<Conv>) return conv_.implementation(integer_type(type_));
+    return "simd";
+  }
+  size_t scratch_bytes() const override {
+    if constexpr (kHasEpilogue<Conv>) return epilogue_ != nullptr ? conv_.scratch_bytes() : 0;
+    return 0;
+  }
 
  private:
   const Node node_;
   const Conv conv_;
+  const DType type_;
+  const std::shared_ptr<const IntEpilogue> epilogue_;
   const bool has_bias_;
+  const size_t operands_from_;
   const int threads_;
 };
 
+// The kernel's epilogue works on channels-last results; what is offered beyond its reach is refused.
 template <typename Conv>
 std::unique_ptr<Step> lower_conv(const LowerContext& c) {
-  if (!c.epilogues().empty() || c.input(1).constant == nullptr || c.input(0).layout != c.output(0).layout)
-    return nullptr;
+  const bool last = c.output(0).layout == Layout::kChannelsLast;
+  if (c.input(1).constant == nullptr || c.input(0).layout != c.output(0).layout) return nullptr;
   check_types(c.node(), c.input(1).dtype, c.has(2) ? c.input(2).dtype : DType::kUndefined);
-  return std::make_unique<ConvStep<Conv>>(c);
+  std::shared_ptr<const IntEpilogue> epilogue;
+  if (last && kHasEpilogue<Conv>) epilogue = integer_epilogue(c, c.output(0).dims[1]);
+  if (epilogue == nullptr && !c.epilogues().empty()) return nullptr;
+  return std::make_unique<ConvStep<Conv>>(c, std::move(epilogue));
 }
 
-// a (rows, k) times a matrix is a convolution over `rows` pixels of k channels. `stride_n` and `stride_k` lead through
-// the matrix.
-IntConv make_product(const int8_t* b, int64_t rows, int64_t n, int64_t k, int64_t stride_n, int64_t stride_k) {
-  std::vector<int8_t> weights(static_cast<size_t>(n * k));
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < k; ++j) weights[i * k + j] = b[i * stride_n + j * stride_k];
-  }
-  const IntConvShape shape{
-      .in_channels = k, .out_channels = n, .input = {1, 1, rows}, .output = {1, 1, rows}, .channels_last = true};
-  return IntConv(shape, weights.data());
-}
-
-IntConv make_gemm(const Node& node, const Dims& a, const TensorView& b) {
+IntConv make_gemm(const Node& node, DType type, const Dims& a, const TensorView& b) {
   if (attr_int(node, "transA") != 0 || attr_float(node, "alpha") != 1 || attr_float(node, "beta") != 1) {
     fail(node, "an integer gemm takes no transposed first input and no factors");
   }
   const bool transposed = attr_int(node, "transB") != 0;
   const int64_t n = b.dims[transposed ? 0 : 1];
   const int64_t k = b.dims[transposed ? 1 : 0];
-  return make_product(b.as<int8_t>(), a[0], n, k, transposed ? k : 1, transposed ? 1 : n);
+  return int_product({b.as<int8_t>(), DType::kInt8, n, k, transposed ? k : 1, transposed ? 1 : n}, a[0],
+                     packing_for(node, type));
 }
 
 // One value per column.
@@ -170,23 +189,81 @@ std::vector<int32_t> column_bias(const Node& node, const TensorView& bias, int64
 
 class ProductStep : public Step {
  public:
-  ProductStep(const Node& node, IntConv product, std::vector<int32_t> bias, int threads)
-      : node_(node), product_(std::move(product)), bias_(std::move(bias)), threads_(threads) {}
+  ProductStep(const LowerContext& c, IntConv product, std::vector<int32_t> bias,
+              std::shared_ptr<const IntEpilogue> epilogue)
+      : node_(c.node()),
+        product_(std::move(product)),
+        type_(c.input(0).dtype),
+        bias_(std::move(bias)),
+        epilogue_(std::move(epilogue)),
+        operands_from_(c.input_count()),
+        threads_(c.threads()) {}
   std::function<void()> bind(const StepIo& io) const override {
     const IntInput a = input_of(node_, io.inputs[0]);
     const int32_t* bias = bias_.empty() ? nullptr : bias_.data();
+    if (epilogue_ != nullptr) {
+      return [this, a, bias, rows = epilogue_rows(io, operands_from_), scratch = io.scratch] {
+        product_.run(a, bias, *epilogue_, rows, threads_, scratch);
+      };
+    }
     return [this, a, bias, y = io.outputs[0]] { run_sums(product_, a, bias, y, threads_); };
   }
-  std::string implementation() const override { return "simd"; }
+  std::string implementation() const override { return product_.implementation(integer_type(type_)); }
+  size_t scratch_bytes() const override { return epilogue_ != nullptr ? product_.scratch_bytes() : 0; }
 
  private:
   const Node node_;
   const IntConv product_;
+  const DType type_;
   const std::vector<int32_t> bias_;
+  const std::shared_ptr<const IntEpilogue> epilogue_;
+  const size_t operands_from_;
   const int threads_;
 };
 
+// Scales for each index of axis 1 are scales for each column in a product of matrices only.
+std::shared_ptr<const IntEpilogue> product_epilogue(const LowerContext& c, int64_t columns) {
+  const bool per_channel = std::any_of(c.epilogues().begin(), c.epilogues().end(), [](const Epilogue& epilogue) {
+    return std::any_of(epilogue.stages.begin(), epilogue.stages.end(),
+                       [](const IntStage& stage) { return stage.scales.size() > 1; });
+  });
+  const size_t rank = c.output(0).dims.size();
+  if (c.output(0).layout != Layout::kPlain || rank < 2 || (per_channel && rank != 2)) return nullptr;
+  return integer_epilogue(c, columns);
+}
+
 }  // namespace
+
+IntInput::Type integer_type(DType dtype) {
+  return dtype == DType::kInt16   ? IntInput::Type::kInt16
+         : dtype == DType::kUInt8 ? IntInput::Type::kUInt8
+                                  : IntInput::Type::kInt8;
+}
+
+IntConvShape int_conv_shape(const Node& node, const Dims& x, const Dims& y, const Dims& w, Layout layout,
+                            bool transposed) {
+  const WindowRule rule = read_window(node, Dims(w.begin() + 2, w.end()));
+  const dnn::Window window = resolve_window(rule, std::span(x).subspan(2), transposed);
+  return windowed(x, y, window, attr_int(node, "group"), layout);
+}
+
+namespace {
+template <typename T>
+IntConv product_of(const IntMatrix& b, int64_t rows, const IntConv::Options& packing) {
+  std::vector<T> weights(static_cast<size_t>(b.n * b.k));
+  const T* from = static_cast<const T*>(b.data);
+  for (int64_t i = 0; i < b.n; ++i) {
+    for (int64_t j = 0; j < b.k; ++j) weights[i * b.k + j] = from[i * b.stride_n + j * b.stride_k];
+  }
+  const IntConvShape shape{
+      .in_channels = b.k, .out_channels = b.n, .input = {1, 1, rows}, .output = {1, 1, rows}, .channels_last = true};
+  return IntConv(shape, weights.data(), b.zeros, packing);
+}
+}  // namespace
+
+IntConv int_product(const IntMatrix& b, int64_t rows, const IntConv::Options& packing) {
+  return b.dtype == DType::kUInt8 ? product_of<uint8_t>(b, rows, packing) : product_of<int8_t>(b, rows, packing);
+}
 
 DType integer_sum_type(DType activation, std::optional<int64_t> depth, bool has_bias, const Tensor* bias) {
   // |w| <= 128; |x - offset| <= 255 or 65535.
@@ -210,17 +287,20 @@ void run_integer_gemm(RunContext& c) {
   const TensorView bias = optional_input(c, 2);
   check_types(c.node(), c.input(1).dtype, bias.dtype);
   const auto added = column_bias(c.node(), bias, c.output(0).dims[1]);
-  const IntConv product = make_gemm(c.node(), c.input(0).dims, c.input(1));
+  const IntConv product = make_gemm(c.node(), c.input(0).dtype, c.input(0).dims, c.input(1));
   run_sums(product, input_of(c.node(), c.input(0)), added.empty() ? nullptr : added.data(), c.output(0), c.threads());
 }
 
 std::unique_ptr<Step> lower_integer_gemm(const LowerContext& c) {
   const bool computed_bias = c.has(2) && c.input(2).constant == nullptr;
-  if (!c.epilogues().empty() || c.input(1).constant == nullptr || computed_bias) return nullptr;
+  if (c.input(1).constant == nullptr || computed_bias) return nullptr;
   check_types(c.node(), c.input(1).dtype, c.has(2) ? c.input(2).dtype : DType::kUndefined);
+  auto epilogue = product_epilogue(c, c.output(0).dims[1]);
+  if (epilogue == nullptr && !c.epilogues().empty()) return nullptr;
   const TensorView bias = c.has(2) ? c.input(2).constant->view() : TensorView();
-  return std::make_unique<ProductStep>(c.node(), make_gemm(c.node(), c.input(0).dims, c.input(1).constant->view()),
-                                       column_bias(c.node(), bias, c.output(0).dims[1]), c.threads());
+  IntConv product = make_gemm(c.node(), c.input(0).dtype, c.input(0).dims, c.input(1).constant->view());
+  return std::make_unique<ProductStep>(c, std::move(product), column_bias(c.node(), bias, c.output(0).dims[1]),
+                                       std::move(epilogue));
 }
 
 void run_integer_matmul(RunContext& c) {
@@ -231,7 +311,8 @@ void run_integer_matmul(RunContext& c) {
   const size_t a_bytes = element_bytes(c.input(0).dtype);
   for_each_matrix(shape, [&](int64_t to, int64_t from_a, int64_t from_b) {
     const int8_t* b = c.input(1).as<int8_t>() + from_b * shape.k * shape.n;
-    const IntConv product = make_product(b, shape.m, shape.n, shape.k, 1, shape.n);
+    const IntConv product =
+        int_product({b, DType::kInt8, shape.n, shape.k, 1, shape.n}, shape.m, packing_for(c.node(), c.input(0).dtype));
     IntInput rows = a;
     rows.data = static_cast<const std::byte*>(a.data) + from_a * shape.m * shape.k * a_bytes;
     MutableView y = c.output(0);
@@ -242,12 +323,15 @@ void run_integer_matmul(RunContext& c) {
 
 std::unique_ptr<Step> lower_integer_matmul(const LowerContext& c) {
   const ProductShape shape = product_shape(c.input(0).dims, c.input(1).dims);
-  if (!c.epilogues().empty() || c.input(1).constant == nullptr || element_count(shape.b_batch) != 1) return nullptr;
+  if (c.input(1).constant == nullptr || element_count(shape.b_batch) != 1) return nullptr;
   check_types(c.node(), c.input(1).dtype, DType::kUndefined);
+  auto epilogue = product_epilogue(c, shape.n);
+  if (epilogue == nullptr && !c.epilogues().empty()) return nullptr;
   const int64_t rows = element_count(shape.batch) * shape.m;
   const int8_t* b = c.input(1).constant->view().as<int8_t>();
-  return std::make_unique<ProductStep>(c.node(), make_product(b, rows, shape.n, shape.k, 1, shape.n),
-                                       std::vector<int32_t>(), c.threads());
+  IntConv product =
+      int_product({b, DType::kInt8, shape.n, shape.k, 1, shape.n}, rows, packing_for(c.node(), c.input(0).dtype));
+  return std::make_unique<ProductStep>(c, std::move(product), std::vector<int32_t>(), std::move(epilogue));
 }
 
 void run_integer_average_pool(RunContext& c) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 
+#include "kernels/simd/int_conv.h"
 #include "ops/lower.h"
 #include "ops/run.h"
 
@@ -25,6 +26,22 @@ inline bool is_integer_compute(DType dtype) {
 // The type of the sums of `depth` products (nullopt = not known) and a bias (`bias` null = not known, if there is one):
 // int32 if depth * max|w| * max|x - x_offset| + max|bias| fits, else int64.
 DType integer_sum_type(DType activation, std::optional<int64_t> depth, bool has_bias, const Tensor* bias);
+
+// What the integer kernels call this type; int8 for all but int16 and uint8.
+IntInput::Type integer_type(DType dtype);
+// The shape that they work on, from the logical extents of a convolution's operands.
+IntConvShape int_conv_shape(const Node& node, const Dims& x, const Dims& y, const Dims& w, Layout layout,
+                            bool transposed = false);
+
+// The product of `rows` rows of k integers with a matrix of 8-bit integers, as a convolution over pixels of k channels:
+// column n takes b[n * stride_n + i * stride_k] less zeros[n] (null: none) times element i.
+struct IntMatrix {
+  const void* data = nullptr;
+  DType dtype = DType::kInt8;  // or kUInt8
+  int64_t n = 0, k = 0, stride_n = 0, stride_k = 0;
+  const int32_t* zeros = nullptr;
+};
+IntConv int_product(const IntMatrix& b, int64_t rows, const IntConv::Options& packing);
 
 void run_integer_conv(RunContext& c);
 void run_integer_conv_transpose(RunContext& c);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/simd/int_epilogue.h"
 #include "ops/run.h"
 
 namespace amct {
@@ -40,13 +41,16 @@ struct Epilogue {
     kAbs,
     kExp,
     kLog,
-    kLinear,  // alpha x + beta
-    kAdd,     // x + operand, an activation of the same extents
+    kLinear,   // alpha x + beta
+    kAdd,      // x + operand, an activation of the same extents
+    kInteger,  // `stages`: between the integers of a quantized network and floats
   };
   Kind kind = Kind::kClip;
   float alpha = 0;
   float beta = 0;
-  ValueId operand = kNoValue;  // of kAdd
+  ValueId operand = kNoValue;        // of kAdd, and of a kInteger that adds one
+  std::vector<IntStage> stages;      // of kInteger
+  DType result = DType::kUndefined;  // type of the result, where it differs from that of x
 };
 
 // What a row answers when the executor asks whether a compute step may absorb this node. `through` is the input port by
@@ -56,11 +60,12 @@ struct AbsorbQuery {
   const Node& node;
   size_t through;
   std::function<const Dims&(ValueId)> dims;
+  std::function<DType(ValueId)> dtype;
 };
 using AbsorbFn = std::optional<Epilogue> (*)(const AbsorbQuery&);
 
 struct StepIo {
-  std::vector<TensorView> inputs;  // memory extents; the node's inputs, then the operands of kAdd epilogues in order
+  std::vector<TensorView> inputs;  // memory extents; the node's inputs, then the operands of epilogues in order
   std::vector<MutableView> outputs;
   std::byte* scratch = nullptr;  // 64-byte aligned, `scratch_bytes` long, of this worker alone
 };

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "kernels/simd/int_conv.h"
+#include "ops/integer_compute.h"
+#include "ops/integer_epilogue.h"
 #include "ops/quantized_operand.h"
 #include "ops/window.h"
 
@@ -41,55 +43,111 @@ void infer_conv(InferContext& c, const Ports& ports, DType dtype) {
   c.set_output(0, dtype, std::move(y));
 }
 
-// The sums of all outputs, in the order of y.
-std::vector<int32_t> convolve(const RunContext& c, const Ports& ports, const int32_t* bias) {
-  const Dims& x = c.input(ports.x).dims;
-  const Dims& y = c.output(0).dims;
-  const TensorView& w = c.input(ports.w);
-  const WindowRule rule = read_window(c.node(), Dims(w.dims.begin() + 2, w.dims.end()));
-  const dnn::Window window = resolve_window(rule, std::span(x).subspan(2), false);
-  IntConvShape shape{.batch = x[0], .groups = attr_int(c.node(), "group"), .in_channels = x[1], .out_channels = y[1]};
-  const auto set = [](IntConvShape::Spatial& to, std::span<const int64_t> from) {
-    std::copy_backward(from.begin(), from.end(), to.end());
-  };
-  set(shape.input, std::span(x).subspan(2));
-  set(shape.output, std::span(y).subspan(2));
-  set(shape.kernel, window.kernel);
-  set(shape.strides, window.strides);
-  set(shape.dilations, window.dilations);
-  set(shape.pads, window.pads_begin);
-  const auto zeros = [&](size_t port) { return c.has(port) ? integers_of(c.input(port)) : std::vector<int32_t>(1, 0); };
-  const int32_t x_zero = zeros(ports.x_zero).at(0);
-  std::vector<int32_t> w_zero = zeros(ports.w_zero);
-  if (w_zero.size() != static_cast<size_t>(y[1])) w_zero.resize(static_cast<size_t>(y[1]), w_zero.at(0));
-  const bool is_signed = c.input(ports.x).dtype == DType::kInt8;
-  const IntInput input{c.input(ports.x).data, is_signed ? IntInput::Type::kInt8 : IntInput::Type::kUInt8, x_zero};
-  std::vector<int32_t> sums(static_cast<size_t>(c.output(0).size()));
-  if (w.dtype == DType::kInt8) {
-    IntConv(shape, w.as<int8_t>(), w_zero.data()).run(input, bias, sums.data(), c.threads());
-  } else {
-    IntConv(shape, w.as<uint8_t>(), w_zero.data()).run(input, bias, sums.data(), c.threads());
-  }
-  return sums;
+int32_t zero_of(const TensorView& zero) { return zero ? integers_of(zero).at(0) : 0; }
+
+// The weights less their zero points, one for all or one per output channel.
+IntConv packed(const IntConvShape& shape, const TensorView& w, const TensorView& zero) {
+  std::vector<int32_t> zeros = zero ? integers_of(zero) : std::vector<int32_t>(1, 0);
+  zeros.resize(static_cast<size_t>(shape.out_channels), zeros.at(0));
+  const IntConv::Options packing{.bytes_only = true};
+  return w.dtype == DType::kInt8 ? IntConv(shape, w.as<int8_t>(), zeros.data(), packing)
+                                 : IntConv(shape, w.as<uint8_t>(), zeros.data(), packing);
 }
 
-void run_integer(RunContext& c) {
-  const std::vector<int32_t> sums = convolve(c, kIntegerPorts, nullptr);
-  std::copy(sums.begin(), sums.end(), c.output(0).as<int32_t>());
+TensorView view_of(const RunContext& c, size_t port) { return c.has(port) ? c.input(port) : TensorView(); }
+
+// The sums of all outputs, in the order of y.
+void convolve(const RunContext& c, const Ports& ports, const int32_t* bias, int32_t* sums) {
+  const TensorView& x = c.input(ports.x);
+  const TensorView& w = c.input(ports.w);
+  const IntConvShape shape = int_conv_shape(c.node(), x.dims, c.output(0).dims, w.dims, Layout::kPlain);
+  const IntInput input{x.data, integer_type(x.dtype), zero_of(view_of(c, ports.x_zero))};
+  packed(shape, w, view_of(c, ports.w_zero)).run(input, bias, sums, c.threads());
+}
+
+void run_integer(RunContext& c) { convolve(c, kIntegerPorts, nullptr, c.output(0).as<int32_t>()); }
+
+// One factor from sums to quanta of y, or one per channel.
+std::vector<float> requantization(const TensorView& x_scale, const TensorView& w_scale, const TensorView& y_scale) {
+  std::vector<float> scales = floats_of(w_scale);
+  const float x = floats_of(x_scale).at(0), y = floats_of(y_scale).at(0);
+  for (float& scale : scales) scale = x * scale / y;
+  return scales;
 }
 
 void run_linear(RunContext& c) {
-  const std::vector<int32_t> sums = convolve(c, kLinearPorts, c.has(8) ? c.input(8).as<int32_t>() : nullptr);
-  const float x_scale = floats_of(c.input(1)).at(0), y_scale = floats_of(c.input(6)).at(0);
-  const std::vector<float> w_scale = floats_of(c.input(4));
-  const int32_t y_zero = integers_of(c.input(7)).at(0);
+  std::vector<int32_t> sums(static_cast<size_t>(c.output(0).size()));
+  convolve(c, kLinearPorts, c.has(8) ? c.input(8).as<int32_t>() : nullptr, sums.data());
+  const std::vector<float> scales = requantization(c.input(1), c.input(4), c.input(6));
+  const int32_t y_zero = zero_of(c.input(7));
   const int64_t channels = c.output(0).dims[1];
   const int64_t inner = element_count(c.output(0).dims) / std::max<int64_t>(channels * c.output(0).dims[0], 1);
   for (size_t i = 0; i < sums.size(); ++i) {
     const auto channel = static_cast<size_t>(static_cast<int64_t>(i) / inner % channels);
-    const float scale = x_scale * (w_scale.size() == 1 ? w_scale[0] : w_scale.at(channel)) / y_scale;
+    const float scale = scales.size() == 1 ? scales[0] : scales.at(channel);
     store_quantized(static_cast<float>(sums[i]) * scale, y_zero, c.output(0), static_cast<int64_t>(i));
   }
+}
+
+// Weights are packed once; zero point and bias are read where they lie.
+class QuantizedConvStep : public Step {
+ public:
+  QuantizedConvStep(const LowerContext& c, const Ports& ports, size_t bias_port,
+                    std::shared_ptr<const IntEpilogue> epilogue)
+      : ports_(ports),
+        bias_port_(c.has(bias_port) ? bias_port : c.input_count()),
+        input_count_(c.input_count()),
+        type_(integer_type(c.input(ports.x).dtype)),
+        conv_(packed(int_conv_shape(c.node(), c.input(ports.x).dims, c.output(0).dims, c.input(ports.w).dims,
+                                    c.input(ports.x).layout),
+                     c.input(ports.w).constant->view(),
+                     c.has(ports.w_zero) ? c.input(ports.w_zero).constant->view() : TensorView())),
+        epilogue_(std::move(epilogue)),
+        threads_(c.threads()) {}
+
+  std::function<void()> bind(const StepIo& io) const override {
+    const TensorView zero = ports_.x_zero < input_count_ ? io.inputs[ports_.x_zero] : TensorView();
+    const int32_t* bias = bias_port_ < input_count_ ? io.inputs[bias_port_].as<int32_t>() : nullptr;
+    return
+        [this, x = io.inputs[ports_.x].data, zero, bias, rows = epilogue_rows(io, input_count_), scratch = io.scratch] {
+          conv_.run({x, type_, zero_of(zero)}, bias, *epilogue_, rows, threads_, scratch);
+        };
+  }
+  size_t scratch_bytes() const override { return conv_.scratch_bytes(); }
+  std::string implementation() const override { return conv_.implementation(type_); }
+
+ private:
+  const Ports ports_;
+  const size_t bias_port_, input_count_;
+  const IntInput::Type type_;
+  const IntConv conv_;
+  const std::shared_ptr<const IntEpilogue> epilogue_;
+  const int threads_;
+};
+
+std::unique_ptr<Step> lower_quantized(const LowerContext& c, const Ports& ports, size_t bias_port,
+                                      std::vector<IntStage> own) {
+  const bool last = c.input(ports.x).layout == Layout::kChannelsLast && c.output(0).layout == Layout::kChannelsLast;
+  const bool constant =
+      c.input(ports.w).constant != nullptr && (!c.has(ports.w_zero) || c.input(ports.w_zero).constant != nullptr);
+  if (!last || !constant) return nullptr;
+  auto epilogue = integer_epilogue(c, c.output(0).dims[1], std::move(own));
+  if (epilogue == nullptr) return nullptr;
+  return std::make_unique<QuantizedConvStep>(c, ports, bias_port, std::move(epilogue));
+}
+
+std::unique_ptr<Step> lower_integer(const LowerContext& c) {
+  return lower_quantized(c, kIntegerPorts, c.input_count(), {});
+}
+
+std::unique_ptr<Step> lower_linear(const LowerContext& c) {
+  for (const size_t port : {1, 4, 6, 7}) {
+    if (c.input(port).constant == nullptr) return nullptr;
+  }
+  const auto view = [&](size_t port) { return c.input(port).constant->view(); };
+  std::vector<IntStage> own =
+      requantize_stages(requantization(view(1), view(4), view(6)), zero_of(view(7)), c.output(0).dtype);
+  return lower_quantized(c, kLinearPorts, 8, std::move(own));
 }
 
 std::vector<AttrSpec> attrs() {
@@ -139,6 +197,8 @@ void add_qlinear_conv_op(OpTable& table) {
              .attrs = attrs(),
              .infer = [](InferContext& c) { infer_conv(c, kIntegerPorts, DType::kInt32); },
              .run = run_integer,
+             .lower = lower_integer,
+             .layout = LayoutRule::kPreferChannelsLast,
              .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
              .axes = axes_none,
              .spellings = {onnx("ConvInteger", 10)},
@@ -158,6 +218,8 @@ void add_qlinear_conv_op(OpTable& table) {
              .attrs = attrs(),
              .infer = [](InferContext& c) { infer_conv(c, kLinearPorts, c.dtype(7)); },
              .run = run_linear,
+             .lower = lower_linear,
+             .layout = LayoutRule::kPreferChannelsLast,
              .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
              .axes = axes_none,
              .spellings = {onnx("QLinearConv", 10)},

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ops/integer_compute.h"
+#include "ops/integer_epilogue.h"
 #include "ops/product.h"
 #include "ops/quantized_operand.h"
 
@@ -54,46 +56,133 @@ T parameter(const std::vector<T>& values, int64_t matrix, int64_t index, int64_t
   return values[static_cast<size_t>((size == count ? index : matrix * count + index) % size)];
 }
 
+// The sums of one matrix with a zero point for every row of a.
+void multiply_by_rows(const ProductShape& shape, const int32_t* a, const std::vector<int32_t>& a_zero, int64_t from_a,
+                      const int32_t* b, const std::vector<int32_t>& b_zero, int64_t from_b, int32_t* sums) {
+  for (int64_t i = 0; i < shape.m; ++i, sums += shape.n) {
+    std::fill_n(sums, shape.n, 0);
+    for (int64_t l = 0; l < shape.k; ++l) {
+      const int32_t x = a[i * shape.k + l] - parameter(a_zero, from_a, i, shape.m, 0);
+      const int32_t* w = b + l * shape.n;
+      for (int64_t j = 0; j < shape.n; ++j) sums[j] += x * (w[j] - parameter(b_zero, from_b, j, shape.n, 0));
+    }
+  }
+}
+
 // Calls store(matrix of y, row, column, sum) for every result.
 template <typename F>
 void multiply(const RunContext& c, const Ports& ports, F&& store) {
-  const ProductShape shape = product_shape(c.input(ports.a).dims, c.input(ports.b).dims);
-  const std::vector<int32_t> a = integers_of(c.input(ports.a)), b = integers_of(c.input(ports.b));
+  const TensorView& a = c.input(ports.a);
+  const TensorView& b = c.input(ports.b);
+  const ProductShape shape = product_shape(a.dims, b.dims);
   const auto zeros = [&](size_t port) { return c.has(port) ? integers_of(c.input(port)) : std::vector<int32_t>(); };
   const std::vector<int32_t> a_zero = zeros(ports.a_zero), b_zero = zeros(ports.b_zero);
-  std::vector<int32_t> row(static_cast<size_t>(shape.n));
+  const bool by_rows = a_zero.size() > 1;
+  const std::vector<int32_t> all_a = by_rows ? integers_of(a) : std::vector<int32_t>();
+  const std::vector<int32_t> all_b = by_rows ? integers_of(b) : std::vector<int32_t>();
+  std::vector<int32_t> sums(static_cast<size_t>(shape.m * shape.n)), columns(static_cast<size_t>(shape.n));
   for_each_matrix(shape, [&](int64_t to, int64_t from_a, int64_t from_b) {
+    if (by_rows) {
+      multiply_by_rows(shape, all_a.data() + from_a * shape.m * shape.k, a_zero, from_a,
+                       all_b.data() + from_b * shape.k * shape.n, b_zero, from_b, sums.data());
+    } else {
+      for (int64_t j = 0; j < shape.n; ++j) columns[static_cast<size_t>(j)] = parameter(b_zero, from_b, j, shape.n, 0);
+      const auto* matrix = static_cast<const uint8_t*>(b.data) + from_b * shape.k * shape.n;
+      const IntConv product =
+          int_product({matrix, b.dtype, shape.n, shape.k, 1, shape.n, columns.data()}, shape.m, {.bytes_only = true});
+      const auto* rows = static_cast<const uint8_t*>(a.data) + from_a * shape.m * shape.k;
+      product.run({rows, integer_type(a.dtype), a_zero.empty() ? 0 : a_zero[0]}, nullptr, sums.data(), c.threads());
+    }
     for (int64_t i = 0; i < shape.m; ++i) {
-      std::fill(row.begin(), row.end(), 0);
-      for (int64_t l = 0; l < shape.k; ++l) {
-        const int32_t x = a[(from_a * shape.m + i) * shape.k + l] - parameter(a_zero, from_a, i, shape.m, 0);
-        const int32_t* w = b.data() + (from_b * shape.k + l) * shape.n;
-        for (int64_t j = 0; j < shape.n; ++j) row[j] += x * (w[j] - parameter(b_zero, from_b, j, shape.n, 0));
-      }
-      for (int64_t j = 0; j < shape.n; ++j) store(shape, to, from_a, from_b, i, j, row[j]);
+      for (int64_t j = 0; j < shape.n; ++j) store(to, from_a, from_b, i, j, sums[static_cast<size_t>(i * shape.n + j)]);
     }
   });
 }
 
 void run_integer(RunContext& c) {
   int32_t* y = c.output(0).as<int32_t>();
-  multiply(c, kIntegerPorts,
-           [&](const ProductShape& s, int64_t to, int64_t, int64_t, int64_t i, int64_t j, int32_t sum) {
-             y[(to * s.m + i) * s.n + j] = sum;
-           });
+  multiply(c, kIntegerPorts, [&](int64_t, int64_t, int64_t, int64_t, int64_t, int32_t sum) { *y++ = sum; });
 }
 
 void run_linear(RunContext& c) {
   const std::vector<float> a_scale = floats_of(c.input(1)), b_scale = floats_of(c.input(4)),
                            y_scale = floats_of(c.input(6));
   const std::vector<int32_t> y_zero = integers_of(c.input(7));
-  multiply(c, kLinearPorts,
-           [&](const ProductShape& s, int64_t to, int64_t from_a, int64_t from_b, int64_t i, int64_t j, int32_t sum) {
-             const float scale = parameter(a_scale, from_a, i, s.m, 1.0f) * parameter(b_scale, from_b, j, s.n, 1.0f) /
-                                 parameter(y_scale, to, i, s.m, 1.0f);
-             store_quantized(static_cast<float>(sum) * scale, parameter(y_zero, to, i, s.m, 0), c.output(0),
-                             (to * s.m + i) * s.n + j);
-           });
+  const ProductShape s = product_shape(c.input(kLinearPorts.a).dims, c.input(kLinearPorts.b).dims);
+  int64_t at = 0;
+  multiply(c, kLinearPorts, [&](int64_t to, int64_t from_a, int64_t from_b, int64_t i, int64_t j, int32_t sum) {
+    const float scale = parameter(a_scale, from_a, i, s.m, 1.0f) * parameter(b_scale, from_b, j, s.n, 1.0f) /
+                        parameter(y_scale, to, i, s.m, 1.0f);
+    store_quantized(static_cast<float>(sum) * scale, parameter(y_zero, to, i, s.m, 0), c.output(0), at++);
+  });
+}
+
+// A product with one constant matrix, packed once; the zero point of a is read where it lies.
+class QuantizedProductStep : public Step {
+ public:
+  QuantizedProductStep(const LowerContext& c, const Ports& ports, IntConv product,
+                       std::shared_ptr<const IntEpilogue> epilogue)
+      : ports_(ports),
+        input_count_(c.input_count()),
+        type_(integer_type(c.input(ports.a).dtype)),
+        product_(std::move(product)),
+        epilogue_(std::move(epilogue)),
+        threads_(c.threads()) {}
+
+  std::function<void()> bind(const StepIo& io) const override {
+    const TensorView zero = ports_.a_zero < input_count_ ? io.inputs[ports_.a_zero] : TensorView();
+    return [this, a = io.inputs[ports_.a].data, zero, rows = epilogue_rows(io, input_count_), scratch = io.scratch] {
+      product_.run({a, type_, zero ? integers_of(zero).at(0) : 0}, nullptr, *epilogue_, rows, threads_, scratch);
+    };
+  }
+  size_t scratch_bytes() const override { return product_.scratch_bytes(); }
+  std::string implementation() const override { return product_.implementation(type_); }
+
+ private:
+  const Ports ports_;
+  const size_t input_count_;
+  const IntInput::Type type_;
+  const IntConv product_;
+  const std::shared_ptr<const IntEpilogue> epilogue_;
+  const int threads_;
+};
+
+// `own`: the stages behind the sums, with a scale for each column or one for all.
+std::unique_ptr<Step> lower_product(const LowerContext& c, const Ports& ports, std::vector<IntStage> own) {
+  const auto& a = c.input(ports.a);
+  const auto& b = c.input(ports.b);
+  const ProductShape shape = product_shape(a.dims, b.dims);
+  const bool one_zero = !c.has(ports.a_zero) || element_count(c.input(ports.a_zero).dims) == 1;
+  const bool known_zero = !c.has(ports.b_zero) || c.input(ports.b_zero).constant != nullptr;
+  const bool plain = a.layout == Layout::kPlain && c.output(0).layout == Layout::kPlain && a.dims.size() > 1;
+  if (b.constant == nullptr || b.dims.size() != 2 || !one_zero || !known_zero || !plain) return nullptr;
+  std::vector<int32_t> zeros =
+      c.has(ports.b_zero) ? integers_of(c.input(ports.b_zero).constant->view()) : std::vector<int32_t>(1, 0);
+  if (zeros.size() == 1) zeros.resize(static_cast<size_t>(shape.n), zeros[0]);
+  if (static_cast<int64_t>(zeros.size()) != shape.n) return nullptr;
+  auto epilogue = integer_epilogue(c, shape.n, std::move(own));
+  if (epilogue == nullptr) return nullptr;
+  IntConv product = int_product({b.constant->view().data, b.dtype, shape.n, shape.k, 1, shape.n, zeros.data()},
+                                element_count(shape.batch) * shape.m, {.bytes_only = true});
+  return std::make_unique<QuantizedProductStep>(c, ports, std::move(product), std::move(epilogue));
+}
+
+// An epilogue with a scale for each index of axis 1 would mistake it for the columns, so that none is taken.
+std::unique_ptr<Step> lower_integer(const LowerContext& c) {
+  return c.epilogues().empty() ? lower_product(c, kIntegerPorts, {}) : nullptr;
+}
+
+std::unique_ptr<Step> lower_linear(const LowerContext& c) {
+  for (const size_t port : {1, 4, 6, 7}) {
+    if (c.input(port).constant == nullptr) return nullptr;
+  }
+  const auto floats = [&](size_t port) { return floats_of(c.input(port).constant->view()); };
+  const std::vector<float> a_scale = floats(1), y_scale = floats(6);
+  const std::vector<int32_t> y_zero = integers_of(c.input(7).constant->view());
+  if (a_scale.size() != 1 || y_scale.size() != 1 || y_zero.size() != 1) return nullptr;
+  std::vector<float> scales = floats(4);
+  for (float& scale : scales) scale = a_scale[0] * scale / y_scale[0];
+  return lower_product(c, kLinearPorts, requantize_stages(std::move(scales), y_zero[0], c.output(0).dtype));
 }
 
 SampleInput scalar(float value) { return fixed(Tensor::scalar<float>(value)); }
@@ -130,6 +219,7 @@ void add_qlinear_matmul_op(OpTable& table) {
              .outputs = {{.name = "y"}},
              .infer = [](InferContext& c) { infer_product(c, kIntegerPorts, DType::kInt32); },
              .run = run_integer,
+             .lower = lower_integer,
              .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
              .axes = axes_none,
              .spellings = {onnx("MatMulInteger", 10)},
@@ -147,6 +237,7 @@ void add_qlinear_matmul_op(OpTable& table) {
              .outputs = {{.name = "y"}},
              .infer = [](InferContext& c) { infer_product(c, kLinearPorts, c.dtype(7)); },
              .run = run_linear,
+             .lower = lower_linear,
              .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
              .axes = axes_none,
              .spellings = {onnx("QLinearMatMul", 10)},

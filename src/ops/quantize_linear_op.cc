@@ -10,9 +10,12 @@
 
 #include "ir/dispatch.h"
 #include "ir/small_float.h"
+#include "kernels/simd/quantize_linear.h"
 #include "ops/composition.h"
+#include "ops/integer_epilogue.h"
 #include "ops/onnx_types.h"
 #include "ops/quantize_common.h"
+#include "ops/quantized_operand.h"
 
 namespace amct {
 namespace {
@@ -88,12 +91,33 @@ void infer_quantize(InferContext& c) {
   c.set_output(0, quantized_type(c), c.shape(0));
 }
 
+// Calls f(first element, count, index of their scale) for elements in a row that share a scale.
+template <typename F>
+void each_run(const ScaleGrid& grid, F&& f) {
+  if (grid.kind == ScaleGrid::Kind::kTensor) return f(int64_t{0}, grid.outer * grid.extent * grid.inner, int64_t{0});
+  int64_t first = 0;
+  for (int64_t o = 0; o < grid.outer; ++o) {
+    for (int64_t i = 0; i < grid.extent; ++i, first += grid.inner) f(first, grid.inner, i);
+  }
+}
+
 template <typename From, typename To>
 void quantize(const RunContext& c, const ScaleGrid& grid, IntegerBounds bounds) {
   const From* x = c.input(0).as<From>();
   To* y = c.output(0).as<To>();
   const std::vector<float> scales = scales_of(c);
   const To* zeros = c.has(2) ? c.input(2).as<To>() : nullptr;
+  if constexpr (std::is_same_v<From, float>) {
+    if (grid.kind != ScaleGrid::Kind::kBlock) {
+      return each_run(grid, [&](int64_t first, int64_t count, int64_t s) {
+        quantize_linear(x + first, y + first, static_cast<size_t>(count),
+                        {.scale = scales[static_cast<size_t>(s)],
+                         .zero = zeros != nullptr ? zeros[s] : 0,
+                         .low = static_cast<int32_t>(bounds.low),
+                         .high = static_cast<int32_t>(bounds.high)});
+      });
+    }
+  }
   const auto low = static_cast<float>(bounds.low);
   const auto high = static_cast<float>(bounds.high);
   for_each_scaled(grid, [&](int64_t at, size_t s) {
@@ -140,6 +164,18 @@ void dequantize(const RunContext& c, const ScaleGrid& grid) {
   To* y = c.output(0).as<To>();
   const std::vector<float> scales = scales_of(c);
   const From* zeros = c.has(2) ? c.input(2).as<From>() : nullptr;
+  constexpr bool kNarrow = sizeof(From) <= 2 && !std::is_same_v<From, bool>;
+  constexpr bool kInt32 = std::is_same_v<From, int32_t>;
+  if constexpr (std::is_same_v<To, float> && (kNarrow || kInt32)) {
+    const bool has_zeros =
+        zeros != nullptr && std::any_of(zeros, zeros + c.input(2).size(), [](From z) { return z != 0; });
+    if (grid.kind != ScaleGrid::Kind::kBlock && (kNarrow || !has_zeros)) {
+      return each_run(grid, [&](int64_t first, int64_t count, int64_t s) {
+        dequantize_linear(x + first, y + first, static_cast<size_t>(count),
+                          {.scale = scales[static_cast<size_t>(s)], .zero = has_zeros ? zeros[s] : 0});
+      });
+    }
+  }
   for_each_scaled(grid, [&](int64_t at, size_t s) {
     const int64_t zero = zeros != nullptr ? static_cast<int64_t>(zeros[s]) : 0;
     y[at] = To(static_cast<float>(static_cast<int64_t>(x[at]) - zero) * scales[s]);
@@ -322,6 +358,7 @@ void add_quantize_linear_op(OpTable& table) {
              .infer = infer_quantize,
              .run = run_quantize,
              .layout = LayoutRule::kFollow,
+             .absorb_into = absorb_quantize_linear,
              .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
              .axes = axes_quantize,
              .spellings = {onnx("QuantizeLinear", 10, kAllVersions, nullptr, export_quantize)},
@@ -336,6 +373,7 @@ void add_quantize_linear_op(OpTable& table) {
              .infer = infer_dequantize,
              .run = run_dequantize,
              .layout = LayoutRule::kFollow,
+             .absorb_into = absorb_dequantize_linear,
              .quant = QuantRule::keep_float("it belongs to a model that is quantized already"),
              .axes = axes_quantize,
              .spellings = {onnx("DequantizeLinear", 10, kAllVersions, nullptr, export_quantize)},

@@ -63,6 +63,8 @@ const std::vector<PassInfo>& fusion_passes();
 // The last node of a pattern becomes that operator, in place; ids and names of all values stay, and so do the other
 // nodes, which nobody needs any more and a program leaves out.
 const std::vector<PassInfo>& execution_passes();
+// What a graph with Q/DQ goes through before it is run in integers; never before it is exported.
+const std::vector<PassInfo>& integer_passes();
 
 // The table of all lists as Markdown: docs/passes.md.
 std::string passes_markdown();

@@ -1,9 +1,11 @@
 // The passes, in order. A row's `place` says why the pass stands where it stands.
 #include <fmt/format.h>
 
+#include "passes/execution/fuse_qdq_into_integer.h"
 #include "passes/execution/join_gates.h"
 #include "passes/execution/join_gelu.h"
 #include "passes/execution/join_norms.h"
+#include "passes/execution/move_dequantize_down.h"
 #include "passes/fusion/fuse_bn_before_conv.h"
 #include "passes/fusion/fuse_bn_into_conv.h"
 #include "passes/fusion/fuse_matmul_add_into_gemm.h"
@@ -82,6 +84,16 @@ const std::vector<PassInfo>& execution_passes() {
   return passes;
 }
 
+const std::vector<PassInfo>& integer_passes() {
+  static const std::vector<PassInfo> passes = {
+      {"move_dequantize_down", "Computes on integers what only moves or picks values.",
+       "first: layers see the integers that pooling and reshaping hand on", Effect::kExact, move_dequantize_down},
+      {"fuse_qdq_into_integer", "Turns layers between dequantization and quantization into integer layers.",
+       "behind it, for both ends of a layer to be in sight", Effect::kLossy, fuse_qdq_into_integer},
+  };
+  return passes;
+}
+
 std::string_view name_of(Effect effect) {
   switch (effect) {
     case Effect::kExact: return "exact";
@@ -97,8 +109,8 @@ std::string passes_markdown() {
       "Generated from the rows of `src/passes/pass_table.cc`; `tests/passes/passes_doc_test.cc` keeps it up to date.\n"
       "Each list runs in this order, again and again until no pass changes anything. *exact*: the network computes "
       "the\n"
-      "same bits with the plain kernels; *rounding*: the same up to float rounding. The last list is for graphs that "
-      "are run\nand never written.\n";
+      "same bits with the plain kernels; *rounding*: the same up to float rounding; *lossy*: "
+      "quantized values\nmay change by a quantum. The last two lists are for graphs that are run and never written.\n";
   const auto table = [&](std::string_view title, const std::vector<PassInfo>& passes) {
     text += fmt::format("\n## {}\n\n| pass | promise | what it does | why here |\n|---|---|---|---|\n", title);
     for (const PassInfo& pass : passes) {
@@ -108,6 +120,7 @@ std::string passes_markdown() {
   table("Simplify", simplify_passes());
   table("Fusion", fusion_passes());
   table("Execution", execution_passes());
+  table("Integer execution", integer_passes());
   return text;
 }
 

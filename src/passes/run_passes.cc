@@ -16,7 +16,8 @@ constexpr int kMaxRounds = 100;
 
 std::vector<const PassInfo*> chosen(const std::vector<PassInfo>& passes, const std::vector<std::string>& skip) {
   std::vector<std::string> names;
-  for (const std::vector<PassInfo>* list : {&simplify_passes(), &fusion_passes(), &execution_passes(), &passes}) {
+  for (const std::vector<PassInfo>* list :
+       {&simplify_passes(), &fusion_passes(), &execution_passes(), &integer_passes(), &passes}) {
     for (const PassInfo& pass : *list) names.push_back(pass.name);
   }
   for (const std::string& name : skip) {

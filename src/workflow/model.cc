@@ -46,6 +46,10 @@ std::map<std::string, std::vector<std::string>> folded_nodes(const PipelineRepor
   return result;
 }
 
+PipelineReport lower_for_execution(Graph& graph, const PipelineOptions& options) {
+  return run_passes(graph, integer_passes(), options);
+}
+
 std::vector<InputSpec> input_specs(const Graph& graph) {
   std::vector<InputSpec> specs;
   for (const ValueId id : graph.inputs()) {

@@ -26,6 +26,10 @@ std::shared_ptr<const Graph> executable(const Graph& graph);
 // Per layer key the nodes that passes made part of the layer.
 std::map<std::string, std::vector<std::string>> folded_nodes(const PipelineReport& passes);
 
+// Brings a graph with Q/DQ into the form that runs fastest, integer layers; others stay as they are. Quantized values
+// may change by a quantum. For execution alone.
+PipelineReport lower_for_execution(Graph& graph, const PipelineOptions& options = {});
+
 // The graph's inputs as data must fit them.
 std::vector<InputSpec> input_specs(const Graph& graph);
 

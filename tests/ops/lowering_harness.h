@@ -163,6 +163,7 @@ inline double apply(const Epilogue& e, double x, double addend) {
     case K::kLog: return std::log(x);
     case K::kLinear: return e.alpha * x + e.beta;
     case K::kAdd: return x + addend;
+    case K::kInteger: break;  // of integer layers only
   }
   return x;
 }

@@ -15,7 +15,7 @@
 namespace amct {
 
 inline const PassInfo& pass_named(const std::string& name) {
-  for (const auto* list : {&simplify_passes(), &fusion_passes(), &execution_passes()}) {
+  for (const auto* list : {&simplify_passes(), &fusion_passes(), &execution_passes(), &integer_passes()}) {
     for (const PassInfo& pass : *list) {
       if (pass.name == name) return pass;
     }

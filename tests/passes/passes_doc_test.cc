@@ -18,7 +18,7 @@ TEST(PassesDoc, IsWhatTheRowsSay) {
 
 TEST(PassesDoc, EveryRowIsComplete) {
   std::vector<std::string> names;
-  for (const auto* list : {&simplify_passes(), &fusion_passes(), &execution_passes()}) {
+  for (const auto* list : {&simplify_passes(), &fusion_passes(), &execution_passes(), &integer_passes()}) {
     for (const PassInfo& pass : *list) {
       EXPECT_TRUE(pass.run != nullptr) << pass.name;
       EXPECT_FALSE(pass.place.empty()) << pass.name;

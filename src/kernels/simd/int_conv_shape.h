@@ -25,7 +25,9 @@ struct IntConvShape {
   // Extents of the image that all windows together read, pads included.
   Spatial padded() const {
     Spatial extents{};
-    for (size_t i = 0; i < 3; ++i) extents[i] = (output[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1;
+    for (size_t i = 0; i < 3; ++i) {
+      if (output[i] > 0) extents[i] = (output[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1;
+    }
     return extents;
   }
 };

@@ -50,17 +50,17 @@ HWY_INLINE VF load_floats(const std::byte* at, size_t count) {
 }
 
 template <typename T>
-HWY_INLINE void store_as(VF value, std::byte* at, size_t count) {
+HWY_INLINE void store_as(VF value, T* at, size_t count) {
   const DF d;
   if constexpr (std::is_same_v<T, float>) {
-    if (count == hn::Lanes(d)) return hn::StoreU(value, d, reinterpret_cast<float*>(at));
+    if (count == hn::Lanes(d)) return hn::StoreU(value, d, at);
     HWY_ALIGN float copy[HWY_MAX_BYTES / sizeof(float)];
     hn::Store(value, d, copy);
     std::memcpy(at, copy, count * sizeof(float));
   } else {
     const hn::Rebind<T, DF> narrow;
     const auto integers = hn::DemoteTo(narrow, hn::ConvertTo(DI(), value));  // limited before: nothing saturates
-    if (count == hn::Lanes(d)) return hn::StoreU(integers, narrow, reinterpret_cast<T*>(at));
+    if (count == hn::Lanes(d)) return hn::StoreU(integers, narrow, at);
     HWY_ALIGN T copy[HWY_MAX_BYTES / sizeof(float)];
     hn::StoreU(integers, narrow, copy);
     std::memcpy(at, copy, count * sizeof(T));
@@ -110,16 +110,35 @@ HWY_INLINE void any_stages(const std::vector<IntStage>& stages, const int32_t* s
       }
     }
   }
-  store_as<T>(v, row.y + channel * static_cast<int64_t>(sizeof(T)), count);
+  store_as<T>(v, reinterpret_cast<T*>(row.y) + channel, count);
 }
 
-// Scale, limits, quantization: what most layers do.
-template <typename T>
-HWY_INLINE void scale_and_quantize(const std::vector<IntStage>& stages, const int32_t* sums, int64_t channel,
-                                   size_t count, const Row& row) {
-  VF v = scaled(sums, stages[0], channel);
-  if (stages.size() == 3) v = limited(v, stages[1].low, stages[1].high);
-  store_as<T>(quantized(v, stages.back()), row.y + channel * static_cast<int64_t>(sizeof(T)), count);
+// Scale, limits, quantization: what most layers do, with everything but the scales in registers.
+template <typename T, bool kDivides>
+void requantize_rows(const IntEpilogue& epilogue, const int32_t* sums, int64_t ld, int64_t row, int64_t rows,
+                     int64_t first, int64_t count, T* y) {
+  const DF d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const std::vector<IntStage>& stages = epilogue.stages();
+  const IntStage& q = stages.back();
+  const bool clips = stages.size() == 3;
+  const VF least = hn::Set(d, clips ? stages[1].low : -std::numeric_limits<float>::infinity());
+  const VF most = hn::Set(d, clips ? stages[1].high : std::numeric_limits<float>::infinity());
+  const VF factor = hn::Set(d, q.scale), zero = hn::Set(d, q.zero), low = hn::Set(d, q.low), high = hn::Set(d, q.high);
+  const VF one_scale = hn::Set(d, stages[0].scales[0]);
+  const float* scales = stages[0].scales.size() == 1 ? nullptr : stages[0].scales.data() + first;
+  const auto quanta = [&](const int32_t* from, int64_t c) HWY_ATTR {
+    const VF scale = scales == nullptr ? one_scale : hn::LoadU(d, scales + c);
+    const VF v = hn::Min(hn::Max(hn::Mul(hn::ConvertTo(d, hn::LoadU(DI(), from + c)), scale), least), most);
+    const VF steps = hn::Round(kDivides ? hn::Div(v, factor) : hn::Mul(v, factor));
+    return hn::Min(hn::Max(hn::Add(steps, zero), low), high);
+  };
+  y += row * epilogue.channels() + first;
+  for (int64_t r = 0; r < rows; ++r, sums += ld, y += epilogue.channels()) {
+    int64_t c = 0;
+    for (; c + lanes <= count; c += lanes) store_as<T>(quanta(sums, c), y + c, static_cast<size_t>(lanes));
+    if (c < count) store_as<T>(quanta(sums, c), y + c, static_cast<size_t>(count - c));
+  }
 }
 
 template <typename T, class F>
@@ -148,17 +167,17 @@ HWY_INLINE void apply_as(const IntEpilogue& epilogue, const int32_t* sums, int64
                          int64_t first, int64_t count, const IntEpilogue::Rows& to) {
   using Kind = IntStage::Kind;
   const auto& stages = epilogue.stages();
-  const bool usual = std::is_integral_v<T> && stages.back().kind == Kind::kQuantize &&
+  const bool usual = stages.back().kind == Kind::kQuantize &&
                      (stages.size() == 2 || (stages.size() == 3 && stages[1].kind == Kind::kClip));
-  const auto run = [&](auto f) { each_vector<T>(epilogue, sums, ld, first, row, rows, count, to, f); };
   if constexpr (std::is_integral_v<T>) {
     if (usual) {
-      return run([](const std::vector<IntStage>& s, const int32_t* from, int64_t channel, size_t n, const Row& place)
-                     HWY_ATTR { scale_and_quantize<T>(s, from, channel, n, place); });
+      const auto run = stages.back().divides ? requantize_rows<T, true> : requantize_rows<T, false>;
+      return run(epilogue, sums, ld, row, rows, first, count, static_cast<T*>(to.y));
     }
   }
-  run([](const std::vector<IntStage>& s, const int32_t* from, int64_t channel, size_t n, const Row& place)
-          HWY_ATTR { any_stages<T>(s, from, channel, n, place); });
+  each_vector<T>(epilogue, sums, ld, first, row, rows, count, to,
+                 [](const std::vector<IntStage>& s, const int32_t* from, int64_t channel, size_t n, const Row& place)
+                     HWY_ATTR { any_stages<T>(s, from, channel, n, place); });
 }
 
 void apply(const IntEpilogue& epilogue, const int32_t* sums, int64_t ld, int64_t row, int64_t rows, int64_t first,
