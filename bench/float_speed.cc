@@ -1,4 +1,4 @@
-// One engine's side of bench/float_speed.py: compiles a network and runs it when told to.
+// amct's side of bench/float_speed.py and bench/integer_speed.py: compiles a network and runs it when told to.
 //
 //   float_speed MODEL THREADS WORKERS OUTPUT.npy INPUT.npy…
 //
@@ -18,6 +18,7 @@
 #include "exec/program.h"
 #include "exec/session.h"
 #include "kernels/threads.h"
+#include "workflow/compare.h"
 #include "workflow/model.h"
 
 namespace amct {
@@ -73,7 +74,11 @@ int run(const std::vector<std::string>& arguments) {
   std::vector<Tensor> inputs;
   for (size_t i = 4; i < arguments.size(); ++i) inputs.push_back(read_npy(arguments[i]));
   Graph model = load_model(arguments[0]);
-  prepare(model);
+  if (is_quantized(model)) {
+    lower_for_execution(model);
+  } else {
+    prepare(model);
+  }
   const auto graph = executable(model);
   std::shared_ptr<const Program> program = Session(graph, {.threads = threads}).program(inputs);
   if (!program->complete()) program = nullptr;

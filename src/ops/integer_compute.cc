@@ -49,21 +49,6 @@ IntConvShape::Spatial spatial(std::span<const int64_t> entries, int64_t missing)
   return result;
 }
 
-// `x` and `y` are logical extents.
-IntConvShape windowed(const Dims& x, const Dims& y, const dnn::Window& window, int64_t groups, Layout layout) {
-  return {.batch = x[0],
-          .groups = groups,
-          .in_channels = x[1],
-          .out_channels = y[1],
-          .input = spatial(std::span(x).subspan(2), 1),
-          .output = spatial(std::span(y).subspan(2), 1),
-          .kernel = spatial(window.kernel, 1),
-          .strides = spatial(window.strides, 1),
-          .dilations = spatial(window.dilations, 1),
-          .pads = spatial(window.pads_begin, 0),
-          .channels_last = layout == Layout::kChannelsLast};
-}
-
 // How the weights are packed for inputs of a type.
 IntConv::Options packing_for(const Node& node, DType type) {
   return {.bytes_only = type != DType::kInt16 && input_of(node, {.dtype = type}).zero_fits()};
@@ -240,11 +225,25 @@ IntInput::Type integer_type(DType dtype) {
                                   : IntInput::Type::kInt8;
 }
 
+IntConvShape int_window_shape(const Dims& x, const Dims& y, const dnn::Window& window, int64_t groups, Layout layout) {
+  return {.batch = x[0],
+          .groups = groups,
+          .in_channels = x[1],
+          .out_channels = y[1],
+          .input = spatial(std::span(x).subspan(2), 1),
+          .output = spatial(std::span(y).subspan(2), 1),
+          .kernel = spatial(window.kernel, 1),
+          .strides = spatial(window.strides, 1),
+          .dilations = spatial(window.dilations, 1),
+          .pads = spatial(window.pads_begin, 0),
+          .channels_last = layout == Layout::kChannelsLast};
+}
+
 IntConvShape int_conv_shape(const Node& node, const Dims& x, const Dims& y, const Dims& w, Layout layout,
                             bool transposed) {
   const WindowRule rule = read_window(node, Dims(w.begin() + 2, w.end()));
   const dnn::Window window = resolve_window(rule, std::span(x).subspan(2), transposed);
-  return windowed(x, y, window, attr_int(node, "group"), layout);
+  return int_window_shape(x, y, window, attr_int(node, "group"), layout);
 }
 
 namespace {
@@ -337,7 +336,7 @@ std::unique_ptr<Step> lower_integer_matmul(const LowerContext& c) {
 void run_integer_average_pool(RunContext& c) {
   const Dims& x = c.input(0).dims;
   const dnn::Window window = pool_window(c.node(), x);
-  IntConvShape shape = windowed(x, c.output(0).dims, window, 1, Layout::kPlain);
+  IntConvShape shape = int_window_shape(x, c.output(0).dims, window, 1, Layout::kPlain);
   const int64_t pixels = IntConvShape::product(shape.output);
   std::vector<int64_t> sums(static_cast<size_t>(c.output(0).size())), counts(static_cast<size_t>(pixels));
   int_window_sums(shape, input_of(c.node(), c.input(0)), sums.data(), counts.data());

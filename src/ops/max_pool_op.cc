@@ -1,6 +1,8 @@
 // Maximum of a sliding window. Output 1, if wanted, is the index of each maximum in the flattened input.
 #include "kernels/reference/reference.h"
+#include "kernels/simd/byte_max_pool.h"
 #include "ops/compute_row.h"
+#include "ops/integer_compute.h"
 #include "ops/pool.h"
 
 namespace amct {
@@ -18,8 +20,30 @@ void run(RunContext& c) {
   reference::narrow(y, c.output(0));
 }
 
+class ByteStep : public Step {
+ public:
+  explicit ByteStep(const LowerContext& c)
+      : shape_(int_window_shape(c.input(0).dims, c.output(0).dims, pool_window(c.node(), c.input(0).dims), 1,
+                                Layout::kChannelsLast)),
+        is_signed_(c.input(0).dtype == DType::kInt8),
+        threads_(c.threads()) {}
+  std::function<void()> bind(const StepIo& io) const override {
+    return [this, x = io.inputs[0].data, y = io.outputs[0].data] { byte_max_pool(shape_, x, is_signed_, y, threads_); };
+  }
+  std::string implementation() const override { return "simd"; }
+
+ private:
+  const IntConvShape shape_;
+  const bool is_signed_;
+  const int threads_;
+};
+
 std::unique_ptr<Step> lower(const LowerContext& c) {
   if (c.node().output(1).valid()) return nullptr;
+  if (c.input(0).dtype == DType::kInt8 || c.input(0).dtype == DType::kUInt8) {
+    const bool last = c.input(0).layout == Layout::kChannelsLast && c.output(0).layout == Layout::kChannelsLast;
+    return last && c.epilogues().empty() ? std::make_unique<ByteStep>(c) : nullptr;
+  }
   return lower_pool(c, dnn::PoolingSpec::Kind::kMax, pool_window(c.node(), c.input(0).dims));
 }
 
@@ -56,6 +80,9 @@ std::vector<Sample> samples() {
       {.name = "int8",
        .inputs = {random_input({1, 3, 6, 5}, -100, 100, DType::kInt8)},
        .attrs = {{"kernel_shape", Ints{2, 2}}}},
+      {.name = "uint8_pads",
+       .inputs = {random_input({2, 67, 9, 8}, 0, 255, DType::kUInt8)},
+       .attrs = {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 2}}, {"pads", Ints{1, 1, 1, 1}}}},
   };
 }
 

@@ -12,18 +12,27 @@ namespace amct {
 
 class ByteDepthwise {
  public:
-  // `weights`: (channels, spatial), from -255 to 255.
-  ByteDepthwise(const IntConvShape& shape, std::span<const int16_t> weights);
+  // `weights`: (channels, spatial), from -255 to 255. `quads` false: pairs everywhere.
+  ByteDepthwise(const IntConvShape& shape, std::span<const int16_t> weights, bool quads = true);
   size_t scratch_bytes() const { return image_.bytes(); }
   // As ByteConv::run.
   void run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
            const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const;
 
  private:
+  // 64 channels, packed in one way or the other.
+  struct Block {
+    std::vector<int16_t> pairs;  // (pair of positions, channel, 2)
+    std::vector<int8_t> quads;   // byte_depthwise_tile.h
+  };
+  void run_block(int64_t block, const uint8_t* image, int64_t first_row, int64_t begin, int64_t end,
+                 const std::vector<int32_t>& start, const IntEpilogue& epilogue, const IntEpilogue::Rows& to) const;
+
   IntConvShape shape_;
   ByteImage image_;
-  std::vector<int64_t> offsets_;  // of the positions: an even number, the last one twice if need be
-  std::vector<int16_t> weights_;  // (block of channels, pair of positions, channel, 2)
+  std::vector<int64_t> pair_offsets_,
+      quad_offsets_;  // of the positions, the last one repeated to whole pairs and quads
+  std::vector<Block> blocks_;
 };
 
 }  // namespace amct

@@ -54,7 +54,7 @@ IntConv::IntConv(const IntConvShape& shape, const T* weights, const int32_t* wei
     weight_sums_.push_back(sum);
   }
   if (sums_fit(shape) && is_depthwise()) {
-    byte_depthwise_ = std::make_unique<ByteDepthwise>(shape, ordered);
+    byte_depthwise_ = std::make_unique<ByteDepthwise>(shape, ordered, options.kernel == 0);
   } else if (sums_fit(shape) && options.kernel < byte_dots().size() && all_bytes(ordered)) {
     bytes_ = std::make_unique<ByteConv>(shape, byte_dots()[options.kernel], ordered);
   }

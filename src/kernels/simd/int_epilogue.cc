@@ -1,6 +1,8 @@
 #include "kernels/simd/int_epilogue.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -113,31 +115,52 @@ HWY_INLINE void any_stages(const std::vector<IntStage>& stages, const int32_t* s
   store_as<T>(v, reinterpret_cast<T*>(row.y) + channel, count);
 }
 
-// Scale, limits, quantization: what most layers do, with everything but the scales in registers.
-template <typename T, bool kDivides>
+// The integers, less the zero point, that quantization gives for values from `low` to `high`.
+struct StepRange {
+  StepRange(const IntStage& q, float low, float high) : low(limit(q, low)), high(limit(q, high)) {}
+  static float limit(const IntStage& q, float value) {
+    const float steps = std::nearbyint(q.divides ? value / q.scale : value * q.scale);
+    return std::min(std::max(steps, q.low - q.zero), q.high - q.zero);
+  }
+  float low, high;
+};
+
+// Scale, limits, quantization: what most layers do. Quantization does not decrease, so that limits before it are limits
+// of its result, and limits that are integers may be taken before rounding. Adding 1.5 * 2^23 rounds to the nearest
+// integer, ties to even, and leaves it in the lowest bits.
+template <typename T, bool kDivides, bool kFactor>
 void requantize_rows(const IntEpilogue& epilogue, const int32_t* sums, int64_t ld, int64_t row, int64_t rows,
                      int64_t first, int64_t count, T* y) {
   const DF d;
+  const DI di;
+  const hn::Rebind<T, DF> narrow;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const std::vector<IntStage>& stages = epilogue.stages();
   const IntStage& q = stages.back();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const bool clips = stages.size() == 3;
-  const VF least = hn::Set(d, clips ? stages[1].low : -std::numeric_limits<float>::infinity());
-  const VF most = hn::Set(d, clips ? stages[1].high : std::numeric_limits<float>::infinity());
-  const VF factor = hn::Set(d, q.scale), zero = hn::Set(d, q.zero), low = hn::Set(d, q.low), high = hn::Set(d, q.high);
+  const StepRange range(q, clips ? stages[1].low : -kInfinity, clips ? stages[1].high : kInfinity);
+  const VF low = hn::Set(d, range.low), high = hn::Set(d, range.high), factor = hn::Set(d, q.scale);
+  constexpr float kRound = 12582912.0f;
+  const VF round = hn::Set(d, kRound);
+  const auto unround = hn::Set(di, std::bit_cast<int32_t>(kRound) - static_cast<int32_t>(q.zero));
   const VF one_scale = hn::Set(d, stages[0].scales[0]);
   const float* scales = stages[0].scales.size() == 1 ? nullptr : stages[0].scales.data() + first;
   const auto quanta = [&](const int32_t* from, int64_t c) HWY_ATTR {
     const VF scale = scales == nullptr ? one_scale : hn::LoadU(d, scales + c);
-    const VF v = hn::Min(hn::Max(hn::Mul(hn::ConvertTo(d, hn::LoadU(DI(), from + c)), scale), least), most);
-    const VF steps = hn::Round(kDivides ? hn::Div(v, factor) : hn::Mul(v, factor));
-    return hn::Min(hn::Max(hn::Add(steps, zero), low), high);
+    VF v = hn::Mul(hn::ConvertTo(d, hn::LoadU(di, from + c)), scale);
+    if constexpr (kFactor) v = kDivides ? hn::Div(v, factor) : hn::Mul(v, factor);
+    const VF steps = hn::Add(hn::Min(hn::Max(v, low), high), round);
+    return hn::DemoteTo(narrow, hn::Sub(hn::BitCast(di, steps), unround));
   };
   y += row * epilogue.channels() + first;
   for (int64_t r = 0; r < rows; ++r, sums += ld, y += epilogue.channels()) {
     int64_t c = 0;
-    for (; c + lanes <= count; c += lanes) store_as<T>(quanta(sums, c), y + c, static_cast<size_t>(lanes));
-    if (c < count) store_as<T>(quanta(sums, c), y + c, static_cast<size_t>(count - c));
+    for (; c + lanes <= count; c += lanes) hn::StoreU(quanta(sums, c), narrow, y + c);
+    if (c >= count) continue;
+    HWY_ALIGN T copy[HWY_MAX_BYTES / sizeof(float)];
+    hn::StoreU(quanta(sums, c), narrow, copy);
+    std::memcpy(y + c, copy, static_cast<size_t>(count - c) * sizeof(T));
   }
 }
 
@@ -167,11 +190,13 @@ HWY_INLINE void apply_as(const IntEpilogue& epilogue, const int32_t* sums, int64
                          int64_t first, int64_t count, const IntEpilogue::Rows& to) {
   using Kind = IntStage::Kind;
   const auto& stages = epilogue.stages();
-  const bool usual = stages.back().kind == Kind::kQuantize &&
+  const bool usual = stages.back().kind == Kind::kQuantize && stages.back().scale > 0 &&
                      (stages.size() == 2 || (stages.size() == 3 && stages[1].kind == Kind::kClip));
   if constexpr (std::is_integral_v<T>) {
     if (usual) {
-      const auto run = stages.back().divides ? requantize_rows<T, true> : requantize_rows<T, false>;
+      const auto run = stages.back().scale == 1 ? requantize_rows<T, false, false>
+                       : stages.back().divides  ? requantize_rows<T, true, true>
+                                                : requantize_rows<T, false, true>;
       return run(epilogue, sums, ld, row, rows, first, count, static_cast<T*>(to.y));
     }
   }

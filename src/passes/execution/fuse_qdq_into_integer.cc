@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ops/integer_compute.h"
 #include "ops/op_row.h"
@@ -85,14 +86,26 @@ bool is_plain_gemm(const Node& node) {
   return attr_int(node, "transA") == 0 && attr_float(node, "alpha") == 1 && attr_float(node, "beta") == 1;
 }
 
-std::string check_sums(const Graph& graph, const Node& node, const Layer& layer) {
+// True if no input can make the sums of an output channel leave 32 bits: sum |w| * 255 + |bias|.
+bool sums_fit(const Graph& graph, const Node& node, const Layer& layer) {
   const Tensor& w = *graph.constant(layer.w.integers);
   const int64_t axis = channel_axis(graph, node);
-  const int64_t depth = w.size() / std::max<int64_t>(axis >= 0 ? w.dims()[static_cast<size_t>(axis)] : 1, 1);
-  const Tensor* bias = layer.bias.valid() ? graph.constant(layer.bias) : nullptr;
-  return integer_sum_type(layer.x.dtype, depth, bias != nullptr, bias) == DType::kInt32
-             ? ""
-             : "its sums could leave 32 bits";
+  int64_t inner = 1;
+  for (size_t i = static_cast<size_t>(axis + 1); axis >= 0 && i < w.rank(); ++i) inner *= w.dims()[i];
+  const int64_t channels = axis >= 0 ? w.dims()[static_cast<size_t>(axis)] : 1;
+  std::vector<int64_t> most(static_cast<size_t>(channels), 0);
+  const std::vector<int64_t> weights = w.to_int64s();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const auto channel = static_cast<size_t>(static_cast<int64_t>(i) / inner % channels);
+    most[channel] += 255 * std::abs(weights[i] - layer.w.zeros[layer.w.per_tensor() ? 0 : channel]);
+  }
+  const std::vector<int64_t> bias =
+      layer.bias.valid() ? graph.constant(layer.bias)->to_int64s() : std::vector<int64_t>();
+  for (size_t c = 0; c < most.size(); ++c) {
+    const int64_t added = bias.empty() ? 0 : std::abs(bias[bias.size() == 1 ? 0 : c]);
+    if (most[c] + added > std::numeric_limits<int32_t>::max()) return false;
+  }
+  return true;
 }
 
 // qlinear_conv and qlinear_matmul: operands with their scales and zero points.
@@ -120,6 +133,11 @@ void become_quantized(Graph& graph, const Layer& layer, std::string_view op) {
 
 // The same layer on integers, and a dequantization of its sums.
 std::string become_integer(Graph& graph, const Layer& layer) {
+  const Tensor& w = *graph.constant(layer.w.integers);
+  const int64_t axis = channel_axis(graph, graph.node(layer.id));
+  const int64_t depth = w.size() / std::max<int64_t>(axis >= 0 ? w.dims()[static_cast<size_t>(axis)] : 1, 1);
+  const Tensor* bias = layer.bias.valid() ? graph.constant(layer.bias) : nullptr;
+  if (integer_sum_type(layer.x.dtype, depth, bias != nullptr, bias) != DType::kInt32) return "its sums need 64 bits";
   if (layer.w.dtype != DType::kInt8 ||
       std::any_of(layer.w.zeros.begin(), layer.w.zeros.end(), [](int64_t z) { return z != 0; })) {
     return "its weights have zero points, and its result is not quantized";
@@ -151,7 +169,7 @@ std::string fuse_layer(Graph& graph, NodeId id) {
   Layer layer{.id = id};
   std::string reason = read_weights(graph, node, layer);
   if (reason.empty()) reason = read_bias(graph, node, layer);
-  if (reason.empty()) reason = check_sums(graph, node, layer);
+  if (reason.empty() && !sums_fit(graph, node, layer)) reason = "its sums could leave 32 bits";
   if (reason.empty() && is_op(node, "gemm") && !is_plain_gemm(node)) reason = "it has factors or a transposed input";
   if (!reason.empty()) return reason;
   layer.behind = requantizer_behind(graph, node.output());

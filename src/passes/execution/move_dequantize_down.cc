@@ -86,6 +86,27 @@ bool quantize_inputs(Graph& graph, NodeId id) {
   return bypass_node(graph, behind->node, graph.node(id).output());
 }
 
+// Quantizes what a pool reads, where nobody else reads it, instead of its result.
+bool quantize_before(Graph& graph, NodeId id) {
+  const Node& pool = graph.node(id);
+  const Use* use = graph.sole_use(pool.output());
+  if (use == nullptr || use->port != 0 || graph.sole_use(pool.input(0)) == nullptr) return false;
+  if (graph.producer(pool.input(0)) == nullptr || !only_first_output_used(graph, pool)) return false;
+  const Node& quantizer = graph.node(use->node);
+  const bool one_scale = (is_op(quantizer, "ascend_quant") && attr_string(quantizer, "dst_type") == "INT8") ||
+                         (is_op(quantizer, "quantize_linear") && requantizer_behind(graph, pool.output()));
+  if (!one_scale || graph.is_output(quantizer.output()) || is_quantizer(*graph.producer(pool.input(0)))) return false;
+  const NodeId moved = use->node;
+  const ValueId before = pool.input(0), pooled = pool.output(), integers = quantizer.output();
+  graph.replace_uses(integers, pooled);
+  graph.set_input(moved, 0, before);
+  graph.set_input(id, 0, integers);
+  const TensorType quantized = graph.value(integers).type;
+  graph.value(integers).type.shape = graph.value(before).type.shape;
+  graph.value(pooled).type = quantized;
+  return true;
+}
+
 // Removes a quantization that gives back the integers it came from.
 bool cancel(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
@@ -108,6 +129,8 @@ PassReport move_dequantize_down(Graph& graph, const PassContext&) {
       if (cancel(graph, id)) report.applied(name, "gave back the integers that were dequantized before it");
     } else if (move_behind(graph, id)) {
       report.applied(name, "works on integers");
+    } else if (is_op(graph.node(id), "max_pool") && quantize_before(graph, id)) {
+      report.applied(name, "works on integers: its input is quantized");
     } else if (is_op(graph.node(id), "concat") && quantize_inputs(graph, id)) {
       report.applied(name, "joins integers: its inputs are quantized");
     }

@@ -2,7 +2,8 @@
 //   dequantize -> max_pool, reshape, transpose, …         becomes   the same on integers -> dequantize
 //   dequantize, dequantize, … -> concat -> quantize       becomes   quantize each -> concat of integers
 //   dequantize -> quantize with the same scale and zero   disappears
-// Exact: dequantization grows with its input, and maxima of equals are equal. Fires for one scale per tensor on 8-bit
+//   layer -> max_pool -> quantize                         becomes   layer -> quantize -> max_pool
+// Exact: neither quantization nor dequantization ever decreases. Fires for one scale per tensor on 8-bit
 // integers, where no graph output would lose its name.
 #pragma once
 

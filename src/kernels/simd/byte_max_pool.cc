@@ -1,0 +1,106 @@
+#include "kernels/simd/byte_max_pool.h"
+
+#include <algorithm>
+#include <vector>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/simd/byte_max_pool.cc"
+#include <hwy/foreach_target.h>
+// After foreach_target.
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace amct {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class D, typename T>
+HWY_INLINE void maxima_at(D d, const std::vector<const void*>& elements, int64_t channel, T* y) {
+  auto most = hn::LoadU(d, static_cast<const T*>(elements[0]) + channel);
+  for (size_t i = 1; i < elements.size(); ++i) {
+    most = hn::Max(most, hn::LoadU(d, static_cast<const T*>(elements[i]) + channel));
+  }
+  hn::StoreU(most, d, y + channel);
+}
+
+template <typename T>
+HWY_INLINE void maxima(const std::vector<const void*>& elements, int64_t channels, T* y) {
+  const hn::ScalableTag<T> d;
+  const hn::CappedTag<T, 1> one;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  if (channels < lanes) {
+    for (int64_t c = 0; c < channels; ++c) maxima_at(one, elements, c, y);
+    return;
+  }
+  for (int64_t c = 0; c + lanes <= channels; c += lanes) maxima_at(d, elements, c, y);
+  if (channels % lanes != 0) maxima_at(d, elements, channels - lanes, y);  // some of them twice
+}
+
+// y[c] = the largest x[c] of the elements of one window.
+void window_maxima(const std::vector<const void*>& elements, int64_t channels, bool is_signed, void* y) {
+  if (is_signed) {
+    maxima(elements, channels, static_cast<int8_t*>(y));
+  } else {
+    maxima(elements, channels, static_cast<uint8_t*>(y));
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace amct
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace amct {
+
+HWY_EXPORT(window_maxima);
+
+namespace {
+
+using Spatial = IntConvShape::Spatial;
+
+// The elements of the window at an output position that lie in the input.
+void list_window(const IntConvShape& s, const Spatial& at, const uint8_t* x, std::vector<const void*>& elements) {
+  elements.clear();
+  Spatial begin, end;
+  for (size_t i = 0; i < 3; ++i) {
+    const int64_t first = at[i] * s.strides[i] - s.pads[i];
+    begin[i] = first >= 0 ? 0 : (-first + s.dilations[i] - 1) / s.dilations[i];
+    end[i] = std::min(s.kernel[i], (s.input[i] - first + s.dilations[i] - 1) / s.dilations[i]);
+  }
+  for (int64_t d = begin[0]; d < end[0]; ++d) {
+    for (int64_t h = begin[1]; h < end[1]; ++h) {
+      const int64_t row = ((at[0] * s.strides[0] - s.pads[0] + d * s.dilations[0]) * s.input[1] + at[1] * s.strides[1] -
+                           s.pads[1] + h * s.dilations[1]) *
+                          s.input[2];
+      for (int64_t w = begin[2]; w < end[2]; ++w) {
+        elements.push_back(x + (row + at[2] * s.strides[2] - s.pads[2] + w * s.dilations[2]) * s.in_channels);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void byte_max_pool(const IntConvShape& shape, const void* x, bool is_signed, void* y, int threads) {
+  const Spatial& out = shape.output;
+  const int64_t rows = out[0] * out[1];
+  const auto* from = static_cast<const uint8_t*>(x);
+  auto* to = static_cast<uint8_t*>(y);
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+  for (int64_t row = 0; row < shape.batch * rows; ++row) {
+    const uint8_t* image = from + row / rows * IntConvShape::product(shape.input) * shape.in_channels;
+    std::vector<const void*> elements;
+    for (int64_t w = 0; w < out[2]; ++w) {
+      list_window(shape, {row % rows / out[1], row % out[1], w}, image, elements);
+      uint8_t* result = to + (row * out[2] + w) * shape.in_channels;
+      if (elements.empty()) {
+        std::fill_n(result, shape.in_channels, is_signed ? uint8_t{0x80} : uint8_t{0});
+      } else {
+        HWY_DYNAMIC_DISPATCH(window_maxima)(elements, shape.in_channels, is_signed, result);
+      }
+    }
+  }
+}
+
+}  // namespace amct
+#endif  // HWY_ONCE
