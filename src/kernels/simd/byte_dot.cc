@@ -6,6 +6,7 @@
 #include <hwy/base.h>
 
 #if HWY_ARCH_X86_64
+#include <cpuid.h>
 #include <immintrin.h>
 
 HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
@@ -73,6 +74,16 @@ HWY_POP_ATTRIBUTES
 
 namespace amct {
 
+#if HWY_ARCH_X86_64
+namespace {
+// Not every compiler's __builtin_cpu_supports knows the name.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
+}  // namespace
+#endif
+
 std::span<const ByteDot> byte_dots() {
   static const std::vector<ByteDot> found = [] {
     std::vector<ByteDot> dots;
@@ -80,7 +91,7 @@ std::span<const ByteDot> byte_dots() {
     const bool vectors_of_64 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
     if (vectors_of_64) dots.push_back({"avx512_vnni", avx512_vnni::run, avx512_vnni::rows_at_once});
-    if (__builtin_cpu_supports("avxvnni")) dots.push_back({"avx_vnni", avx_vnni::run, avx_vnni::rows_at_once});
+    if (has_avx_vnni()) dots.push_back({"avx_vnni", avx_vnni::run, avx_vnni::rows_at_once});
 #endif
     return dots;
   }();
