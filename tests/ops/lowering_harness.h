@@ -32,13 +32,14 @@ inline Tensor random_of(const SampleInput& input, std::mt19937& random) {
   return Tensor::of<double>(input.dims, values).cast(input.dtype);
 }
 
-// Copies float elements between the two orders of logical extents (N, C, spatial…).
+// Copies elements (small integers by way of float) between the two orders of logical extents (N, C, spatial…).
 inline Tensor permuted(const Tensor& tensor, bool to_last) {
   const Dims& dims = tensor.dims();
   if (dims.size() < 3) return tensor;
   const Dims logical = to_last ? dims : logical_dims(dims, Layout::kChannelsLast);
   const int64_t n = logical[0], channels = logical[1];
   const int64_t spatial = element_count(logical) / std::max<int64_t>(n * channels, 1);
+  if (tensor.dtype() != DType::kFloat32) return permuted(tensor.cast(DType::kFloat32), to_last).cast(tensor.dtype());
   std::vector<float> result(static_cast<size_t>(tensor.size()));
   const auto from = tensor.values<float>();
   for (int64_t i = 0; i < n; ++i) {

@@ -221,7 +221,7 @@ TEST_P(DeployEqualsSimulation, WithEpiloguesAndWithoutThem) {
     if (bits == 16 && GetParam().name() == "ultraface_rfb640") continue;  // does not fit, see below
     quantize({.activation_bits = bits});
     Session fused{networks_.deploy}, apart{networks_.deploy, {.absorb = false}};
-    EXPECT_LT(fused.program({inputs_[0]})->steps().size(), apart.program({inputs_[0]})->steps().size());
+    EXPECT_LE(fused.program({inputs_[0]})->steps().size(), apart.program({inputs_[0]})->steps().size());
     for (const Tensor& input : inputs_) {
       const std::vector<Tensor> a = fused.run({input}), b = apart.run({input});
       for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i].same_bytes(b[i])) << "output " << i;
