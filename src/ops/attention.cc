@@ -341,6 +341,14 @@ void run_attention(const AttentionProblem& p, int threads) {
   }
 }
 
+void run_attention(const RunContext& c, MakeAttention make) {
+  std::vector<TensorView> inputs;
+  std::vector<MutableView> outputs;
+  for (size_t i = 0; i < c.input_count(); ++i) inputs.push_back(c.input(i));
+  for (size_t i = 0; i < c.output_count(); ++i) outputs.push_back(c.output(i));
+  run_attention(make(c.node(), inputs, outputs), c.threads());
+}
+
 std::unique_ptr<Step> lower_attention(const LowerContext& c, MakeAttention make, bool per_run) {
   if (!c.epilogues().empty() || c.input(0).dtype != DType::kFloat32) return nullptr;
   std::vector<TensorView> inputs;

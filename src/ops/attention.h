@@ -86,6 +86,9 @@ void run_attention(const AttentionProblem& problem, int threads);
 using MakeAttention = AttentionProblem (*)(const Node&, const std::vector<TensorView>&,
                                            const std::vector<MutableView>&);
 
+// The plain kernel of a row: makes the problem for the context's memory and runs it.
+void run_attention(const RunContext& c, MakeAttention make);
+
 // The compiled form for float32: products by oneDNN, softmax by our own kernel; the problem is made anew at every run
 // if `per_run`. Null for other types and where the library has no fast product.
 std::unique_ptr<Step> lower_attention(const LowerContext& c, MakeAttention make, bool per_run);

@@ -173,13 +173,7 @@ AttentionProblem make_problem(const Node& node, const std::vector<TensorView>& i
   return p;
 }
 
-void run(RunContext& c) {
-  std::vector<TensorView> inputs;
-  std::vector<MutableView> outputs;
-  for (size_t i = 0; i < c.input_count(); ++i) inputs.push_back(c.input(i));
-  for (size_t i = 0; i < c.output_count(); ++i) outputs.push_back(c.output(i));
-  run_attention(make_problem(c.node(), inputs, outputs), c.threads());
-}
+void run(RunContext& c) { run_attention(c, make_problem); }
 
 std::unique_ptr<Step> lower(const LowerContext& c) { return lower_attention(c, make_problem, c.has(kKeyCounts)); }
 

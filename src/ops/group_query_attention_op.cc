@@ -209,13 +209,7 @@ AttentionProblem make_problem(const Node& node, const std::vector<TensorView>& i
   return p;
 }
 
-void run(RunContext& c) {
-  std::vector<TensorView> inputs;
-  std::vector<MutableView> outputs;
-  for (size_t i = 0; i < c.input_count(); ++i) inputs.push_back(c.input(i));
-  for (size_t i = 0; i < c.output_count(); ++i) outputs.push_back(c.output(i));
-  run_attention(make_problem(c.node(), inputs, outputs), c.threads());
-}
+void run(RunContext& c) { run_attention(c, make_problem); }
 
 // Without the keys' extent as an output or a constant, a program cannot be sized beforehand.
 std::unique_ptr<Step> lower(const LowerContext& c) {
