@@ -221,7 +221,12 @@ TEST_P(DeployEqualsSimulation, WithEpiloguesAndWithoutThem) {
     if (bits == 16 && GetParam().name() == "ultraface_rfb640") continue;  // does not fit, see below
     quantize({.activation_bits = bits});
     Session fused{networks_.deploy}, apart{networks_.deploy, {.absorb = false}};
-    EXPECT_LE(fused.program({inputs_[0]})->steps().size(), apart.program({inputs_[0]})->steps().size());
+    const size_t few = fused.program({inputs_[0]})->steps().size(), many = apart.program({inputs_[0]})->steps().size();
+    if (bits == 16 && GetParam().name() == "vnn_mnistfc_256x4") {
+      EXPECT_EQ(few, many);  // nothing but matrix products, which take in something with 8 bits only
+    } else {
+      EXPECT_LT(few, many);
+    }
     for (const Tensor& input : inputs_) {
       const std::vector<Tensor> a = fused.run({input}), b = apart.run({input});
       for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(a[i].same_bytes(b[i])) << "output " << i;
