@@ -40,7 +40,7 @@ def quantize(network, samples, work):
     subprocess.run([AMCT, "quantize", network.path, "--data", work / "samples.npy", "--out", work / "net"], check=True,
                    stdout=subprocess.DEVNULL)
     prepared, theirs = work / "prepared.onnx", work / "theirs.onnx"
-    quant_pre_process(str(network.path), str(prepared))
+    quant_pre_process(networks.load_for_per_channel(network.path), str(prepared))
     name = onnxruntime.InferenceSession(str(prepared), providers=["CPUExecutionProvider"]).get_inputs()[0].name
     quantize_static(str(prepared), str(theirs), Samples(name, samples), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)

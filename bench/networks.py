@@ -8,6 +8,8 @@ import tempfile
 
 import numpy as np
 import onnx
+import onnx.version_converter
+import onnx
 from PIL import Image
 
 ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", pathlib.Path(__file__).resolve().parents[2] / "shared/assets"))
@@ -45,6 +47,12 @@ NETWORKS = [
     Network("mobilenet_v2", "mobilenet_v2.onnx", "imagenet", "logits"),
     Network("resnet8", "resnet8_cifar10.onnx", "cifar", "logits"),
 ]
+
+
+def load_for_per_channel(path):
+    """The model at opset 13 or later: ONNX Runtime's quantizer writes per-channel files that are invalid below."""
+    model = onnx.load(str(path))
+    return model if model.opset_import[0].version >= 13 else onnx.version_converter.convert_version(model, 13)
 
 
 def imagenet_images():

@@ -9,8 +9,6 @@ import sys
 import tempfile
 
 import numpy as np
-import onnx
-import onnx.version_converter
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -30,10 +28,7 @@ def main():
     network = next(n for n in networks.NETWORKS if n.name == sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         prepared = str(pathlib.Path(folder) / "prepared.onnx")
-        model = onnx.load(str(network.path))
-        if model.opset_import[0].version < 13:  # per-channel files need it
-            model = onnx.version_converter.convert_version(model, 13)
-        quant_pre_process(model, prepared)
+        quant_pre_process(networks.load_for_per_channel(network.path), prepared)
         session = onnxruntime.InferenceSession(prepared, providers=["CPUExecutionProvider"])
         reader = Images(network, sys.argv[3:], session.get_inputs()[0].name)
         del session
