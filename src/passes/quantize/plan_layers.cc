@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -150,24 +148,6 @@ void plan_inner_layers(const Node& node, const std::string& path, Plan& plan) {
   }
 }
 
-void count_kept_float(const Graph& graph, std::map<std::string, FloatOperator>& found) {
-  for (const NodeId id : graph.nodes()) {
-    const Node& node = graph.node(id);
-    for (const Subgraph& inner : subgraphs(node)) count_kept_float(*inner.graph, found);
-    std::optional<std::string> reason;
-    if (node.is_opaque()) {
-      reason = "an operator that is not known here";
-    } else if (node.row->quant.kind() == QuantRule::Kind::kKeepFloat) {
-      reason = node.row->quant.reason();
-    }
-    if (!reason) continue;
-    FloatOperator& entry = found[node.op];
-    entry.op = foreign_type(node);
-    entry.reason = *reason;
-    ++entry.nodes;
-  }
-}
-
 }  // namespace
 
 std::vector<std::string> quantizable_types() {
@@ -242,14 +222,6 @@ Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
   check_types(options, faults);
   faults.throw_if_any();
   return plan;
-}
-
-std::vector<FloatOperator> operators_kept_float(const Graph& graph) {
-  std::map<std::string, FloatOperator> found;
-  count_kept_float(graph, found);
-  std::vector<FloatOperator> result;
-  for (auto& [op, entry] : found) result.push_back(std::move(entry));
-  return result;
 }
 
 }  // namespace amct

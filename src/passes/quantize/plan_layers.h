@@ -32,14 +32,6 @@ std::vector<std::string> quantizable_types();
 // A layer's operator as its model file calls it.
 const std::string& foreign_type(const Node& node);
 
-// Operators that are no quantizable layers at all, for reports: "Softmax stays float: <reason>".
-struct FloatOperator {
-  std::string op;
-  std::string reason;
-  int64_t nodes = 0;
-};
-std::vector<FloatOperator> operators_kept_float(const Graph& graph);
-
 // The Add of a constant bias, one value per output, behind a matmul, if that is all the matmul feeds (spec C.6).
 NodeId bias_add_of(const Graph& graph, NodeId matmul);
 // True for a Pad with zeros: zero is an integer of every quantizer, so quantized values pass it.
