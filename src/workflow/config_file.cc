@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/files.h"
 #include "recipe/amct_config/cfg_file.h"
@@ -68,10 +69,15 @@ void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std:
   plan.half_scales = config.model.force_fp16_quant;
   Faults faults;
   std::vector<std::string> known;
-  for (const LayerPlan& layer : plan.layers) known.push_back(layer.name);
+  std::unordered_map<std::string, LayerPlan*> left;  // layers that the configuration has not named yet
+  for (LayerPlan& layer : plan.layers) {
+    known.push_back(layer.name);
+    left.emplace(layer.name, &layer);
+  }
   for (const config::LayerSettings& given : config.layers) {
     const Named& at = given.layer;
-    LayerPlan* layer = plan.find(at.name);
+    const auto found = left.extract(at.name);
+    LayerPlan* layer = found ? found.mapped() : nullptr;
     if (layer == nullptr) {
       const std::string near = closest(at.name, known);
       faults.add(Error(ErrorCode::kConfig, fmt::format("the model has no layer '{}'", at.name),
@@ -89,10 +95,7 @@ void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std:
       apply_layer(settings, config.model, *layer);
     }
   }
-  for (LayerPlan& layer : plan.layers) {
-    const bool listed = std::ranges::any_of(config.layers, [&](const auto& l) { return l.layer.name == layer.name; });
-    if (!listed) keep_float(layer, "the configuration does not list it");
-  }
+  for (const auto& [name, layer] : left) keep_float(*layer, "the configuration does not list it");
   if (faults.empty() && std::ranges::none_of(plan.layers, &LayerPlan::quantize)) {
     faults.add(Error(ErrorCode::kConfig, "no layer is enabled: nothing is left to quantize", {.file = file}));
   }
