@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "passes/quantize/dmq.h"
 #include "passes/quantize/qdq_to_plan.h"
 #include "workflow/model.h"
 #include "workflow/products.h"
@@ -36,6 +37,7 @@ ConvertReport convert_qat(const ConvertQatRequest& request) {
   Plan& plan = conversion.plan;
   plan.model = request.model.filename().string();
   plan.correct_bias = false;
+  apply_balance(graph, plan);
   Products products = make_products(graph, plan, request.emit, qdq_target("onnxruntime"));
   products.plan_file = request.plan_file;
   ConvertReport report = report_of(plan, write_products(products, plan, folded_nodes(passes), request.out_prefix));

@@ -1,6 +1,7 @@
 // Q/DQ graphs before and after their layers become integer, node by node with the plain kernels and compiled.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "exec/session.h"

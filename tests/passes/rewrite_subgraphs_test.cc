@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "ops/control_flow.h"
 #include "pass_testing.h"
 

@@ -72,7 +72,10 @@ class PairChecker {
 
   void check_quantizer(const Node& node) {
     const QdqFactors factors = read_qdq_factors(graph_, node);
-    if (!factors.per_tensor()) return fault(node, "an activation has more than one scale: only weights may");
+    if (!factors.per_tensor() && !feeds_depthwise_layers(node, factors)) {
+      return fault(node, "an activation has more than one scale, which only depthwise convolutions can take");
+    }
+    if (!common_zero(factors)) return fault(node, "its channels have more than one zero point");
     for (const Use& use : graph_.value(node.output()).uses) {
       const Node& reader = graph_.node(use.node);
       if (!is_op(reader, "dequantize_linear") || use.port != 0) {
@@ -81,10 +84,32 @@ class PairChecker {
         continue;
       }
       const QdqFactors back = read_qdq_factors(graph_, reader);
-      if (back.scales == factors.scales && back.zeros == factors.zeros && back.integer == factors.integer) continue;
+      const bool same_axis = factors.per_tensor() || back.axis == factors.axis;
+      if (same_axis && back.scales == factors.scales && back.zeros == factors.zeros &&
+          back.integer == factors.integer) {
+        continue;
+      }
       fault(node, fmt::format("a pair does not match: it has {}, DequantizeLinear '{}' has {}", in_words(factors),
                               reader.name, in_words(back)));
     }
+  }
+
+  // A depthwise convolution multiplies each channel by weights of its own, so that a channel's scale can move into
+  // them.
+  bool feeds_depthwise_layers(const Node& quantizer, const QdqFactors& factors) const {
+    const auto count = static_cast<int64_t>(factors.scales.size());
+    const Shape& shape = graph_.value(quantizer.input(0)).type.shape;
+    const bool channels =
+        shape.ranked() && shape.rank() >= 3 && (factors.axis == 1 || factors.axis + shape.rank() == 1);
+    if (factors.block != 0 || !channels) return false;
+    return std::ranges::all_of(graph_.value(quantizer.output()).uses, [&](const Use& pair) {
+      const Node& dequantizer = graph_.node(pair.node);
+      if (dequantizer.outputs.size() != 1 || graph_.is_output(dequantizer.output())) return false;
+      return std::ranges::all_of(graph_.value(dequantizer.output()).uses, [&](const Use& use) {
+        return is_op(graph_.node(use.node), "conv") && use.port == 0 &&
+               attr_int(graph_.node(use.node), "group") == count;
+      });
+    });
   }
 
   void check_dequantizer(const Node& node) {
@@ -166,6 +191,16 @@ QdqFactors read_qdq_factors(const Graph& graph, const Node& node) {
   factors.axis = attr_int(node, "axis");
   factors.block = attr_int(node, "block_size");
   return factors;
+}
+
+std::optional<int64_t> common_zero(const QdqFactors& factors) {
+  const auto widest = std::ranges::max_element(factors.scales) - factors.scales.begin();
+  const int64_t zero = factors.zeros[widest];
+  const auto levels = static_cast<float>(int64_t{1} << bit_width(factors.integer));
+  for (size_t c = 0; c < factors.scales.size(); ++c) {
+    if (factors.zeros[c] != zero && levels * factors.scales[c] > factors.scales[widest]) return std::nullopt;
+  }
+  return zero;
 }
 
 void move_clips_before_quantizers(Graph& graph) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "ir/graph.h"
@@ -27,13 +28,18 @@ struct QdqFactors {
 // 16 or 32 bits, Error(kNumeric) for scales that are not positive and finite.
 QdqFactors read_qdq_factors(const Graph& graph, const Node& node);
 
+// The zero point of all channels: that of the widest. Channels whose whole range is less than one step of the widest (a
+// quantizer saw nothing but zeros there) may have another, others may not: then nullopt.
+std::optional<int64_t> common_zero(const QdqFactors& factors);
+
 // Integers of fewer values, as PyTorch writes them (QuantizeLinear, Clip, DequantizeLinear), become a Clip of floats
 // before the QuantizeLinear: min(round(x / s) + z, b) = round(min(x, s (b - z)) / s) + z. Needs up-to-date types.
 void move_clips_before_quantizers(Graph& graph);
 
 // That every QuantizeLinear of an activation feeds DequantizeLinear nodes with its own factors, or is a graph output,
-// that every DequantizeLinear reads one, and that the factors are per tensor. Throws ErrorList with all faults, each
-// naming both nodes of a pair.
+// that every DequantizeLinear reads one, and that the factors are per tensor, or per channel with one zero point in
+// front of depthwise convolutions alone. Throws ErrorList with all faults, each naming both nodes of a pair. Needs
+// up-to-date types.
 void check_qdq_pairs(const Graph& graph);
 
 }  // namespace amct

@@ -59,11 +59,13 @@ class Converter {
     if (!source) return "its input is not quantized";
     const QdqFactors input = read_qdq_factors(graph_, graph_.node(source->dequantizer));
     if (bit_width(input.integer) > 16) return fmt::format("its input is {}", name_of(input.integer));
-    if (input.zeros[0] != 0 && !layer.activation.asymmetric) return "the operator allows no offset, its input has one";
+    const int64_t zero = *common_zero(input);
+    if (zero != 0 && !layer.activation.asymmetric) return "the operator allows no offset, its input has one";
     layer.activation.bits = bit_width(input.integer);
-    layer.activation.factor = ScaleOffset{input.scales[0], static_cast<int32_t>(input.zeros[0])};
+    layer.activation.factor = ScaleOffset{std::ranges::max(input.scales), static_cast<int32_t>(zero)};
     layer.activation.fixed = true;
     if (std::string reason = assign_weight(layer, id); !reason.empty()) return reason;
+    if (!input.per_tensor()) balance(layer, input, output_channels(graph_, id));
     if (std::string reason = assign_bias(layer, id); !reason.empty()) return reason;
     if (source->alone) {
       graph_.set_input(source->first.node, source->first.port,
@@ -72,7 +74,7 @@ class Converter {
     return {};
   }
 
-  std::optional<Source> source_of(NodeId layer) const {
+  std::optional<Source> source_of(NodeId layer) {
     Source source{.dequantizer = kNoNode, .first = {layer, 0}};
     for (;;) {
       const ValueId value = graph_.node(source.first.node).input(0);
@@ -82,12 +84,51 @@ class Converter {
         source.alone = source.alone && (source.first.node == layer || graph_.sole_use(value) != nullptr);
         return source;
       }
-      if (producer == nullptr || producer->is_opaque()) return std::nullopt;
-      const bool moves = producer->row->quant.kind() == QuantRule::Kind::kPassThrough || is_zero_pad(graph_, *producer);
-      if (!moves) return std::nullopt;
+      if (producer == nullptr || !moves(*producer)) {
+        source.dequantizer = value.valid() ? dequantizer_of(value) : kNoNode;
+        source.alone = false;
+        return source.dequantizer.valid() ? std::optional(source) : std::nullopt;
+      }
       source.alone = source.alone && graph_.sole_use(value) != nullptr;
       source.first = {graph_.value(value).producer, 0};
     }
+  }
+
+  bool moves(const Node& node) const {
+    return !node.is_opaque() && (node.row->quant.kind() == QuantRule::Kind::kPassThrough || is_zero_pad(graph_, node));
+  }
+
+  // A DequantizeLinear with the factors that all of `value` has, where it is put together from several (channel
+  // shuffle): quantized once more with them, it keeps its integers. kNoNode if there is none.
+  NodeId dequantizer_of(ValueId value) {
+    if (const auto known = dequantizers_.find(value); known != dequantizers_.end()) return known->second;
+    ValueId from = value;
+    const Node* producer = graph_.producer(from);
+    while (producer != nullptr && moves(*producer)) {
+      from = producer->input(0);
+      producer = graph_.producer(from);
+    }
+    NodeId common = kNoNode;
+    if (dequantizes(producer)) {
+      common = graph_.value(from).producer;
+    } else if (producer != nullptr && !producer->is_opaque() &&
+               producer->row->quant.kind() == QuantRule::Kind::kSameScaleAll) {
+      common = common_dequantizer(*producer);
+    }
+    dequantizers_.emplace(value, common);
+    return common;
+  }
+
+  NodeId common_dequantizer(const Node& join) {
+    NodeId common = kNoNode;
+    for (const ValueId input : join.inputs) {
+      const NodeId id = dequantizer_of(input);
+      if (!id.valid()) return kNoNode;
+      if (!common.valid()) common = id;
+      const QdqFactors factors = read_qdq_factors(graph_, graph_.node(id));
+      if (!factors.per_tensor() || factors != read_qdq_factors(graph_, graph_.node(common))) return kNoNode;
+    }
+    return common;
   }
 
   std::string assign_weight(LayerPlan& layer, NodeId id) {
@@ -114,6 +155,26 @@ class Converter {
     layer.weight->scales = factors.scales;
     const Tensor again = integer_weights(*graph_.constant(value), *layer.weight, axis);
     return again.to_int64s() == at->second.integers ? "" : "its weight's scales are too small for float32";
+  }
+
+  // Several scales in front of a depthwise convolution are one scale and a balanced layer (passes/quantize/dmq.h):
+  //   x / s_c = (x / f_c) / s,   w f_c = q (s_w f_c),   f_c = s_c / s,   s the largest of the s_c
+  void balance(LayerPlan& layer, const QdqFactors& input, int64_t outputs) {
+    const ScaleOffset& common = *layer.activation.factor;
+    for (const float scale : input.scales) layer.balance_factors.push_back(scale / common.scale);
+    const auto other = std::ranges::count_if(input.zeros, [&](int64_t zero) { return zero != common.offset; });
+    if (other > 0) {
+      result_.plan.warnings.push_back(fmt::format(
+          "{} channels of the input of '{}' get the zero point of the others: their range is less than a step of those",
+          other, layer.name));
+    }
+    const std::vector<float> own = std::move(layer.weight->scales);
+    const size_t multiplier = static_cast<size_t>(outputs) / input.scales.size();
+    layer.weight->scales.clear();
+    for (size_t o = 0; o < static_cast<size_t>(outputs); ++o) {
+      layer.weight->scales.push_back(own[own.size() == 1 ? 0 : o] * layer.balance_factors[o / multiplier]);
+    }
+    layer.weight->per_channel = true;
   }
 
   std::string assign_bias(LayerPlan& layer, NodeId id) {
@@ -176,6 +237,19 @@ class Converter {
     }
   }
 
+  // Throws Error(kUnsupported) that names the layers behind a pair with a scale per channel that did not take it.
+  [[noreturn]] void refuse_channel_scales(NodeId dequantizer) const {
+    std::string reasons;
+    for (const Use& use : graph_.value(graph_.node(dequantizer).output()).uses) {
+      const LayerPlan* layer = result_.plan.find(graph_.node(use.node).name);
+      if (layer != nullptr) reasons += fmt::format("; '{}' stays float: {}", layer->name, layer->reason);
+    }
+    const Node& node = graph_.node(dequantizer);
+    throw Error(ErrorCode::kUnsupported,
+                "an activation has more than one scale, which only quantized layers take" + reasons,
+                {.model = graph_.info.path, .node = node.name, .op = node.origin.op});
+  }
+
   static std::string type_name(const QdqFactors& factors) { return fmt::format("INT{}", bit_width(factors.integer)); }
 
   // False if nothing reads it any more: it is gone then.
@@ -185,6 +259,7 @@ class Converter {
       graph_.erase_node(id);
       return false;
     }
+    if (!factors.per_tensor()) refuse_channel_scales(id);
     replace(id, "ascend_anti_quant", graph_.node(id).input(0),
             {{"scale", static_cast<double>(factors.scales[0])},
              {"offset", static_cast<double>(-factors.zeros[0])},
@@ -205,6 +280,7 @@ class Converter {
 
   Graph& graph_;
   std::unordered_map<ValueId, StoredConstant> stored_;
+  std::unordered_map<ValueId, NodeId> dequantizers_;
   QdqConversion result_;
 };
 
