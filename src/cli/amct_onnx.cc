@@ -16,6 +16,7 @@
 #include "cli/convert_report.h"
 #include "workflow/config_file.h"
 #include "workflow/convert_qat.h"
+#include "workflow/evaluator.h"
 #include "workflow/quantize.h"
 
 namespace amct {
@@ -144,18 +145,41 @@ QuantizeRequest request_of(const Arguments& arguments, DataOptions data) {
   std::optional<int64_t> batches = flags.batch_num.value_or(1);
   if (!flags.calibration_config.empty()) batches = ConfigFile::read(flags.calibration_config).batch_num();
   if (flags.calibration_config.empty() || batches) request.correct_bias = false;
+  if (flags.evaluator) return request;
   request.batch = samples_in_batch(request.data_options, batches.value_or(1));
   if (!batches || flags.calibration_config.empty()) request.samples = batches.value_or(1) * request.batch;
   return request;
 }
 
+// The class feeds the calibration: all that it runs, or as many batches as asked for.
+void calibration_with_evaluator(const Arguments& arguments, const GlobalOptions& global) {
+  const AmctOnnxFlags& flags = arguments.flags;
+  std::optional<int64_t> batches = flags.batch_num;
+  if (!flags.calibration_config.empty()) batches = ConfigFile::read(flags.calibration_config).batch_num();
+  PythonEvaluator evaluator(*flags.evaluator);
+  const ScratchFolder folder;
+  const PythonEvaluator::Feeds feeds = evaluator.calibrate(flags.model, folder.path());
+  if (batches && *batches > feeds.runs) {
+    throw Error(ErrorCode::kInput,
+                fmt::format("calibration() runs the model {} times, batch_num is {}", feeds.runs, *batches),
+                {.file = *flags.evaluator}, "let it run more batches, or lower batch_num");
+  }
+  QuantizeRequest request = request_of(arguments, {});
+  request.data = folder.path();
+  request.batch = std::max<int64_t>(1, feeds.samples / feeds.runs);
+  request.samples = batches ? *batches * request.batch : feeds.samples;
+  request.workers = global.worker_count();
+  QuantizeReport report = quantize(request, evaluator);
+  if (!report.verdict->satisfied.value_or(true)) {
+    log_warning("the evaluator is not satisfied with the quantized model: amct quantize --skip keeps layers float");
+  }
+  finish(report, arguments, global);
+}
+
 void calibration(const CLI::App& command, const Arguments& arguments, const GlobalOptions& global) {
   begin(command, global, {});
   DataOptions data = check_flags(arguments.flags);
-  if (arguments.flags.evaluator) {
-    throw Error(ErrorCode::kUnsupported, "--evaluator is not offered yet", {},
-                "give the data with --input_shape, --data_dir and --data_types");
-  }
+  if (arguments.flags.evaluator) return calibration_with_evaluator(arguments, global);
   QuantizeRequest request = request_of(arguments, std::move(data));
   request.workers = global.worker_count();
   QuantizeReport report = quantize(request);
@@ -177,7 +201,8 @@ void add_calibration(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--data_dir", flags.data_dir,
                       "folder of raw .bin files of each input, a batch in each file: \"data1/;data2/\"");
   command->add_option("--data_types", flags.data_types, "element type of each input's files: \"float32;int64\"");
-  command->add_option("--evaluator", flags.evaluator, "Python file with a class that calibrates and evaluates");
+  command->add_option("--evaluator", flags.evaluator,
+                      "Python file with a class that calibrates and evaluates; instead of the three data flags");
   command->add_option("--calibration_config", flags.calibration_config,
                       "settings: AMCT's .cfg or JSON, or a plan; not with --batch_num");
   command->add_option("--batch_num", flags.batch_num, "batches to calibrate with (default: 1)")

@@ -19,11 +19,20 @@ struct Arguments {
   std::vector<std::string> emit;
   std::string calibrate_weights;
   bool keep_bias = false;
-  std::string balance;  // a number; empty = not asked for
+  std::string balance;        // a number; empty = not asked for
+  std::string evaluate_with;  // a command; empty = none
 };
 
 nlohmann::ordered_json to_json(const Accuracy& accuracy) {
   return {{"top1", accuracy.top1}, {"top5", accuracy.top5}, {"samples", accuracy.samples}};
+}
+
+nlohmann::ordered_json to_json(const Verdict& verdict) {
+  using Json = nlohmann::ordered_json;
+  return {{"original", verdict.original},
+          {"quantized", verdict.quantized},
+          {"satisfied", verdict.satisfied ? Json(*verdict.satisfied) : Json(nullptr)},
+          {"loss", verdict.loss ? Json(*verdict.loss) : Json(nullptr)}};
 }
 
 nlohmann::ordered_json to_json(const QuantizeReport& report) {
@@ -51,6 +60,7 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"kept_float", std::move(kept)},
           {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
           {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
+          {"evaluator", report.verdict ? to_json(*report.verdict) : Json(nullptr)},
           {"balanced", {{"layers", report.balanced}, {"folded", report.balance_folded}}},
           {"non_uniform",
            {{"layers", report.clustered}, {"bytes", report.clustered_bytes}, {"coded_bytes", report.coded_bytes}}},
@@ -109,6 +119,9 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
   command->add_flag(
       "--no-bias-correction", arguments->keep_bias,
       "leave the biases as they are (AMCT's way); by default the mean error of rounded weights is taken off");
+  command->add_option("--evaluate-with", arguments->evaluate_with,
+                      "command that prints the metric of a model: 'python3 accuracy.py {model}'; it is run for the "
+                      "original and for the quantized model");
   command->add_flag("--strict", request.strict, "a setting that a layer cannot have is an error, not a downgrade");
   command->add_flag("--check", request.check, "verify the graph and its numbers after every pass");
   command->callback([arguments, &global] {
@@ -124,7 +137,8 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
     }
     if (arguments->keep_bias) job.correct_bias = false;
     if (!arguments->balance.empty()) job.balance = std::stod(arguments->balance);
-    QuantizeReport report = quantize(job);
+    const auto evaluator = arguments->evaluate_with.empty() ? nullptr : command_evaluator(arguments->evaluate_with);
+    QuantizeReport report = evaluator ? quantize(job, *evaluator) : quantize(job);
     report.program = global.program;
     report.data_arguments = arguments->data.as_typed();
     print_report(report, global);

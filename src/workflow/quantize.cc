@@ -206,4 +206,20 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   return report;
 }
 
+QuantizeReport quantize(const QuantizeRequest& request, Evaluator& evaluator) {
+  const bool fake = request.emit.contains(Emit::kFake);
+  if (!fake && !request.emit.contains(Emit::kQdq)) {
+    throw Error(ErrorCode::kConfig, "an evaluator needs a quantized model that runs anywhere", {},
+                "add fake or qdq to --emit");
+  }
+  const double original = evaluator.evaluate(request.model);
+  QuantizeReport report = quantize(request);
+  const auto quantized = std::ranges::find_if(report.files, [&](const OutputFile& file) {
+    return file.path.string().ends_with(fake ? "_fake_quant_model.onnx" : "_qdq.onnx");
+  });
+  AMCT_CHECK(quantized != report.files.end(), "the model that was asked for is among the files");
+  report.verdict = evaluator.judge(original, evaluator.evaluate(quantized->path));
+  return report;
+}
+
 }  // namespace amct

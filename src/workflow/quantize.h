@@ -11,6 +11,7 @@
 #include "data/source.h"
 #include "plan/plan.h"
 #include "workflow/evaluate.h"
+#include "workflow/evaluator.h"
 #include "workflow/products.h"
 
 namespace amct {
@@ -58,6 +59,7 @@ struct QuantizeReport {
   size_t layers = 0, quantized = 0;
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
+  std::optional<Verdict> verdict;           // of the user's own evaluator
   size_t balanced = 0;                      // layers with balanced activations
   std::vector<std::string> balance_folded;  // those whose factors went into the layers before them
   size_t clustered = 0;  // layers with non-uniform weights, the bytes of their weights, and those bytes entropy coded
@@ -72,6 +74,10 @@ struct QuantizeReport {
 
 // Writes nothing unless everything succeeded. Throws Error.
 QuantizeReport quantize(const QuantizeRequest& request);
+
+// Likewise; an evaluator measures the original and the fake-quantized model (the QDQ model without that). Throws
+// Error(kConfig) when neither is written.
+QuantizeReport quantize(const QuantizeRequest& request, Evaluator& evaluator);
 
 std::string to_summary(const QuantizeReport& report);  // what the program prints when it is done
 

@@ -51,6 +51,13 @@ std::string accuracy_line(const QuantizeReport& report) {
   return text + "\n";
 }
 
+std::string verdict_line(const Verdict& verdict) {
+  std::string text = fmt::format("evaluator  {:.6g} -> {:.6g}", verdict.original, verdict.quantized);
+  if (verdict.loss) text += fmt::format(", loss {:.6g}", *verdict.loss);
+  if (verdict.satisfied) text += *verdict.satisfied ? ": satisfied" : ": not satisfied";
+  return text + "\n";
+}
+
 }  // namespace
 
 std::string to_summary(const QuantizeReport& report) {
@@ -70,6 +77,7 @@ std::string to_summary(const QuantizeReport& report) {
                         human_bytes(static_cast<uint64_t>(report.coded_bytes)));
   }
   text += accuracy_line(report);
+  if (report.verdict) text += verdict_line(*report.verdict);
   for (const std::string& line : report.downgrades) text += fmt::format("downgrade  {}\n", line);
   for (const std::string& warning : report.warnings) text += fmt::format("warning    {}\n", warning);
   const char* label = "wrote";

@@ -1,0 +1,133 @@
+#include "workflow/evaluator.h"
+
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+
+namespace amct {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kDriver =
+#include "workflow/evaluator_driver.inc"
+    ;
+
+constexpr int kChannel = 3;
+constexpr std::string_view kPlace = "{model}";
+
+std::string shell_quoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+class CommandEvaluator : public Evaluator {
+ public:
+  explicit CommandEvaluator(std::string command) : command_(std::move(command)) {
+    if (command_.find(kPlace) != std::string::npos) return;
+    throw Error(ErrorCode::kConfig, fmt::format("--evaluate-with: '{}' does not say where the model goes", command_),
+                {}, "write {model} for its path: 'python3 accuracy.py {model}'");
+  }
+
+  double evaluate(const std::filesystem::path& model) override {
+    std::string command = command_;
+    const std::string path = shell_quoted(model.string());
+    for (size_t at = command.find(kPlace); at != std::string::npos; at = command.find(kPlace, at + path.size())) {
+      command.replace(at, kPlace.size(), path);
+    }
+    ChildProcess shell({"sh", "-c", command}, 1);
+    std::string last;
+    while (auto line = shell.receive_line()) {
+      if (line->find_first_not_of(" \t\r") != std::string::npos) last = std::move(*line);
+    }
+    const int status = shell.wait();
+    if (status != 0) throw failure(fmt::format("it ended with status {}", status), model);
+    return metric(last, model);
+  }
+
+  Verdict judge(double original, double quantized) override { return {.original = original, .quantized = quantized}; }
+
+ private:
+  Error failure(const std::string& what, const std::filesystem::path& model) const {
+    return Error(ErrorCode::kInput, fmt::format("--evaluate-with '{}': {}", command_, what), {.model = model.string()},
+                 "it must print the metric as a number on its last line and end with 0");
+  }
+
+  double metric(const std::string& line, const std::filesystem::path& model) const {
+    const size_t begin = std::min(line.find_first_not_of(" \t"), line.size());
+    const size_t end = line.find_last_not_of(" \t\r") + 1;
+    double value = 0;
+    const auto [stop, error] = std::from_chars(line.data() + begin, line.data() + end, value);
+    if (error == std::errc() && stop == line.data() + end && std::isfinite(value)) return value;
+    throw failure(line.empty() ? "it printed nothing" : fmt::format("its last line, '{}', is no number", line), model);
+  }
+
+  std::string command_;
+};
+
+}  // namespace
+
+std::unique_ptr<Evaluator> command_evaluator(const std::string& command) {
+  return std::make_unique<CommandEvaluator>(command);
+}
+
+PythonEvaluator::PythonEvaluator(std::filesystem::path file)
+    : file_(std::move(file)), python_({"python3", "-c", kDriver, file_.string()}, kChannel) {
+  ask("");
+}
+
+PythonEvaluator::Feeds PythonEvaluator::calibrate(const std::filesystem::path& model,
+                                                  const std::filesystem::path& folder) {
+  const Json feeds =
+      Json::parse(ask(Json{{"do", "calibration"}, {"model", model.string()}, {"folder", folder.string()}}.dump()));
+  return {.runs = feeds.at("runs"), .samples = feeds.at("samples")};
+}
+
+double PythonEvaluator::evaluate(const std::filesystem::path& model) {
+  return Json::parse(ask(Json{{"do", "evaluate"}, {"model", model.string()}}.dump())).at("metric");
+}
+
+Verdict PythonEvaluator::judge(double original, double quantized) {
+  const Json verdict =
+      Json::parse(ask(Json{{"do", "metric_eval"}, {"original", original}, {"quantized", quantized}}.dump()));
+  return {.original = original,
+          .quantized = quantized,
+          .satisfied = verdict.at("satisfied").get<bool>(),
+          .loss = verdict.at("loss").get<double>()};
+}
+
+// The answer to a request; to none, that the class was made.
+std::string PythonEvaluator::ask(const std::string& request) {
+  std::optional<std::string> line;
+  if (request.empty() || python_.send_line(request)) line = python_.receive_line();
+  const Where where{.file = file_.string()};
+  if (!line) throw Error(ErrorCode::kInput, "the evaluator's python3 ended without an answer", where);
+  const Json reply = Json::parse(*line);
+  if (!reply.contains("error")) return *line;
+  throw Error(ErrorCode::kInput, fmt::format("the evaluator failed with {}", reply.at("error").get<std::string>()),
+              {.file = file_.string(), .line = reply.at("line").get<int>()});
+}
+
+ScratchFolder::ScratchFolder() {
+  const char* chosen = std::getenv("TMPDIR");
+  std::string name = (chosen != nullptr && *chosen != 0 ? std::string(chosen) : "/var/tmp") + "/amct.XXXXXX";
+  if (mkdtemp(name.data()) == nullptr) {
+    throw Error(ErrorCode::kResource, "no folder for temporary files can be made", {.file = name},
+                "set TMPDIR to a folder with free space");
+  }
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+}  // namespace amct
