@@ -215,6 +215,24 @@ class ConvertQat(CommandTest):
                                               quantized=quantized)
                 self.assertEqual("y_Conv.sub_module.weight" in stored, quantized == 2)
 
+    def test_integers_that_are_moved_before_they_are_dequantized(self):
+        """TensorFlow Lite's order: QuantizeLinear, Transpose or Concat of integers, DequantizeLinear."""
+        rng = np.random.default_rng(SEED + 12)
+        m = Pairs()
+        s, z = m.constant("s", np.float32(2**-4)), m.constant("z", np.int8(-7))
+        s2, z2 = m.constant("s2", np.float32(2**-4)), m.constant("z2", np.int8(-7))
+        q = m.node("Transpose", [m.node("QuantizeLinear", ["x", s, z], "q")], "t", perm=[0, 3, 1, 2])
+        r = m.node("QuantizeLinear", [m.node("Transpose", ["x"], "xt", perm=[0, 3, 1, 2]), s2, z2], "q2")
+        halves = [m.node("DequantizeLinear", [half, s, z], f"{half}_dq") for half in ("left", "right")]
+        m.nodes[-2:-2] = [helper.make_node("Concat", [q, r], ["joined"], axis=1),
+                          helper.make_node("Split", ["joined"], ["left", "right"], axis=2)]
+        w = m.stored("w", rng.integers(-128, 128, (5, 6, 2, 3)).astype(np.int8), 2**-7)
+        layers = [m.node("Conv", [half, w], f"y{i}") for i, half in enumerate(halves)]
+        report, (model, _, _) = self.same(m, [("x", [2, 6, 4, 3])], m.node("Add", layers, "sum"), None, "moved",
+                                          quantized=2)
+        self.assertEqual(report["anti_quantized"], 0)
+        self.assertFalse([n.op_type for n in model.graph.node if n.op_type.endswith("Linear")])
+
     def test_layers_that_stay_float_say_why(self):
         rng = np.random.default_rng(SEED + 9)
         m = Pairs()

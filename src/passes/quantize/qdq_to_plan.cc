@@ -12,6 +12,7 @@
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_constants.h"
+#include "passes/quantize/qdq_movement.h"
 #include "passes/quantize/qdq_pairs.h"
 #include "passes/rewrite.h"
 
@@ -33,6 +34,7 @@ class Converter {
 
   QdqConversion run() {
     move_clips_before_quantizers(graph_);
+    move_quantizers_behind_movement(graph_);
     check_qdq_pairs(graph_);
     stored_ = restore_qdq_constants(graph_);
     update_types(graph_);
