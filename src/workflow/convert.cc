@@ -64,12 +64,13 @@ class RecordApplier {
   }
 
   void apply_weight(const LayerRecord& record, LayerPlan& layer) {
-    const int64_t channels = output_channels(graph_, graph_.find_node(layer.name));
+    const NodeId id = graph_.find_node(layer.name);
+    const int64_t channels = output_channels(graph_, id);
     const auto count = static_cast<int64_t>(record.scale_w.size());
     if (count != 1 && count != channels) {
       fault(record, fmt::format("{} weight scales for {} output channels", count, channels));
-    } else if (count > 1 && !layer.weight->per_channel) {
-      fault(record, fmt::format("{} weight scales, must be 1: the operator takes no more", count));
+    } else if (count > 1 && !takes_scale_per_channel(graph_, id)) {
+      fault(record, fmt::format("{} weight scales, must be 1: the result of the product is no matrix", count));
     }
     layer.weight->bits =
         bits_of(record.dst_type.empty() || record.dst_type == "INT16" ? record.wts_type : record.dst_type);

@@ -265,13 +265,37 @@ class ConvertQat(CommandTest):
         m.save(path, [("x", [2, 5])], [("y", TensorProto.FLOAT, [2, 5]), ("x_dq", TensorProto.FLOAT, [2, 5])])
         self.fails("convert", path, "--out", self.work / "e/bad", code=2, says=["'x_q_QuantizeLinear'", "'y_Cast'"])
 
-    def test_the_record_gives_the_same_numbers_again(self):
-        path = self.work / "qat.onnx"
-        self.written(path)
-        _, prefix = self.convert(path)
-        text = pathlib.Path(f"{prefix}_record.txt").read_text()
-        self.assertEqual(text.count("record {"), 2)
-        self.assertIn("offset_d: -15", text)
+    def test_the_record_quantizes_the_float_model_alike(self):
+        """Per output channel for Gemm and MatMul too."""
+        rng = np.random.default_rng(SEED + 13)
+        m, plain = Pairs(), Pairs()
+        w = rng.integers(-128, 128, (7, 5)).astype(np.int8)
+        v = rng.integers(-128, 128, (4, 5)).astype(np.int8)
+        w_scale, v_scale = np.float32(2.0 ** -rng.integers(5, 9, 5)), np.float32(2.0 ** -rng.integers(5, 9, 4))
+        y = m.node("MatMul", [m.pair("x", 2**-5, np.int8(17)), m.stored("w", w, w_scale, axis=1)], "y")
+        z = m.node("Gemm", [m.pair(y, 2**-3, np.uint8(30)), m.stored("v", v, v_scale, axis=0)], "z", transB=1)
+        y = plain.node("MatMul", ["x", plain.constant("w", w * w_scale)], "y")
+        plain.node("Gemm", [y, plain.constant("v", v * v_scale[:, None])], "z", transB=1)
+        for network, name in ((m, "qat"), (plain, "plain")):
+            network.save(self.work / f"{name}.onnx", [("x", ["N", 7])], [(z, TensorProto.FLOAT, ["N", 4])])
+        _, prefix = self.convert(self.work / "qat.onnx")
+        again = self.work / "r/plain"
+        self.run_amct("convert", self.work / "plain.onnx", "--record", f"{prefix}_record.txt", "--out", again)
+        x = rng.normal(0, 2, (3, 7)).astype(np.float32)
+        np.testing.assert_array_equal(run_plainly(f"{again}_fake_quant_model.onnx", {"x": x})[0],
+                                      run_plainly(self.work / "qat.onnx", {"x": x})[0])
+        stored = layers_by_name(f"{again}_deploy_model.onnx")[1]
+        np.testing.assert_array_equal(stored["y_MatMul.sub_module.weight"], w)
+
+    def test_a_scale_per_column_of_a_product_that_is_no_matrix_is_refused(self):
+        plain = Pairs()
+        plain.node("MatMul", ["x", plain.constant("w", np.ones((7, 2), np.float32))], "y")
+        plain.save(self.work / "plain.onnx", [("x", [2, 3, 7])], [("y", TensorProto.FLOAT, [2, 3, 2])])
+        record = self.work / "record.txt"
+        record.write_text('record {\n  key: "y_MatMul"\n  value {\n    scale_d: 0.1\n    offset_d: 0\n' +
+                          "    scale_w: 0.1\n    offset_w: 0\n" * 2 + "  }\n}\n")
+        self.fails("convert", self.work / "plain.onnx", "--record", record, "--out", self.work / "e/plain",
+                   says=["'y_MatMul'", "2 weight scales, must be 1"])
 
     def test_an_output_of_integers_becomes_signed(self):
         m = Pairs()

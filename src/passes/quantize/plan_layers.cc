@@ -196,6 +196,12 @@ ValueId bias_of(const Graph& graph, NodeId layer) {
   return node_of_add.input(node_of_add.input(0) == node.output() ? 1 : 0);
 }
 
+bool takes_scale_per_channel(const Graph& graph, NodeId layer) {
+  const Node& node = graph.node(layer);
+  const Shape& result = graph.value(node.output()).type.shape;
+  return node.op != "matmul" || (result.ranked() && result.rank() == 2);
+}
+
 int64_t output_channels(const Graph& graph, NodeId layer) {
   const Node& node = graph.node(layer);
   const ValueId weight = weight_of(node);

@@ -41,6 +41,9 @@ bool is_zero_pad(const Graph& graph, const Node& node);
 ValueId quantized_input(const Graph& graph, NodeId layer);
 // The constant that holds a layer's bias: its bias port, or the addend of its bias Add; kNoValue if it has none.
 ValueId bias_of(const Graph& graph, NodeId layer);
+// True if the layer's weight can have a scale per output channel: its results lie along one axis that is known. Only
+// those of a MatMul with a result of more than two axes cannot.
+bool takes_scale_per_channel(const Graph& graph, NodeId layer);
 // Number of output channels: the extent of the weight's channel axis (0 without a weight).
 int64_t output_channels(const Graph& graph, NodeId layer);
 

@@ -147,10 +147,7 @@ class Converter {
     const auto count = static_cast<int64_t>(factors.scales.size());
     if (count > 1) {
       if (factors.axis != axis) return fmt::format("its weight has scales along axis {}, not {}", factors.axis, axis);
-      const Shape& output = graph_.value(graph_.node(id).output()).type.shape;
-      if (graph_.node(id).op == "matmul" && (!output.ranked() || output.rank() != 2)) {
-        return "its weight has a scale per column, its result is no matrix";
-      }
+      if (!takes_scale_per_channel(graph_, id)) return "its weight has a scale per column, its result is no matrix";
     }
     layer.weight->bits = bits;
     layer.weight->per_channel = count > 1;
