@@ -61,6 +61,8 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
           {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
           {"evaluator", report.verdict ? to_json(*report.verdict) : Json(nullptr)},
+          {"inputs", report.inputs},
+          {"joint_groups", report.groups},
           {"balanced", {{"layers", report.balanced}, {"folded", report.balance_folded}}},
           {"non_uniform",
            {{"layers", report.clustered}, {"bytes", report.clustered_bytes}, {"coded_bytes", report.coded_bytes}}},
@@ -116,6 +118,7 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       ->add_flag("--balance{0.5}", arguments->balance,
                  std::string(config::field("DMQBalancer", "migration_strength").meaning))
       ->check(CLI::Range(0.2, 0.8));
+  command->add_flag("--joint", request.joint, meaning("joint_quant"));
   command->add_flag(
       "--no-bias-correction", arguments->keep_bias,
       "leave the biases as they are (AMCT's way); by default the mean error of rounded weights is taken off");

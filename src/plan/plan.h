@@ -60,16 +60,26 @@ struct LayerPlan {
   std::vector<int32_t> integer_bias;       // per output channel, as a quantized model came with it; else rounded
 };
 
-// Factors of values that some target quantizes besides layer inputs (outputs, both sides of Add and Concat).
+// One input of a node.
+struct InputUse {
+  std::string node;  // its name
+  int64_t input = 0;
+  bool operator==(const InputUse&) const = default;
+};
+
+// Factors of values that are quantized besides the inputs of layers.
 struct TensorPlan {
   std::string tensor;
   ActivationPlan activation;
+  std::vector<InputUse> uses = {};  // inputs that every form quantizes; empty: only some QDQ target wants the value
 };
 
 struct Plan {
   std::string model;              // file it was made for
   std::vector<LayerPlan> layers;  // quantizable layers and those that are not, in topological order
   std::vector<TensorPlan> tensors;
+  // Names of values that share one factor, by group: all quantizers of 8 bits that read one of them have the same one.
+  std::vector<std::vector<std::string>> joint;
   int64_t samples = 0;  // calibration samples that the factors come from
   std::string isa;      // instruction set they were computed with
   bool calibrate_with_quantized_weights = true;

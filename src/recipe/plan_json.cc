@@ -86,6 +86,23 @@ std::string format_layer(const LayerPlan& layer) {
   return text + "\n    }";
 }
 
+std::string format_tensor(const TensorPlan& tensor) {
+  std::string text = fmt::format("    {{\n      \"tensor\": {},\n      \"activation\": {}", quote(tensor.tensor),
+                                 format_activation(tensor.activation, "      "));
+  std::vector<std::string> uses;
+  for (const InputUse& use : tensor.uses) {
+    uses.push_back(fmt::format("{{\"node\": {}, \"input\": {}}}", quote(use.node), use.input));
+  }
+  if (!uses.empty()) text += fmt::format(",\n      \"uses\": [{}]", fmt::join(uses, ", "));
+  return text + "\n    }";
+}
+
+std::string format_group(const std::vector<std::string>& group) {
+  std::vector<std::string> names;
+  for (const std::string& name : group) names.push_back(quote(name));
+  return fmt::format("    [{}]", fmt::join(names, ", "));
+}
+
 std::string format_list(const std::vector<std::string>& items) {
   return items.empty() ? "[]" : fmt::format("[\n{}\n  ]", fmt::join(items, ",\n"));
 }
@@ -242,7 +259,24 @@ TensorPlan read_tensor(Document& document, const JsonNode& node) {
   if (const JsonNode* activation = fields.find("activation")) {
     tensor.activation = read_activation(document, *activation, fmt::format("tensor '{}'", tensor.tensor));
   }
+  for (const JsonNode& item : fields.items("uses")) {
+    JsonFields use(document, item, fmt::format("a use of tensor '{}'", tensor.tensor));
+    InputUse& to = tensor.uses.emplace_back();
+    use.require("node");
+    use.read("node", to.node);
+    if (use.read("input", to.input) && to.input < 0) use.fault_in("input", use.what() + " has a negative input");
+  }
   return tensor;
+}
+
+std::vector<std::string> read_group(Document& document, const JsonNode& node) {
+  std::vector<std::string> group;
+  if (node.kind != JsonNode::Kind::kArray) document.fault(node.position, "an item of joint must be a list of tensors");
+  for (const JsonNode& item : node.items) {
+    if (item.kind != JsonNode::Kind::kString) document.fault(item.position, "a tensor of joint must be a string");
+    group.push_back(item.text);
+  }
+  return group;
 }
 
 void read_lines(JsonFields& fields, const std::string& key, std::vector<std::string>& to) {
@@ -279,6 +313,7 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
     const std::string& name = plan.tensors.back().tensor;
     if (!tensors.insert(name).second) fields.fault(item, fmt::format("a second tensor '{}'", name));
   }
+  for (const JsonNode& item : fields.items("joint")) plan.joint.push_back(read_group(document, item));
   read_lines(fields, "warnings", plan.warnings);
   read_lines(fields, "downgrades", plan.downgrades);
 }
@@ -286,22 +321,20 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
 }  // namespace
 
 std::string format_plan(const Plan& plan) {
-  std::vector<std::string> layers, tensors, warnings, downgrades;
+  std::vector<std::string> layers, tensors, groups, warnings, downgrades;
   for (const LayerPlan& layer : plan.layers) layers.push_back(format_layer(layer));
-  for (const TensorPlan& tensor : plan.tensors) {
-    tensors.push_back(fmt::format("    {{\n      \"tensor\": {},\n      \"activation\": {}\n    }}",
-                                  quote(tensor.tensor), format_activation(tensor.activation, "      ")));
-  }
+  for (const TensorPlan& tensor : plan.tensors) tensors.push_back(format_tensor(tensor));
+  for (const std::vector<std::string>& group : plan.joint) groups.push_back(format_group(group));
   for (const std::string& warning : plan.warnings) warnings.push_back("    " + quote(warning));
   for (const std::string& downgrade : plan.downgrades) downgrades.push_back("    " + quote(downgrade));
   return fmt::format(
       "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
       "  \"calibrate_with_quantized_weights\": {},\n  \"half_scales\": {},\n  \"correct_bias\": {},\n  \"layers\": "
-      "{},\n  \"tensors\": {},\n  "
+      "{},\n  \"tensors\": {},\n  \"joint\": {},\n  "
       "\"warnings\": {},\n  \"downgrades\": {}\n}}\n",
       quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
       yes_no(plan.half_scales), yes_no(plan.correct_bias), format_list(layers), format_list(tensors),
-      format_list(warnings), format_list(downgrades));
+      format_list(groups), format_list(warnings), format_list(downgrades));
 }
 
 PlanFile parse_plan(std::string_view text, const std::string& file) {

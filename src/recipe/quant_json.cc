@@ -30,13 +30,15 @@ Json operators(const Graph& graph) {
   Json result = Json::array();
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    const bool quant = node.op == "ascend_quant";
-    if (!quant && node.op != "ascend_dequant") continue;
+    const bool quant = node.op == "ascend_quant", anti_quant = node.op == "ascend_anti_quant";
+    if (!quant && !anti_quant && node.op != "ascend_dequant") continue;
     Json entry = {{"name", node.name},
-                  {"type", quant ? "AscendQuant" : "AscendDequant"},
+                  {"type", quant        ? "AscendQuant"
+                           : anti_quant ? "AscendAntiQuant"
+                                        : "AscendDequant"},
                   {"input", graph.value(node.input(0)).name},
                   {"output", graph.value(node.output()).name}};
-    if (quant) {
+    if (quant || anti_quant) {
       entry["scale"] = static_cast<float>(node.attrs.get<double>("scale", 1));
       entry["offset"] = static_cast<int64_t>(node.attrs.get<double>("offset", 0));
       entry["dst_type"] = node.attrs.get<std::string>("dst_type", "INT8");

@@ -185,6 +185,15 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
     if (layer.weight) record.wts_type = fmt::format("INT{}", layer.weight->bits);
     records.push_back(std::move(record));
   }
+  for (const TensorPlan& tensor : plan.tensors) {
+    if (!tensor.activation.factor) continue;
+    for (const InputUse& use : tensor.uses) {
+      records.push_back({.key = fmt::format("{}:{}", use.node, use.input),
+                         .scale_d = tensor.activation.factor->scale,
+                         .offset_d = tensor.activation.factor->offset,
+                         .act_type = fmt::format("INT{}", tensor.activation.bits)});
+    }
+  }
   return records;
 }
 

@@ -15,7 +15,7 @@ namespace amct {
 
 // The factors of one layer. Empty lists, absent numbers and empty strings are not written.
 struct LayerRecord {
-  std::string key;  // layer key
+  std::string key;  // layer key, or "node:input" of a single input
   std::optional<float> scale_d;
   std::optional<int32_t> offset_d;
   std::vector<float> scale_w;     // one, or one per output channel; 1 for a layer without weights
@@ -30,7 +30,8 @@ struct LayerRecord {
   bool operator==(const LayerRecord&) const = default;
 };
 
-// Records of the quantized layers of a calibrated plan, in its order.
+// Records of the quantized layers of a calibrated plan, in its order, then of the other inputs that every form
+// quantizes, with the key "node:input".
 std::vector<LayerRecord> records_of(const Plan& plan);
 
 std::string format_records(const std::vector<LayerRecord>& records);

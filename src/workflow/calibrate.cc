@@ -43,11 +43,8 @@ using Statistics = std::vector<std::unique_ptr<TensorStatistics>>;
 Statistics observe_samples(const std::shared_ptr<const Program>& program, const std::vector<ObservedTensor>& tensors,
                            const DataSource& source, int64_t samples, int workers) {
   std::unordered_map<ValueId, size_t> index;
-  std::vector<ObservedView> views;
-  for (const ObservedTensor& tensor : tensors) {
-    index[tensor.value] = views.size();
-    views.push_back(observed_view(tensor, *program, samples));
-  }
+  for (size_t i = 0; i < tensors.size(); ++i) index[tensors[i].value] = i;
+  const std::vector<ObservedView> views = observed_views(tensors, *program, samples);
   std::vector<Statistics> by_worker(static_cast<size_t>(workers));
   run_samples({program}, source,
               {.workers = workers,
@@ -78,20 +75,74 @@ Statistics observe_samples(const std::shared_ptr<const Program>& program, const 
   return merged;
 }
 
+// The factor that the user gave to some of them.
+std::optional<ScaleOffset> given_factor(const std::vector<const ObservedTensor*>& group) {
+  std::optional<ScaleOffset> given;
+  for (const ObservedTensor* tensor : group) {
+    if (!tensor->joint || !tensor->given) continue;
+    if (given && *given != *tensor->given) {
+      throw Error(ErrorCode::kConfig,
+                  fmt::format("'{}' shares its factor with a tensor of another fixed factor", tensor->name), {},
+                  "fix one of a joint group, or all to the same factor");
+    }
+    given = tensor->given;
+  }
+  return given;
+}
+
+// What all tensors of a group hold together, and the widest limits of any.
+FactorChoice choose_joint(const Graph& graph, const std::vector<const ObservedTensor*>& group,
+                          const std::vector<const TensorStatistics*>& statistics, const ActivationPlan& settings) {
+  Observer merged(statistics.front()->tail_capacity());
+  RangeLimits limits = range_limits(graph, group.front()->value);
+  for (size_t i = 0; i < group.size(); ++i) {
+    merged.merge(statistics[i]->observer());
+    const RangeLimits own = range_limits(graph, group[i]->value);
+    limits = {std::min(limits.low, own.low), std::max(limits.high, own.high)};
+  }
+  return choose_factor(merged.finish(), settings, limits);
+}
+
+void choose_group_factors(const Graph& graph, const Plan& plan, const std::vector<const ObservedTensor*>& group,
+                          const std::vector<const TensorStatistics*>& statistics, std::vector<std::string>& warnings) {
+  const auto finish = [&](const FactorChoice& chosen) {
+    return plan.half_scales ? with_half_scale(chosen.factor) : chosen.factor;
+  };
+  std::optional<ScaleOffset> shared = given_factor(group);
+  for (size_t i = 0; i < group.size(); ++i) {
+    std::optional<Distribution> distribution;
+    for (const auto& [user, activation] : group[i]->users) {
+      const bool joint = group[i]->joint && activation->bits == kJointBits;
+      if (joint && shared) {
+        activation->factor = shared;
+        continue;
+      }
+      if (!joint && !distribution) distribution = statistics[i]->distribution();
+      const FactorChoice chosen = joint
+                                      ? choose_joint(graph, group, statistics, *activation)
+                                      : choose_factor(*distribution, *activation, range_limits(graph, group[i]->value));
+      activation->factor = finish(chosen);
+      if (joint) shared = activation->factor;
+      if (!chosen.warning.empty()) warnings.push_back(fmt::format("{}: {}", user, chosen.warning));
+    }
+  }
+}
+
 void choose_factors(const Graph& graph, Plan& plan, const std::vector<ObservedTensor>& tensors,
                     const Statistics& statistics, int workers) {
+  std::vector<std::vector<const ObservedTensor*>> groups(tensors.size());
+  std::vector<std::vector<const TensorStatistics*>> of_groups(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    groups[tensors[i].group].push_back(&tensors[i]);
+    of_groups[tensors[i].group].push_back(statistics[i].get());
+  }
   std::vector<std::vector<std::string>> warnings(tensors.size());
   parallel_for(tensors.size(), workers, [&](int, size_t i) {
-    const ObservedTensor& tensor = tensors[i];
+    if (groups[i].empty()) return;
     try {
-      const Distribution distribution = statistics[i]->distribution();
-      const RangeLimits limits = range_limits(graph, tensor.value);
-      for (const auto& [user, activation] : tensor.users) {
-        const FactorChoice chosen = choose_factor(distribution, *activation, limits);
-        activation->factor = plan.half_scales ? with_half_scale(chosen.factor) : chosen.factor;
-        if (!chosen.warning.empty()) warnings[i].push_back(fmt::format("{}: {}", user, chosen.warning));
-      }
+      choose_group_factors(graph, plan, groups[i], of_groups[i], warnings[i]);
     } catch (const Error& error) {
+      const ObservedTensor& tensor = *groups[i].front();
       throw error.with({.model = graph.info.path, .node = tensor.users.empty() ? tensor.name : tensor.users[0].first});
     }
   });

@@ -1,11 +1,13 @@
 #include "workflow/config_file.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <unordered_map>
 
 #include "base/files.h"
+#include "passes/quantize/tensor_inputs.h"
 #include "recipe/amct_config/cfg_file.h"
 #include "recipe/amct_config/explicit_json.h"
 #include "recipe/json_tree.h"
@@ -34,8 +36,6 @@ void refuse(const std::string& what, const std::string& file, Faults& faults) {
 
 void check_offered(const ExplicitConfig& config, const std::string& file) {
   Faults faults;
-  if (config.model.joint_quant) refuse("joint_quant", file, faults);
-  if (!config.model.tensors.empty()) refuse("tensor_quantize", file, faults);
   const auto any = [&](auto&& test) {
     return std::ranges::any_of(config.layers,
                                [&](const auto& layer) { return layer.quantize && test(layer.settings); });
@@ -62,6 +62,52 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
   layer.weight->bits = settings.weight.bits;
   layer.weight->steps = settings.weight.algorithm == Algorithm::kNuq ? settings.weight.nuq.steps : 0;
   layer.weight->per_channel = settings.weight.channel_wise.value_or(layer.weight->per_channel);
+}
+
+// Inputs of operators without weights that the configuration chooses.
+void apply_tensors(const ModelSettings& model, const Graph& graph, const std::string& file, Plan& plan,
+                   Faults& faults) {
+  for (const config::TensorSettings& given : model.tensors) {
+    const Named& at = given.layer;
+    const auto fault = [&](const std::string& what, const std::string& hint) {
+      faults.add(Error(ErrorCode::kConfig, what, {.file = file, .line = at.line, .column = at.column}, hint));
+    };
+    const NodeId id = graph.find_node(at.name);
+    if (!id.valid()) {
+      std::vector<std::string> known;
+      for (const NodeId node : graph.nodes()) known.push_back(graph.node(node).name);
+      const std::string near = closest(at.name, known);
+      fault(fmt::format("tensor_quantize: the fused model has no node '{}'", at.name),
+            near.empty() ? "'amct inspect' lists the nodes" : fmt::format("did you mean '{}'?", near));
+      continue;
+    }
+    if (const std::string reason = reason_against_input(graph, graph.node(id), given.input_index); !reason.empty()) {
+      fault(
+          fmt::format("tensor_quantize: input {} of '{}' cannot be quantized: {}", given.input_index, at.name, reason),
+          fmt::format("it may be an input of {}", fmt::join(tensor_types(), ", ")));
+      continue;
+    }
+    const auto same = [&](const config::TensorSettings& other) {
+      return other.layer.name == at.name && other.input_index == given.input_index;
+    };
+    if (&*std::ranges::find_if(model.tensors, same) != &given) {
+      fault(fmt::format("tensor_quantize: input {} of '{}' stands twice", given.input_index, at.name), "take one out");
+      continue;
+    }
+    if (given.activation.bits != 8) {
+      fault(fmt::format("tensor_quantize: input {} of '{}' cannot have 16 bits", given.input_index, at.name),
+            "dst_type INT16 is for layers with a weight");
+      continue;
+    }
+    const ActivationPlan activation{.bits = given.activation.bits,
+                                    .asymmetric = given.activation.asymmetric.value_or(model.activation_offset),
+                                    .search = given.activation.search};
+    if (!plan_input(graph, plan, id, given.input_index, activation)) {
+      fault(fmt::format("tensor_quantize: input {} of '{}' is a tensor that stands here before, with other settings",
+                        given.input_index, at.name),
+            "give both the same settings");
+    }
+  }
 }
 
 void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std::string& file, Plan& plan) {
@@ -96,10 +142,12 @@ void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std:
     }
   }
   for (const auto& [name, layer] : left) keep_float(*layer, "the configuration does not list it");
+  apply_tensors(config.model, graph, file, plan, faults);
   if (faults.empty() && std::ranges::none_of(plan.layers, &LayerPlan::quantize)) {
     faults.add(Error(ErrorCode::kConfig, "no layer is enabled: nothing is left to quantize", {.file = file}));
   }
   faults.throw_if_any();
+  if (config.model.joint_quant) plan_joint(graph, plan);
 }
 
 }  // namespace
@@ -135,7 +183,7 @@ std::optional<int64_t> ConfigFile::batch_num() const {
 }
 
 void ConfigFile::apply(const Graph& graph, Plan& plan) const {
-  if (const auto* read = std::get_if<PlanFile>(&content_)) return apply_settings(*read, path_, plan);
+  if (const auto* read = std::get_if<PlanFile>(&content_)) return apply_settings(*read, path_, graph, plan);
   if (const auto* full = std::get_if<ExplicitConfig>(&content_)) return apply_explicit(*full, graph, path_, plan);
   const auto& simple = std::get<SimpleConfig>(content_);
   if (simple.nuq_mapping_file) {

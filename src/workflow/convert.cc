@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/files.h"
 #include "ops/infer.h"
 #include "passes/quantize/dmq.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/quantize/tensor_inputs.h"
 #include "recipe/record_file.h"
 #include "workflow/compare.h"
 #include "workflow/model.h"
@@ -41,6 +43,7 @@ class RecordApplier {
 
   void apply(const LayerRecord& record) {
     LayerPlan* layer = plan_.find(record.key);
+    if (layer == nullptr && apply_input(record)) return;
     if (layer == nullptr) {
       const std::string near = closest(record.key, known_);
       return fault(record, fmt::format("the model has no layer '{}'", record.key),
@@ -61,6 +64,34 @@ class RecordApplier {
     }
     layer->balance_factors = record.tensor_balance_factor;
     if (layer->weight) apply_weight(record, *layer);
+  }
+
+  // A record of one input, "node:input"; false if its key is none.
+  bool apply_input(const LayerRecord& record) {
+    const size_t colon = record.key.rfind(':');
+    if (colon == std::string::npos) return false;
+    const NodeId id = graph_.find_node(record.key.substr(0, colon));
+    int64_t port = -1;
+    const char* end = record.key.data() + record.key.size();
+    const auto [rest, code] = std::from_chars(record.key.data() + colon + 1, end, port);
+    if (!id.valid() || code != std::errc() || rest != end) return false;
+    if (const std::string reason = reason_against_input(graph_, graph_.node(id), port); !reason.empty()) {
+      fault(record, fmt::format("input {} cannot be quantized: {}", port, reason));
+      return true;
+    }
+    if (!record.scale_d) {
+      fault(record, "the record has no scale_d");
+      return true;
+    }
+    ActivationPlan activation{.bits = bits_of(record.dst_type.empty() ? record.act_type : record.dst_type)};
+    activation.factor = ScaleOffset{*record.scale_d, record.offset_d.value_or(0)};
+    activation.fixed = true;
+    plan_input(graph_, plan_, id, port, activation);
+    const std::string& tensor = graph_.value(graph_.node(id).input(static_cast<size_t>(port))).name;
+    if (std::ranges::find(plan_.tensors, tensor, &TensorPlan::tensor)->activation.factor != activation.factor) {
+      fault(record, fmt::format("tensor '{}' has another factor in an earlier record", tensor));
+    }
+    return true;
   }
 
   void apply_weight(const LayerRecord& record, LayerPlan& layer) {

@@ -17,9 +17,13 @@ std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan) {
     const ValueId id = graph.find_value(name);
     AMCT_CHECK(id.valid(), fmt::format("the plan names tensor '{}', which the graph lacks", name));
     const auto [at, is_new] = known.try_emplace(id, tensors.size());
-    if (is_new) tensors.push_back({id, name, {}});
+    if (is_new) tensors.push_back({.value = id, .name = name, .users = {}, .group = tensors.size()});
     ObservedTensor& tensor = tensors[at->second];
-    if (!activation.fixed) tensor.users.emplace_back(user, &activation);
+    if (!activation.fixed) {
+      tensor.users.emplace_back(user, &activation);
+    } else if (activation.bits == kJointBits) {
+      tensor.given = activation.factor;
+    }
     return tensor;
   };
   for (LayerPlan& layer : plan.layers) {
@@ -28,21 +32,43 @@ std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan) {
     if (plan.correct_bias && layer.weight) tensor.channel_axis = input_channel_axis(graph, layer);
   }
   for (TensorPlan& tensor : plan.tensors) add(tensor.tensor, tensor.tensor, tensor.activation);
+  std::unordered_map<std::string, size_t> group_of;
+  for (size_t i = 0; i < plan.joint.size(); ++i) {
+    for (const std::string& name : plan.joint[i]) group_of[name] = i;
+  }
+  std::unordered_map<size_t, size_t> first;  // tensor of each group
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto at = group_of.find(tensors[i].name);
+    if (at == group_of.end()) continue;
+    tensors[i].group = first.try_emplace(at->second, i).first->second;
+    tensors[i].joint = true;
+  }
   return tensors;
 }
 
-ObservedView observed_view(const ObservedTensor& tensor, const Program& program, int64_t samples) {
-  ObservedView view;
-  const Shape& shape = program.type(tensor.value).shape;
-  const auto count = static_cast<uint64_t>(shape.element_count().value_or(1) * samples);
-  for (const auto& [name, plan] : tensor.users) {
-    const double percentile = std::min(plan->search.max_percentile, plan->search.min_percentile);
-    view.tail_capacity = std::max(view.tail_capacity, Histogram::tail_capacity(percentile, count));
+std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tensors, const Program& program,
+                                         int64_t samples) {
+  std::vector<uint64_t> counts(tensors.size(), 0);  // of values, by group
+  for (const ObservedTensor& tensor : tensors) {
+    const auto elements = program.type(tensor.value).shape.element_count();
+    counts[tensor.group] += static_cast<uint64_t>(elements.value_or(1) * samples);
   }
-  if (tensor.channel_axis > 0) {
-    view.channel_axis = memory_axis(tensor.channel_axis, shape.rank(), program.observed_layout(tensor.value));
+  std::vector<size_t> capacities(tensors.size(), ObservedView{}.tail_capacity);
+  for (const ObservedTensor& tensor : tensors) {
+    for (const auto& [name, plan] : tensor.users) {
+      const double percentile = std::min(plan->search.max_percentile, plan->search.min_percentile);
+      size_t& capacity = capacities[tensor.group];
+      capacity = std::max(capacity, Histogram::tail_capacity(percentile, counts[tensor.group]));
+    }
   }
-  return view;
+  std::vector<ObservedView> views;
+  for (const ObservedTensor& tensor : tensors) {
+    ObservedView& view = views.emplace_back(ObservedView{.tail_capacity = capacities[tensor.group]});
+    if (tensor.channel_axis == 0) continue;
+    const size_t rank = program.type(tensor.value).shape.rank();
+    view.channel_axis = memory_axis(tensor.channel_axis, rank, program.observed_layout(tensor.value));
+  }
+  return views;
 }
 
 void TensorStatistics::add(const TensorView& values) {

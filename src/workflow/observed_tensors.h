@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,12 +15,17 @@
 
 namespace amct {
 
+constexpr int kJointBits = 8;  // activations of other widths keep factors of their own within a group
+
 // One tensor and every activation plan that wants its factor.
 struct ObservedTensor {
   ValueId value;
   std::string name;
   std::vector<std::pair<std::string, ActivationPlan*>> users;  // layer or tensor name, for messages
-  size_t channel_axis = 0;  // logical axis of the channels whose means are wanted; 0 = none
+  size_t channel_axis = 0;           // logical axis of the channels whose means are wanted; 0 = none
+  size_t group = 0;                  // number of the first tensor of its group; its own outside of groups
+  bool joint = false;                // it shares its factor with its group (Plan::joint)
+  std::optional<ScaleOffset> given;  // by the user, for 8 bits
 };
 
 // Each tensor once, in the order of the plan; `users` point into the plan.
@@ -30,18 +36,23 @@ struct ObservedView {
   size_t tail_capacity = 1;  // values kept exactly at each end: what the farthest percentile of any user needs
   size_t channel_axis = 0;   // memory axis of the channels; 0 = none
 };
-ObservedView observed_view(const ObservedTensor& tensor, const Program& program, int64_t samples);
+// One for each tensor. Those of one group keep as many values as the group needs together.
+std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tensors, const Program& program,
+                                         int64_t samples);
 
 class TensorStatistics {
  public:
   explicit TensorStatistics(const ObservedView& view)
-      : observer_(view.tail_capacity), channel_axis_(view.channel_axis) {}
+      : tail_capacity_(view.tail_capacity), observer_(view.tail_capacity), channel_axis_(view.channel_axis) {}
   void add(const TensorView& values);
   void merge(const TensorStatistics& other);
+  const Observer& observer() const { return observer_; }
+  size_t tail_capacity() const { return tail_capacity_; }
   Distribution distribution() const { return observer_.finish(); }
   std::vector<double> channel_means() const { return channels_.means(); }
 
  private:
+  size_t tail_capacity_;
   Observer observer_;
   ChannelSums channels_;
   size_t channel_axis_;

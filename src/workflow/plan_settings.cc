@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "passes/quantize/tensor_inputs.h"
+
 namespace amct {
 namespace {
 
@@ -30,17 +32,42 @@ void apply(const LayerPlan& read, LayerPlan& layer, std::vector<std::string>& wa
   }
 }
 
+// That every use of a tensor is an input that can be quantized and reads that tensor.
+void check_uses(const PlanFile& read, const std::string& file, const Graph& graph) {
+  Faults faults;
+  for (size_t i = 0; i < read.plan.tensors.size(); ++i) {
+    const TensorPlan& tensor = read.plan.tensors[i];
+    for (const InputUse& use : tensor.uses) {
+      const NodeId id = graph.find_node(use.node);
+      std::string fault = id.valid() ? reason_against_input(graph, graph.node(id), use.input) : "there is no such node";
+      if (fault.empty() && graph.value(graph.node(id).input(static_cast<size_t>(use.input))).name != tensor.tensor) {
+        fault = "it reads another tensor";
+      }
+      if (fault.empty()) continue;
+      faults.add(Error(ErrorCode::kConfig,
+                       fmt::format("input {} of '{}' cannot be quantized as tensor '{}': {}", use.input, use.node,
+                                   tensor.tensor, fault),
+                       {.file = file, .line = read.tensor_lines[i]}));
+    }
+  }
+  faults.throw_if_any();
+}
+
 }  // namespace
 
-void apply_settings(const PlanFile& read, const std::string& file, Plan& plan) {
-  // Tensors that only some target asks for are added later: those of the file are taken as they are.
+void apply_settings(const PlanFile& read, const std::string& file, const Graph& graph, Plan& plan) {
+  // Tensors that only some target asks for are added later: those of the file are taken if the model has them.
   Plan expected = plan;
-  for (const TensorPlan& tensor : read.plan.tensors) expected.tensors.push_back(tensor);
+  for (const TensorPlan& tensor : read.plan.tensors) {
+    if (graph.find_value(tensor.tensor).valid()) expected.tensors.push_back(tensor);
+  }
   check_plan_fits(read, expected, file);
+  check_uses(read, file, graph);
   for (const LayerPlan& layer : read.plan.layers) apply(layer, *plan.find(layer.name), plan.warnings);
   for (const TensorPlan& tensor : read.plan.tensors) {
-    plan.tensors.push_back({tensor.tensor, settings_of(tensor.activation)});
+    plan.tensors.push_back({tensor.tensor, settings_of(tensor.activation), tensor.uses});
   }
+  plan.joint = read.plan.joint;
   plan.half_scales = read.plan.half_scales;
   plan.correct_bias = read.plan.correct_bias;
   plan.calibrate_with_quantized_weights = read.plan.calibrate_with_quantized_weights;

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "ir/graph.h"
 #include "plan/plan.h"
 #include "recipe/plan_json.h"
 
@@ -12,6 +13,6 @@ namespace amct {
 // Layers and tensors that `read` does not name keep their settings in `plan`. A layer that cannot be quantized stays
 // float, for its own reason, whatever the file says, with a warning. Throws ErrorList of Error(kConfig) with all faults
 // that only the model shows, placed in `file`.
-void apply_settings(const PlanFile& read, const std::string& file, Plan& plan);
+void apply_settings(const PlanFile& read, const std::string& file, const Graph& graph, Plan& plan);
 
 }  // namespace amct

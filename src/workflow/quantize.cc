@@ -14,6 +14,7 @@
 #include "passes/quantize/nuq.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
+#include "passes/quantize/tensor_inputs.h"
 #include "workflow/balance.h"
 #include "workflow/calibrate.h"
 #include "workflow/compare.h"
@@ -40,6 +41,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   options.skip_types = request.skip_types;
   Plan plan = plan_layers(graph, options);
   if (config) config->apply(graph, plan);
+  if (request.joint && plan.joint.empty()) plan_joint(graph, plan);
   if (request.balance) {
     for (LayerPlan& layer : plan.layers) {
       if (layer.weight && !layer.balance_strength) layer.balance_strength = request.balance;
@@ -107,6 +109,8 @@ void describe_plan(const Plan& plan, QuantizeReport& report) {
       report.kept_float.emplace_back(layer.name, layer.reason);
     }
   }
+  for (const TensorPlan& tensor : plan.tensors) report.inputs += tensor.uses.size();
+  report.groups = plan.joint.size();
   report.warnings.insert(report.warnings.end(), plan.warnings.begin(), plan.warnings.end());
   report.downgrades = plan.downgrades;
 }

@@ -33,6 +33,7 @@ struct QuantizeRequest {
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
   std::optional<double> balance;     // strength of activation balance for layers that do not have one, in [0.2, 0.8]
   std::optional<bool> correct_bias;  // likewise
+  bool joint = false;                // values that meet in an addition or concatenation share one factor
   bool check = false;                // verify every pass
   bool strict = false;               // a setting that a layer cannot have is an error
   bool amct_defaults = false;        // without `config`: AMCT's defaults, one batch among them, instead of amct's
@@ -60,6 +61,7 @@ struct QuantizeReport {
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
   std::optional<Verdict> verdict;           // of the user's own evaluator
+  size_t inputs = 0, groups = 0;            // inputs quantized besides those of layers, and groups that share a factor
   size_t balanced = 0;                      // layers with balanced activations
   std::vector<std::string> balance_folded;  // those whose factors went into the layers before them
   size_t clustered = 0;  // layers with non-uniform weights, the bytes of their weights, and those bytes entropy coded

@@ -67,6 +67,10 @@ std::string to_summary(const QuantizeReport& report) {
   text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
                       report.calibrate_seconds, report.search_seconds);
   text += quantized_line(report);
+  if (report.inputs > 0) {
+    text += fmt::format("tensors    {} further inputs quantized{}\n", report.inputs,
+                        report.groups > 0 ? fmt::format(", {} groups of values share a factor", report.groups) : "");
+  }
   if (report.balanced > 0) {
     text += fmt::format("balanced   {} layers, {} of them inside the layers before them\n", report.balanced,
                         report.balance_folded.size());

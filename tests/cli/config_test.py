@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import unittest
 
 import numpy as np
@@ -156,8 +157,88 @@ class Config(CommandTest):
         self.assertNotEqual([layer["activation"]["scale"] for layer in half["layers"]],
                             [layer["activation"]["scale"] for layer in full["layers"]])
 
+    def factors(self, prefix):
+        """Scale and offset of every record."""
+        text = pathlib.Path(f"{prefix}_record.txt").read_text()
+        return {key: (scale, offset) for key, scale, offset in
+                re.findall(r'key: "([^"]*)"\s+value \{\s+scale_d: (\S+)\s+offset_d: (\S+)', text)}
+
+    def check_forms(self, prefix):
+        """Deploy and fake-quant model agree in every bit, and the record gives both again."""
+        equal = self.run_json("compare", f"{prefix}_fake_quant_model.onnx", f"{prefix}_deploy_model.onnx", "--data",
+                              self.data)
+        self.assertIsNone(equal["logit_sqnr_db"])
+        self.run_amct("convert", self.model, "--record", f"{prefix}_record.txt", "--out", self.work / "again/small")
+        for form in ("deploy", "fake_quant"):
+            self.assertEqual(pathlib.Path(f"{prefix}_{form}_model.onnx").read_bytes(),
+                             (self.work / f"again/small_{form}_model.onnx").read_bytes())
+
+    def test_joint_quantization(self):
+        prefix = self.quantize("--config", self.cfg("joint_quant: true"), "--no-bias-correction")
+        factors = self.factors(prefix)
+        self.assertEqual(list(factors), ["conv1", "dw", "pw", "fc", "add:0", "add:1"])
+        self.assertEqual(factors["add:0"], factors["add:1"])
+        self.assertEqual(factors["dw"], factors["add:1"])  # reads what the addition reads
+        self.assertNotEqual(factors["pw"], factors["dw"])
+        self.check_forms(prefix)
+        graph = onnx.load(f"{prefix}_deploy_model.onnx").graph
+        self.assertEqual(sum(node.op_type == "AscendQuant" for node in graph.node), 5)  # one for dw and the addition
+        qdq = onnx.load(f"{prefix}_qdq.onnx").graph
+        made_by = {output: node for node in qdq.node for output in node.output}
+        values = {t.name: numpy_helper.to_array(t) for t in qdq.initializer}
+        add = next(node for node in qdq.node if node.op_type == "Add")
+        scales = [values[made_by[name].input[1]].item() for name in add.input]
+        self.assertEqual(scales, [np.float32(factors["add:0"][0])] * 2)
+        self.quantize("--joint", "--no-bias-correction", out="u/small")
+        self.assertEqual(self.factors(self.work / "u/small"), factors)
+        self.quantize("--config", f"{prefix}_plan.json", "--no-bias-correction", out="v/small")
+        self.assertEqual(self.factors(self.work / "v/small"), factors)
+        apart = self.factors(self.quantize(out="w/small"))
+        self.assertEqual(list(apart), ["conv1", "dw", "pw", "fc"])
+        self.assertNotEqual(apart["dw"], factors["dw"])  # the result of pw is wider
+
+    def test_tensor_quantization(self):
+        text = """tensor_quantize { layer_name: "add" input_index: 1 hfmg_quantize { num_of_bins: 1024 asymmetric: false } }
+                  tensor_quantize { layer_name: "add" input_index: 0 }"""
+        prefix = self.quantize("--config", self.cfg(text), "--no-bias-correction")
+        factors = self.factors(prefix)
+        self.assertEqual(list(factors), ["conv1", "dw", "pw", "fc", "add:1", "add:0"])
+        self.assertEqual(factors["add:1"][1], "0")
+        self.assertNotEqual(factors["add:1"], factors["dw"])
+        self.check_forms(prefix)
+        explicit = self.explicit(text)
+        self.assertEqual(explicit["tensor_quantize"][0]["activation_quant_params"]["num_of_bins"], 1024)
+        self.quantize("--config", self.work / "explicit.json", "--no-bias-correction", "--samples", 20, out="x/small")
+        self.assertEqual(self.factors(self.work / "x/small"), factors)
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "y/small", "--config",
+                               self.cfg(text))
+        self.assertEqual((report["inputs"], report["joint_groups"]), (2, 0))
+
+    def test_faults_of_tensor_quantization_are_all_named(self):
+        chosen = [("ad", 0, ""), ("add", 2, ""), ("relu1", 0, ""), ("fc", 0, ""), ("add", 1, ""), ("add", 1, ""),
+                  ("add", 0, "ifmr_quantize { dst_type: INT16 }")]
+        text = "\n".join(f'tensor_quantize {{ layer_name: "{n}" input_index: {i} {s} }}' for n, i, s in chosen)
+        self.faults("quantize", self.model, "--data", self.data, "--out", self.work / "z/small", "--config",
+                    self.cfg(text),
+                    says=[["no node 'ad'", "rules.cfg:1:", "did you mean 'add'"],
+                          ["it has no input 2", "rules.cfg:2:"],
+                          ["inputs of Relu are not quantized", "Add, Concat, MaxPool, Sum"],
+                          ["it is a layer"],
+                          ["stands twice", "rules.cfg:6:"],
+                          ["cannot have 16 bits"]])
+        plan = json.loads(pathlib.Path(f"{self.quantize('--joint')}_plan.json").read_text())
+        plan["tensors"][0]["uses"][0]["node"] = "fc"
+        plan["tensors"].append({"tensor": "nowhere"})
+        (self.work / "edited.json").write_text(json.dumps(plan, indent=1))
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "z/small", "--config",
+                   self.work / "edited.json", says=["no tensor 'nowhere'"])
+        plan["tensors"].pop()
+        (self.work / "edited.json").write_text(json.dumps(plan, indent=1))
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "z/small", "--config",
+                   self.work / "edited.json", says=["input 0 of 'fc' cannot be quantized", "it is a layer"])
+
     def test_what_is_not_offered_ends_with_two(self):
-        for text in ("common_config { ada_quantize { } }", "joint_quant: true"):
+        for text in ("common_config { ada_quantize { } }",):
             self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "h/small", "--config",
                        self.cfg(text), code=2, says=["is not offered yet", "rules.cfg"])
             self.assertFalse((self.work / "h").exists())
@@ -168,7 +249,7 @@ class Config(CommandTest):
         help_text = " ".join(self.run_amct("quantize", "--help").stdout.split())
         rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `")]
         options = [(row[5].strip("` "), row[6].rstrip(" |")) for row in rows if row[5].strip()]
-        self.assertEqual({option for option, _ in options}, {"--samples", "--skip", "--skip-types", "--balance"})
+        self.assertEqual({option for option, _ in options}, {"--samples", "--skip", "--skip-types", "--balance", "--joint"})
         for option, meaning in options:
             self.assertIn(option, help_text)
             if option != "--samples":

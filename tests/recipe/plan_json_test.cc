@@ -32,7 +32,10 @@ Plan sample_plan() {
   TensorPlan tensor{.tensor = "sum"};
   tensor.activation.search.method = ClipSearch::Method::kMinMax;
   tensor.activation.factor = ScaleOffset{3e-38f, 127};
-  plan.tensors = {tensor};
+  TensorPlan chosen{.tensor = "left \"x\""};
+  chosen.uses = {{"add/1", 1}, {"pool", 0}};
+  plan.tensors = {tensor, chosen};
+  plan.joint = {{"left \"x\"", "right"}, {"u"}};
   plan.warnings = {"only 3 samples\nare there"};
   return plan;
 }
@@ -56,6 +59,8 @@ TEST(PlanJsonTest, ComesBackUnchanged) {
   EXPECT_EQ(read.plan.layers[0].weight->scales, sample_plan().layers[0].weight->scales);
   EXPECT_EQ(read.plan.layers[2].activation.search, sample_plan().layers[2].activation.search);
   EXPECT_EQ(read.plan.tensors[0].activation.factor, sample_plan().tensors[0].activation.factor);
+  EXPECT_EQ(read.plan.tensors[1].uses, sample_plan().tensors[1].uses);
+  EXPECT_EQ(read.plan.joint, sample_plan().joint);
   EXPECT_EQ(read.plan.warnings, sample_plan().warnings);
   EXPECT_EQ(format_plan(parse_plan(format_plan(Plan{}), "p.json").plan), format_plan(Plan{}));
 }

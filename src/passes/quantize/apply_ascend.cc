@@ -44,6 +44,15 @@ class Applier {
         faults.add(error.with({.model = graph_.info.path, .node = layer.name, .op = layer.op}));
       }
     }
+    for (const TensorPlan& tensor : plan_.tensors) {
+      for (const InputUse& use : tensor.uses) {
+        try {
+          quantize_use(tensor, use);
+        } catch (const Error& error) {
+          faults.add(error.with({.model = graph_.info.path, .node = use.node}));
+        }
+      }
+    }
     faults.throw_if_any();
     int64_t& opset = graph_.info.opsets[""];
     opset = std::max<int64_t>(opset, 11);
@@ -89,23 +98,56 @@ class Applier {
             attrs.get<std::string>("dst_type", "INT8")};
   }
 
-  void quantize_input(const LayerPlan& layer, NodeId id) {
-    const ValueId input = quantized_input(graph_, id);
-    const ScaleOffset factor = *layer.activation.factor;
+  // The integers of a value, from a new quantizer called `name` if there is none yet with these numbers.
+  ValueId quantized(ValueId input, const ActivationPlan& activation, const std::string& name) {
+    const ScaleOffset factor = *activation.factor;
     const Attrs attrs = {{"scale", static_cast<double>(1.0f / factor.scale)},
                          {"offset", static_cast<double>(factor.offset)},
-                         {"dst_type", type_name(layer.activation.bits)}};
+                         {"dst_type", type_name(activation.bits)}};
     auto [at, is_new] = shared_.try_emplace(key_of(input, attrs), kNoValue);
     if (is_new) {
-      const std::string name = layer.name + ".quant";
       const NodeId quant = add_op(graph_, name, "ascend_quant", {input}, attrs, name + ".output0");
       at->second = graph_.node(quant).output();
     }
+    return at->second;
+  }
+
+  // An input of an operator without weights: floats again behind the quantizer, for the compiler to take away.
+  void quantize_use(const TensorPlan& tensor, const InputUse& use) {
+    const NodeId id = graph_.find_node(use.node);
+    const auto port = static_cast<size_t>(use.input);
+    if (!id.valid() || !graph_.node(id).input(port).valid()) {
+      throw Error(ErrorCode::kConfig, fmt::format("the plan names an input {} that the model does not have", port));
+    }
+    if (!tensor.activation.factor) {
+      throw Error(ErrorCode::kConfig, fmt::format("the plan has no factor for tensor '{}'", tensor.tensor), {},
+                  "calibrate first");
+    }
+    const std::string name = fmt::format("{}.input{}", use.node, port);
+    const ValueId integers = quantized(graph_.node(id).input(port), tensor.activation, name + ".quant");
+    graph_.set_input(id, port, floats(integers, tensor.activation, name + ".anti_quant"));
+  }
+
+  ValueId floats(ValueId integers, const ActivationPlan& activation, const std::string& name) {
+    auto [at, is_new] = floats_.try_emplace(integers, kNoValue);
+    if (is_new) {
+      const Attrs attrs = {{"scale", static_cast<double>(activation.factor->scale)},
+                           {"offset", static_cast<double>(-activation.factor->offset)},
+                           {"dst_type", type_name(activation.bits)}};
+      at->second =
+          graph_.node(add_op(graph_, name, "ascend_anti_quant", {integers}, attrs, name + ".output0")).output();
+    }
+    return at->second;
+  }
+
+  void quantize_input(const LayerPlan& layer, NodeId id) {
+    const ValueId input = quantized_input(graph_, id);
+    const ValueId integers = quantized(input, layer.activation, layer.name + ".quant");
     const Node& node = graph_.node(id);
-    if (node.input(0) == input) return graph_.set_input(id, 0, at->second);
+    if (node.input(0) == input) return graph_.set_input(id, 0, integers);
     const NodeId pad = graph_.value(node.input(0)).producer;  // of the pool alone; its zero stays zero as an integer
     if (graph_.node(pad).input(2).valid()) graph_.set_input(pad, 2, kNoValue);
-    graph_.set_input(pad, 0, at->second);
+    graph_.set_input(pad, 0, integers);
   }
 
   void replace_weight(const WeightPlan& weight, NodeId id) {
@@ -153,7 +195,8 @@ class Applier {
 
   const Plan& plan_;
   Graph graph_;
-  std::map<QuantizerKey, ValueId> shared_;
+  std::map<QuantizerKey, ValueId> shared_;  // the integers of values
+  std::map<ValueId, ValueId> floats_;       // of integers
 };
 
 }  // namespace

@@ -3,7 +3,8 @@
 //   x -> Conv(w, b) -> y      becomes      x -> AscendQuant -> Conv(int8 w, int32 b) -> AscendDequant -> y
 //
 // with the dequantization behind the bias Add of a MatMul and the quantization before the private Pad of an
-// AveragePool. Layers that read one tensor with the same settings share one AscendQuant. Gemm weights lose their
+// AveragePool. Whatever reads one tensor with the same factor shares one AscendQuant. Inputs of operators without
+// weights that the plan quantizes (tensor_inputs.h) get an AscendAntiQuant behind it. Gemm weights lose their
 // transposition. The offset is part of the quantized integers and nothing takes it off: that is the compiler's business
 // (docs/formats/graphs.md), and attach_quant_offset's when the graph is executed.
 #pragma once

@@ -23,12 +23,18 @@ class Placer {
       quantized_.insert(layer.name);
       if (!layer.activation.asymmetric) symmetric_.insert(layer.tensor);
     }
+    for (const TensorPlan& tensor : plan.tensors) {
+      if (tensor.uses.empty()) continue;
+      chosen_.push_back(tensor.tensor);
+      if (!tensor.activation.asymmetric) symmetric_.insert(tensor.tensor);
+    }
   }
 
   std::vector<QdqPlace> run() {
     for (const NodeId id : order_) {
       if (quantized_.contains(graph_.node(id).name)) want_layer(id);
     }
+    for (const std::string& tensor : chosen_) want(graph_.find_value(tensor));
     for (size_t before = 0; before != wanted_.size();) {  // operators between quantized ones, until nothing changes
       before = wanted_.size();
       for (const NodeId id : order_) want_both_sides(id);
@@ -131,6 +137,7 @@ class Placer {
   const QdqTarget& target_;
   std::unordered_set<std::string> quantized_;  // layers
   std::unordered_set<std::string> symmetric_;  // tensors
+  std::vector<std::string> chosen_;            // tensors that the plan quantizes in every form
   std::vector<NodeId> order_;
   std::set<ValueId> wanted_;
 };
@@ -145,6 +152,9 @@ FactorTensors::FactorTensors(const Graph& graph, const Plan& plan, const std::ve
     : graph_(graph) {
   for (const LayerPlan& layer : plan.layers) {
     if (layer.quantize) layer_inputs_.insert(layer.tensor);
+  }
+  for (const TensorPlan& tensor : plan.tensors) {
+    if (!tensor.uses.empty()) layer_inputs_.insert(tensor.tensor);
   }
   for (const QdqPlace& place : places) {
     if (is_layer_input(graph.value(place.value).name)) layer_input_of_.try_emplace(place.source, place.value);

@@ -39,7 +39,7 @@ class FactorTensors {
 
  private:
   const Graph& graph_;
-  std::unordered_set<std::string> layer_inputs_;
+  std::unordered_set<std::string> layer_inputs_;         // and inputs that the plan quantizes in every form
   std::unordered_map<ValueId, ValueId> layer_input_of_;  // by source: the first place that feeds a layer
 };
 
