@@ -2,31 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <utility>
+
+#include "kernels/simd/row_sums.h"
 
 namespace amct {
 namespace {
 
+constexpr int64_t kBlock = 32;  // rows
 constexpr double kFixedPoint = 0x1p40;
 constexpr double kLargest = 0x1p80;  // beyond, the fixed point could overflow
-
-// Adds every `stride`-th of `rows` rows of `channels` floats to `sums`: blocks of rows in float, so that the loop over
-// channels vectorises, blocks in double. Returns how many rows that were.
-int64_t add_rows(const float* values, int64_t rows, int64_t channels, int64_t stride, std::vector<double>& sums) {
-  constexpr int64_t kBlock = 32;
-  std::vector<float> block(static_cast<size_t>(channels));
-  const int64_t taken = (rows + stride - 1) / stride;
-  for (int64_t begin = 0; begin < taken; begin += kBlock) {
-    const int64_t end = std::min(taken, begin + kBlock);
-    std::fill(block.begin(), block.end(), 0.0f);
-    for (int64_t row = begin; row < end; ++row) {
-      const float* line = values + row * stride * channels;
-      for (int64_t c = 0; c < channels; ++c) block[static_cast<size_t>(c)] += line[c];
-    }
-    for (size_t c = 0; c < block.size(); ++c) sums[c] += static_cast<double>(block[c]);
-  }
-  return taken;
-}
 
 double sum_run(const float* values, int64_t count) {
   constexpr int64_t kLanes = 16;
@@ -50,13 +35,6 @@ __int128 fixed_point(double sum) {
   return std::abs(scaled) < 0x1p62 ? static_cast<int64_t>(scaled) : static_cast<__int128>(scaled);
 }
 
-// Odd, and without a common factor with the extent of the innermost spatial axis, so that every column takes part.
-int64_t stride_of(int64_t positions, int64_t width) {
-  int64_t stride = positions / ChannelSums::kPositions | 1;
-  while (stride < positions && std::gcd(stride, width) > 1) stride += 2;
-  return stride;
-}
-
 }  // namespace
 
 void ChannelSums::add(const TensorView& view, size_t channel_axis) {
@@ -68,26 +46,55 @@ void ChannelSums::add(const TensorView& view, size_t channel_axis) {
     if (axis < channel_axis) outer *= view.dims[axis];
     if (axis > channel_axis) inner *= view.dims[axis];
   }
-  sums_.resize(static_cast<size_t>(channels), 0);
-  const int64_t stride = channel_axis > 1 ? stride_of(outer, view.dims[channel_axis - 1]) : 1;
   const float* values = view.as<float>();
-  for (int64_t sample = 0; sample < view.dims[0]; ++sample) {
-    std::vector<double> sums(static_cast<size_t>(channels), 0);
-    int64_t positions = outer * inner;
+  for (int64_t sample = 0; sample < view.dims[0]; ++sample, values += outer * channels * inner) {
     if (inner == 1) {
-      positions = add_rows(values, outer, channels, stride, sums);
-    } else {
-      for (int64_t run = 0; run < outer * channels; ++run) {
-        sums[static_cast<size_t>(run % channels)] += sum_run(values + run * inner, inner);
-      }
+      add_rows({values, static_cast<size_t>(outer * channels)}, channels);
+      end_sample();
+      continue;
     }
-    for (size_t c = 0; c < sums.size(); ++c) {
-      finite_ = finite_ && std::abs(sums[c]) < kLargest;
-      if (finite_) sums_[c] += fixed_point(sums[c]);
+    std::vector<double> sums(static_cast<size_t>(channels), 0);
+    for (int64_t run = 0; run < outer * channels; ++run) {
+      sums[static_cast<size_t>(run % channels)] += sum_run(values + run * inner, inner);
     }
-    values += outer * channels * inner;
-    count_ += positions;
+    take(sums, outer * inner);
   }
+}
+
+void ChannelSums::add_rows(std::span<const float> rows, int64_t channels) {
+  if (rows.empty()) return;
+  const auto width = static_cast<size_t>(channels);
+  block_.resize(width, 0);
+  sample_.resize(width, 0);
+  while (!rows.empty()) {
+    const int64_t count = std::min(kBlock - block_rows_, static_cast<int64_t>(rows.size() / width));
+    amct::add_rows(rows.data(), count, channels, block_.data());
+    block_rows_ += count;
+    sample_rows_ += count;
+    if (block_rows_ == kBlock) close_block();
+    rows = rows.subspan(static_cast<size_t>(count) * width);
+  }
+}
+
+void ChannelSums::close_block() {
+  for (size_t c = 0; c < block_.size(); ++c) sample_[c] += static_cast<double>(std::exchange(block_[c], 0.0f));
+  block_rows_ = 0;
+}
+
+void ChannelSums::end_sample() {
+  close_block();
+  take(sample_, sample_rows_);
+  std::fill(sample_.begin(), sample_.end(), 0.0);
+  sample_rows_ = 0;
+}
+
+void ChannelSums::take(const std::vector<double>& sums, int64_t positions) {
+  sums_.resize(sums.size(), 0);
+  for (size_t c = 0; c < sums.size(); ++c) {
+    finite_ = finite_ && std::abs(sums[c]) < kLargest;
+    if (finite_) sums_[c] += fixed_point(sums[c]);
+  }
+  count_ += positions;
 }
 
 void ChannelSums::merge(const ChannelSums& other) {

@@ -7,14 +7,13 @@
 #include "base/error.h"
 
 namespace amct {
-namespace {
 
-[[noreturn]] void fail_not_finite() {
+void fail_not_finite() {
   throw Error(ErrorCode::kNumeric, "activation holds NaN or infinity", {},
               "check the calibration data and its preprocessing");
 }
 
-Distribution finish_exact(const ValueCounts& counts, uint64_t count) {
+Distribution exact_distribution(const ValueCounts& counts, uint64_t count) {
   Distribution result;
   result.count = count;
   result.exact = true;
@@ -32,8 +31,7 @@ Distribution finish_exact(const ValueCounts& counts, uint64_t count) {
   return result;
 }
 
-// The tail as atoms, ascending.
-std::vector<Segment> atoms_of(const Tail& tail, uint64_t largest_count) {
+std::vector<Segment> tail_atoms(const Tail& tail, uint64_t largest_count) {
   std::vector<Segment> atoms;
   for (const uint32_t bits : tail.sorted()) {
     const double value = std::bit_cast<float>(bits);
@@ -45,12 +43,14 @@ std::vector<Segment> atoms_of(const Tail& tail, uint64_t largest_count) {
   return atoms;
 }
 
+namespace {
+
 // The magnitudes of one sign, ascending. Atoms leave their buckets (the largest value and those beyond the buckets are
 // in none); what remains of the bucket in which the tail begins ends there, because the tail holds everything larger.
 std::vector<Segment> magnitudes(const LinearHistogram& buckets, bool negative) {
   std::vector<Segment> result;
   if (buckets.largest(negative) == 0) return result;
-  const std::vector<Segment> atoms = atoms_of(buckets.tail(negative), buckets.largest_count(negative));
+  const std::vector<Segment> atoms = tail_atoms(buckets.tail(negative), buckets.largest_count(negative));
   const auto largest = std::prev(atoms.end());
   auto atom = atoms.begin();
   buckets.for_each(negative, [&](double inner, double outer, uint64_t count) {
@@ -109,6 +109,10 @@ void Histogram::add(std::span<const float> values) {
   if (!values.empty()) buckets_->add(values);
 }
 
+void Histogram::prefetch() const {
+  if (buckets_) buckets_->prefetch();
+}
+
 void Histogram::merge(const Histogram& other) {
   AMCT_CHECK(tail_capacity_ == other.tail_capacity_, "histograms of different tails cannot merge");
   count_ += other.count_;
@@ -128,7 +132,7 @@ void Histogram::degrade() {
 }
 
 Distribution Histogram::finish() const {
-  if (exact_) return finish_exact(*exact_, count_);
+  if (exact_) return exact_distribution(*exact_, count_);
   buckets_->settle();  // changes the form, not what it stands for
   return finish_buckets(*buckets_, count_);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "exec/distribution.h"
 #include "kernels/simd/histogram.h"
@@ -23,6 +24,8 @@ class Histogram {
   explicit Histogram(size_t tail_capacity = 256);
 
   void add(std::span<const float> values);
+  // Fetches the counters, which other tensors have driven out of the caches; worth it before some thousand values.
+  void prefetch() const;
   // Both must have been made with the same tail capacity.
   void merge(const Histogram& other);
 
@@ -39,5 +42,11 @@ class Histogram {
   std::unique_ptr<ValueCounts> exact_;  // null once degraded
   std::unique_ptr<LinearHistogram> buckets_;
 };
+
+// What `finish` is made of.
+Distribution exact_distribution(const ValueCounts& counts, uint64_t count);
+// The tail of one sign as atoms, ascending; the last weighs `largest_count`.
+std::vector<Segment> tail_atoms(const Tail& tail, uint64_t largest_count);
+[[noreturn]] void fail_not_finite();
 
 }  // namespace amct

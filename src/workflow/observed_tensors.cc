@@ -54,7 +54,9 @@ std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tens
     counts[tensor.group] += static_cast<uint64_t>(elements.value_or(1) * samples);
   }
   std::vector<size_t> capacities(tensors.size(), ObservedView{}.tail_capacity);
+  std::vector<size_t> members(tensors.size(), 0);  // of a group
   for (const ObservedTensor& tensor : tensors) {
+    ++members[tensor.group];
     for (const auto& [name, plan] : tensor.users) {
       const double percentile = std::min(plan->search.max_percentile, plan->search.min_percentile);
       size_t& capacity = capacities[tensor.group];
@@ -64,6 +66,7 @@ std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tens
   std::vector<ObservedView> views;
   for (const ObservedTensor& tensor : tensors) {
     ObservedView& view = views.emplace_back(ObservedView{.tail_capacity = capacities[tensor.group]});
+    if (members[tensor.group] == 1) view.every = Observer::every_for(counts[tensor.group]);
     if (tensor.channel_axis == 0) continue;
     const size_t rank = program.type(tensor.value).shape.rank();
     view.channel_axis = memory_axis(tensor.channel_axis, rank, program.observed_layout(tensor.value));
@@ -72,8 +75,9 @@ std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tens
 }
 
 void TensorStatistics::add(const TensorView& values) {
-  observer_.observe(values);
-  if (channel_axis_ > 0) channels_.add(values, channel_axis_);
+  const bool in_rows = channel_axis_ > 0 && channel_axis_ + 1 == values.dims.size() && values.dtype == DType::kFloat32;
+  observer_.observe(values, in_rows ? &channels_ : nullptr);
+  if (channel_axis_ > 0 && !in_rows) channels_.add(values, channel_axis_);
 }
 
 void TensorStatistics::merge(const TensorStatistics& other) {

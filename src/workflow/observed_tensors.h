@@ -31,10 +31,12 @@ struct ObservedTensor {
 // Each tensor once, in the order of the plan; `users` point into the plan.
 std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan);
 
-// How the views of a tensor are to be read when a program shows them.
+// How the views of a tensor are to be read when a program shows them. Depends on the number of samples of the whole
+// calibration: statistics merge only if they were told the same.
 struct ObservedView {
   size_t tail_capacity = 1;  // values kept exactly at each end: what the farthest percentile of any user needs
   size_t channel_axis = 0;   // memory axis of the channels; 0 = none
+  int64_t every = 1;         // rows for one that is counted into buckets, see Observer; 1 within groups, which merge
 };
 // One for each tensor. Those of one group keep as many values as the group needs together.
 std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tensors, const Program& program,
@@ -43,7 +45,9 @@ std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tens
 class TensorStatistics {
  public:
   explicit TensorStatistics(const ObservedView& view)
-      : tail_capacity_(view.tail_capacity), observer_(view.tail_capacity), channel_axis_(view.channel_axis) {}
+      : tail_capacity_(view.tail_capacity),
+        observer_(view.tail_capacity, view.every),
+        channel_axis_(view.channel_axis) {}
   void add(const TensorView& values);
   void merge(const TensorStatistics& other);
   const Observer& observer() const { return observer_; }

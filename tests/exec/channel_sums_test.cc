@@ -58,6 +58,21 @@ TEST(ChannelSums, GivesTheSameBitsInAnyOrderAndSplit) {
   }
 }
 
+TEST(ChannelSums, TakesASampleInPieces) {
+  const Tensor sample = random_tensor({1, 11, 13, 37}, 3);
+  const auto values = sample.values<float>();
+  ChannelSums whole;
+  whole.add(sample.view(), 3);
+  for (const size_t rows : {1u, 5u, 32u, 40u, 143u}) {
+    ChannelSums sums;
+    for (size_t row = 0; row < 143; row += rows) {
+      sums.add_rows(values.subspan(row * 37, std::min<size_t>(rows, 143 - row) * 37), 37);
+    }
+    sums.end_sample();
+    EXPECT_EQ(sums.means(), whole.means()) << rows;
+  }
+}
+
 TEST(ChannelSums, HasNoMeansOfValuesThatAreNotFinite) {
   Tensor tensor = random_tensor({1, 4, 3}, 2);
   tensor.mutable_values<float>()[5] = std::numeric_limits<float>::infinity();

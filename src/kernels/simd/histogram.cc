@@ -40,8 +40,8 @@ size_t LinearHistogram::bucket_of(bool negative, uint32_t magnitude) const {
                              static_cast<int64_t>(std::floor(negative ? -steps : steps)));
 }
 
-// Other tensors have driven the counters out of the caches since the last sample. Fetching them in order is several times
-// faster than one by one as values happen to need them.
+// Other tensors have driven the counters out of the caches since the last sample. Fetching them in order is several
+// times faster than one by one as values happen to need them.
 void LinearHistogram::prefetch() const {
   constexpr size_t kLine = 64 / sizeof(uint32_t);
   for (const bool negative : {false, true}) {
@@ -54,7 +54,6 @@ void LinearHistogram::prefetch() const {
 }
 
 void LinearHistogram::add(std::span<const float> values) {
-  if (values.size() >= kSignBuckets / 2) prefetch();
   while (!values.empty() && finite_) {
     const auto chunk = values.first(std::min(values.size(), kCountChunk));
     values = values.subspan(chunk.size());

@@ -30,6 +30,8 @@ class LinearHistogram {
 
   void add(std::span<const float> values);
   void add(float value, uint64_t count);
+  // Fetches the counters in use into the cache.
+  void prefetch() const;
   void merge(const LinearHistogram& other);  // of equal tail capacity
   // Brings tails and width into the form that depends on the values alone. Before reading what follows.
   void settle();
@@ -67,7 +69,6 @@ class LinearHistogram {
   uint32_t bound() const;  // magnitude bits of 2^E
   size_t bucket_of(bool negative, uint32_t magnitude) const;
   uint64_t count_of(size_t bucket) const { return counters_[bucket] + (totals_ ? totals_[bucket] : 0); }
-  void prefetch() const;
   void add_to_bucket(size_t bucket, uint64_t count);
   void add_unexpected(std::span<const float> chunk, const ChunkRange& range, BucketCounts& counts);
   // A larger value has come; what was the largest moves to its bucket.
