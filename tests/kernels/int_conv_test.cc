@@ -203,6 +203,21 @@ std::vector<IntConvShape> byte_shapes() {
                     .output = {1, 6, 5},
                     .kernel = {1, 3, 3},
                     .pads = {0, 1, 1}});
+  for (const int64_t out : {3, 8, 24, 64}) {  // more pixels than one tile takes
+    shapes.push_back({.in_channels = 4, .out_channels = out, .input = {1, 21, 15}, .output = {1, 21, 15}});
+  }
+  for (const int64_t channels : {3, 8, 24, 96}) {  // whose pixels stand side by side, with and without a rest
+    for (const int64_t width : {5, 16, 19}) {
+      shapes.push_back({.batch = 2,
+                        .groups = channels,
+                        .in_channels = channels,
+                        .out_channels = channels,
+                        .input = {1, 4, width},
+                        .output = {1, 4, width},
+                        .kernel = {1, 3, 3},
+                        .pads = {0, 1, 1}});
+    }
+  }
   for (const int64_t channels : {64, 80, 130}) {
     shapes.push_back({.groups = channels,
                       .in_channels = channels,
@@ -241,6 +256,37 @@ void check_bytes(int32_t zero) {
         std::vector<int32_t> y(expected.size());
         conv.run({x.data(), type_of<X>(), zero}, bias.data(), y.data(), threads);
         ASSERT_TRUE(std::equal(y.begin(), y.end(), expected.begin()));
+      }
+    }
+  }
+}
+
+// The same layers with their sums requantized by a factor for each channel.
+TEST(IntConv, BytesWithAnEpilogue) {
+  Random random;
+  SCOPED_TRACE(random.seed);
+  for (IntConvShape s : byte_shapes()) {
+    s.channels_last = true;
+    const auto x = random.values<uint8_t>(s.batch * s.in_channels * IntConvShape::product(s.input), 0, 255);
+    const auto w = random.values<int8_t>(s.out_channels * s.in_group() * IntConvShape::product(s.kernel), -128, 127);
+    const auto sums = reference(s, false, x, 117, w, {}, {});
+    std::vector<float> scales(static_cast<size_t>(s.out_channels));
+    for (float& scale : scales) scale = std::uniform_real_distribution<float>(1e-4f, 2e-3f)(random.engine);
+    const IntEpilogue epilogue({{.kind = IntStage::Kind::kScale, .scales = scales},
+                                {.kind = IntStage::Kind::kQuantize, .low = -128, .high = 127, .zero = -7}},
+                               s.out_channels, DType::kInt8);
+    for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {
+      const IntConv conv(s, w.data(), nullptr, {.bytes_only = true, .kernel = kernel});
+      SCOPED_TRACE(testing::Message() << kernel << ", " << s.in_channels << " to " << s.out_channels << " channels, "
+                                      << IntConvShape::product(s.output));
+      for (const int threads : {1, 3}) {
+        std::vector<int8_t> y(sums.size());
+        conv.run({x.data(), IntInput::Type::kUInt8, 117}, nullptr, epilogue, {y.data(), {}}, threads);
+        for (size_t i = 0; i < y.size(); ++i) {
+          const float scale = scales[s.out_channels == 1 ? 0 : i % scales.size()];
+          const float steps = std::nearbyint(static_cast<float>(sums[i]) * scale) - 7;
+          ASSERT_EQ(static_cast<float>(y[i]), std::min(std::max(steps, -128.0f), 127.0f)) << i;
+        }
       }
     }
   }

@@ -57,7 +57,7 @@ class IntEpilogueTest : public testing::TestWithParam<int64_t> {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
     constexpr int64_t kFirst = 16;
-    for (const int64_t count : {1, 7, 16, 24, 37, 64}) {
+    for (const int64_t count : {1, 7, 16, 24, 37, 64, 130}) {
       const int64_t channels = kFirst + count + 3;
       constexpr int64_t kRows = 3, kFirstRow = 2;
       std::vector<IntStage> scaled = stages;

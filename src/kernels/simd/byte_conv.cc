@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/simd/int_epilogue_tile.h"
 #include "kernels/simd/int_image.h"
 
 namespace amct {
@@ -42,28 +43,24 @@ const uint8_t* ByteImage::sample(const IntInput& x, int64_t n, uint8_t* scratch)
   return scratch;
 }
 
-int64_t ByteImage::row_offset(const Spatial& at) const {
-  return (at[0] * shape_.strides[0] * extents_[1] + at[1] * shape_.strides[1]) * extents_[2] * shape_.in_channels;
+int64_t ByteImage::row_offset(int64_t row) const {
+  const int64_t d = row / shape_.output[1], h = row % shape_.output[1];
+  return (d * shape_.strides[0] * extents_[1] + h * shape_.strides[1]) * extents_[2] * shape_.in_channels;
 }
 
-ByteImage::Windows::Windows(const ByteImage& image, int64_t first_pixel) : image_(image) {
-  const Spatial& out = image.shape_.output;
-  at_ = {first_pixel / (out[1] * out[2]), first_pixel / out[2] % out[1], first_pixel % out[2]};
-  row_ = image.row_offset(at_);
-}
-
-int64_t ByteImage::Windows::next() {
-  const IntConvShape& shape = image_.shape_;
-  const int64_t offset = row_ + at_[2] * shape.strides[2] * shape.in_channels;
-  if (++at_[2] == shape.output[2]) {
-    at_[2] = 0;
-    if (++at_[1] == shape.output[1]) {
-      at_[1] = 0;
-      ++at_[0];
-    }
-    row_ = image_.row_offset(at_);
+void ByteImage::windows(const uint8_t* image, int64_t first, int64_t count, int64_t pixel_step,
+                        const uint8_t** x) const {
+  const int64_t width = shape_.output[2], pixel = shape_.strides[2] * shape_.in_channels;
+  int64_t row = first / width, column = first % width;
+  while (count > 0) {
+    const int64_t here = std::min(count, (width - column + pixel_step - 1) / pixel_step);
+    const uint8_t* at = image + row_offset(row) + column * pixel;
+    for (int64_t i = 0; i < here; ++i) x[i] = at + i * pixel_step * pixel;
+    x += here;
+    count -= here;
+    column = 0;
+    ++row;
   }
-  return offset;
 }
 
 std::vector<int64_t> ByteImage::positions(bool join_rows) const {
@@ -125,12 +122,14 @@ struct ByteConv::Task {
 
 void ByteConv::run_task(const Task& task) const {
   const ByteBlock& block = task.block;
+  const int64_t channels = shape_.out_channels;
   alignas(64) int32_t start[ByteBlock::kMaxWidth] = {};
-  alignas(64) int32_t sums[ByteTile::kMaxRows * ByteBlock::kMaxWidth];
+  alignas(64) int32_t sums[ByteTile::kSums + ByteBlock::kMaxWidth];
   std::copy_n(task.start.data() + block.first, block.rows, start);
   const uint8_t* image = task.image + block.first / shape_.out_group() * shape_.in_group();
-  const int most = dot_.rows_at_once(block.width);
-  ByteImage::Windows windows(image_, task.begin);
+  const int64_t ld = block.rows == channels ? channels : block.width;  // rows of all channels lie side by side
+  const int64_t multiple = dot_.rows_at_once(block.width);
+  const int64_t most = ByteTile::kSums / block.width / multiple * multiple;
   const uint8_t* x[ByteTile::kMaxRows];
   ByteTile tile{.x = x,
                 .flip = task.flip,
@@ -139,12 +138,14 @@ void ByteConv::run_task(const Task& task) const {
                 .weights = block.quads.data(),
                 .width = block.width,
                 .start = start,
-                .sums = sums};
+                .sums = sums,
+                .ld = ld};
   for (int64_t pixel = task.begin; pixel < task.end; pixel += tile.rows) {
-    tile.rows = static_cast<int>(std::min<int64_t>(most, task.end - pixel));
-    for (int r = 0; r < tile.rows; ++r) x[r] = image + windows.next();
+    tile.rows = static_cast<int>(std::min(most, task.end - pixel));
+    image_.windows(image, pixel, tile.rows, 1, x);
     dot_.run(tile);
-    task.epilogue.apply(sums, block.width, task.first_row + pixel, tile.rows, block.first, block.rows, task.to);
+    const int64_t at = (task.first_row + pixel) * channels + block.first;
+    apply_epilogue(task.epilogue, {sums, ld, tile.rows, block.rows, block.first, at, channels}, task.to);
   }
 }
 

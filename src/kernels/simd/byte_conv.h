@@ -27,22 +27,14 @@ class ByteImage {
   size_t bytes() const;
   // Sample n of x: a copy in `scratch` (`bytes` long), or its own place.
   const uint8_t* sample(const IntInput& x, int64_t n, uint8_t* scratch) const;
-  // The windows of output pixels in order: offsets of their first elements.
-  class Windows {
-   public:
-    Windows(const ByteImage& image, int64_t first_pixel);
-    int64_t next();
-
-   private:
-    const ByteImage& image_;
-    IntConvShape::Spatial at_;
-    int64_t row_;  // offset of the window at the beginning of the row
-  };
+  // The first elements of the windows of `count` output pixels from pixel `first` on, every `pixel_step`th, of a sample
+  // at `image`. Steps do not lead past the beginning of a row.
+  void windows(const uint8_t* image, int64_t first, int64_t count, int64_t pixel_step, const uint8_t** x) const;
   // Offsets of the window's positions, row by row; runs of whole rows if `join_rows`.
   std::vector<int64_t> positions(bool join_rows) const;
 
  private:
-  int64_t row_offset(const IntConvShape::Spatial& at) const;
+  int64_t row_offset(int64_t row) const;  // of the first window of a row of output pixels
   IntConvShape shape_;
   IntConvShape::Spatial extents_;
   bool direct_;

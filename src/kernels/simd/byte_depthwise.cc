@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/simd/byte_depthwise_tile.h"
+#include "kernels/simd/int_epilogue_tile.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd/byte_depthwise.cc"
@@ -96,10 +97,12 @@ HWY_EXPORT(depthwise_tile);
 namespace {
 
 constexpr int64_t kBlock = DepthwiseTile::kChannels;
-constexpr int64_t kFewest = 17;  // channels of a block for which quads pay
+constexpr int64_t kFewest = 17;  // columns of a block for which quads pay
 
-int64_t block_channels(const IntConvShape& shape, int64_t block) {
-  return std::min(kBlock, shape.in_channels - block * kBlock);
+int64_t pixels_side_by_side(const IntConvShape& shape) {
+  if (shape.strides[2] != 1 || shape.in_channels == 0) return 1;
+  const int64_t most = epilogue_columns(shape.in_channels) / shape.in_channels;
+  return std::max<int64_t>(1, std::min(most, shape.output[2]));
 }
 
 void fill_up(std::vector<int64_t>& offsets, size_t multiple) {
@@ -109,67 +112,95 @@ void fill_up(std::vector<int64_t>& offsets, size_t multiple) {
 }  // namespace
 
 ByteDepthwise::ByteDepthwise(const IntConvShape& shape, std::span<const int16_t> weights, bool quads)
-    : shape_(shape), image_(shape, false), pair_offsets_(image_.positions(false)), quad_offsets_(pair_offsets_) {
+    : shape_(shape),
+      image_(shape, false),
+      pixels_(pixels_side_by_side(shape)),
+      pair_offsets_(image_.positions(false)),
+      quad_offsets_(pair_offsets_) {
   const auto positions = static_cast<int64_t>(pair_offsets_.size());
   fill_up(pair_offsets_, 2);
   fill_up(quad_offsets_, 4);
   const auto pairs = static_cast<int64_t>(pair_offsets_.size()) / 2;
   const bool bytes = std::all_of(weights.begin(), weights.end(), [](int16_t w) { return w >= -128 && w <= 127; });
-  for (int64_t block = 0; block * kBlock < shape.in_channels; ++block) {
-    const int16_t* from = weights.data() + block * kBlock * positions;
-    const int64_t channels = block_channels(shape, block);
-    Block packed;
-    if (quads && bytes && depthwise_quads_supported() && channels >= kFewest) {
-      pack_depthwise_quads(from, channels, positions, packed.quads);
+  const int64_t columns = pixels_ * shape.in_channels;
+  std::vector<int16_t> own;  // weights of one block, (column, spatial)
+  for (int64_t first = 0; first < columns; first += kBlock) {
+    Block block{.first = first, .count = std::min(kBlock, columns - first)};
+    own.clear();
+    for (int64_t c = first; c < first + block.count; ++c) {
+      const int16_t* from = weights.data() + c % shape.in_channels * positions;
+      own.insert(own.end(), from, from + positions);
+    }
+    if (quads && bytes && depthwise_quads_supported() && block.count >= kFewest) {
+      pack_depthwise_quads(own.data(), block.count, positions, block.quads);
     } else {
-      packed.pairs.resize(static_cast<size_t>(pairs * kBlock * 2));
-      for (int64_t c = 0; c < channels; ++c) {
+      block.pairs.resize(static_cast<size_t>(pairs * kBlock * 2));
+      for (int64_t c = 0; c < block.count; ++c) {
         for (int64_t s = 0; s < positions; ++s) {
-          packed.pairs[static_cast<size_t>((s / 2 * kBlock + c) * 2 + s % 2)] = from[c * positions + s];
+          block.pairs[static_cast<size_t>((s / 2 * kBlock + c) * 2 + s % 2)] = own[c * positions + s];
         }
       }
     }
-    blocks_.push_back(std::move(packed));
+    blocks_.push_back(std::move(block));
   }
 }
 
+// One sample.
+struct ByteDepthwise::Job {
+  const uint8_t* image;
+  const std::vector<int32_t>& start;
+  const IntEpilogue& epilogue;
+  const IntEpilogue::Rows& to;
+  int64_t first_pixel;  // in the result
+};
+
 void ByteDepthwise::run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
                         const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const {
-  const int64_t pixels = IntConvShape::product(shape_.output);
-  const int64_t chunk = threads == 1 ? pixels : std::max<int64_t>(1, (pixels + 2 * threads - 1) / (2 * threads));
-  const int64_t chunks = (pixels + chunk - 1) / std::max<int64_t>(chunk, 1);
+  const int64_t rows = shape_.output[0] * shape_.output[1];
+  const int64_t chunk = threads == 1 ? rows : std::max<int64_t>(1, (rows + 2 * threads - 1) / (2 * threads));
+  const int64_t chunks = (rows + chunk - 1) / std::max<int64_t>(chunk, 1);
   const auto blocks = static_cast<int64_t>(blocks_.size());
   for (int64_t n = 0; n < shape_.batch; ++n) {
-    const uint8_t* image = image_.sample(x, n, scratch);
+    const Job job{image_.sample(x, n, scratch), start, epilogue, to, n * rows * shape_.output[2]};
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
     for (int64_t task = 0; task < blocks * chunks; ++task) {
-      const int64_t block = task / chunks, begin = task % chunks * chunk;
-      run_block(block, image, n * pixels, begin, std::min(pixels, begin + chunk), start, epilogue, to);
+      const int64_t begin = task % chunks * chunk;
+      run_rows(job, blocks_[static_cast<size_t>(task / chunks)], begin, std::min(rows, begin + chunk));
     }
   }
 }
 
-// Pixels [begin, end) of a sample whose first row in the result is `first_row`.
-void ByteDepthwise::run_block(int64_t block, const uint8_t* image, int64_t first_row, int64_t begin, int64_t end,
-                              const std::vector<int32_t>& start, const IntEpilogue& epilogue,
-                              const IntEpilogue::Rows& to) const {
-  const Block& packed = blocks_[static_cast<size_t>(block)];
-  const bool quads = !packed.quads.empty();
+// Rows [begin, end) of the result. What is left of a row behind whole groups of pixels is done with its neighbours.
+void ByteDepthwise::run_rows(const Job& job, const Block& block, int64_t begin, int64_t end) const {
+  alignas(64) int32_t start[kBlock] = {};
+  for (int64_t i = 0; i < block.count; ++i) start[i] = job.start[(block.first + i) % shape_.in_channels];
+  const int64_t width = shape_.output[2], groups = width / pixels_;
+  if (width % pixels_ == 0) return run_pixels(job, block, start, begin * width, (end - begin) * groups);
+  for (int64_t row = begin; row < end; ++row) {
+    run_pixels(job, block, start, row * width, groups);
+    run_pixels(job, block, start, (row + 1) * width - pixels_, 1);
+  }
+}
+
+// `count` groups of pixels from pixel `first` on.
+void ByteDepthwise::run_pixels(const Job& job, const Block& block, const int32_t* start, int64_t first,
+                               int64_t count) const {
+  const bool quads = !block.quads.empty();
   alignas(64) int32_t sums[DepthwiseTile::kPixels * kBlock];
-  alignas(64) int32_t starts[kBlock] = {};
-  DepthwiseTile tile;
-  tile.channels = block_channels(shape_, block);
-  std::copy_n(start.data() + block * kBlock, tile.channels, starts);
-  tile.offsets = quads ? quad_offsets_ : pair_offsets_;
-  tile.weights = quads ? static_cast<const void*>(packed.quads.data()) : packed.pairs.data();
-  tile.start = starts;
-  tile.sums = sums;
-  ByteImage::Windows windows(image_, begin);
-  for (int64_t pixel = begin; pixel < end; pixel += tile.pixels) {
-    tile.pixels = std::min(DepthwiseTile::kPixels, end - pixel);
-    for (int64_t p = 0; p < tile.pixels; ++p) tile.x[p] = image + windows.next() + block * kBlock;
+  const uint8_t* x[DepthwiseTile::kPixels];
+  DepthwiseTile tile{.x = x,
+                     .offsets = quads ? quad_offsets_ : pair_offsets_,
+                     .channels = block.count,
+                     .weights = quads ? static_cast<const void*>(block.quads.data()) : block.pairs.data(),
+                     .start = start,
+                     .sums = sums};
+  const int64_t step = pixels_ * shape_.in_channels;
+  for (int64_t i = 0; i < count; i += tile.pixels) {
+    tile.pixels = std::min(DepthwiseTile::kPixels, count - i);
+    image_.windows(job.image + block.first, first + i * pixels_, tile.pixels, pixels_, x);
     quads ? depthwise_quads(tile) : HWY_DYNAMIC_DISPATCH(depthwise_tile)(tile);
-    epilogue.apply(sums, kBlock, first_row + pixel, tile.pixels, block * kBlock, tile.channels, to);
+    const int64_t at = (job.first_pixel + first) * shape_.in_channels + i * step + block.first;
+    apply_epilogue(job.epilogue, {sums, kBlock, tile.pixels, block.count, block.first, at, step}, job.to);
   }
 }
 

@@ -1,5 +1,7 @@
 // Depthwise convolutions of bytes: every channel has its own filter. Channels stand side by side in vectors; the
-// window's positions are taken in pairs, whose products the processor's 16-bit multiply-add adds into 32-bit lanes.
+// window's positions are taken in pairs, whose products the processor's 16-bit multiply-add adds into 32-bit lanes, or
+// in quads (byte_depthwise_quads.cc). With stride 1 neighbouring pixels fill up the vectors: the channels of all of
+// them are the columns of one wider pixel, whose filters repeat.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +22,19 @@ class ByteDepthwise {
            const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const;
 
  private:
-  // 64 channels, packed in one way or the other.
+  // Up to 64 columns, packed in one way or the other.
   struct Block {
-    std::vector<int16_t> pairs;  // (pair of positions, channel, 2)
+    int64_t first = 0, count = 0;
+    std::vector<int16_t> pairs;  // (pair of positions, column, 2)
     std::vector<int8_t> quads;   // byte_depthwise_tile.h
   };
-  void run_block(int64_t block, const uint8_t* image, int64_t first_row, int64_t begin, int64_t end,
-                 const std::vector<int32_t>& start, const IntEpilogue& epilogue, const IntEpilogue::Rows& to) const;
+  struct Job;
+  void run_rows(const Job& job, const Block& block, int64_t begin, int64_t end) const;
+  void run_pixels(const Job& job, const Block& block, const int32_t* start, int64_t first, int64_t count) const;
 
   IntConvShape shape_;
   ByteImage image_;
+  int64_t pixels_;  // side by side
   std::vector<int64_t> pair_offsets_,
       quad_offsets_;  // of the positions, the last one repeated to whole pairs and quads
   std::vector<Block> blocks_;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/simd/byte_depthwise_tile.h"
+#include "kernels/simd/isa.h"
 
 namespace amct {
 
@@ -95,8 +96,9 @@ HWY_POP_ATTRIBUTES
 
 namespace amct {
 bool depthwise_quads_supported() {
-  return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+  return vectors_allowed(VectorLevel::kAvx512Vnni) && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
 }
 }  // namespace amct
 

@@ -8,9 +8,10 @@
 namespace amct {
 
 struct DepthwiseTile {
-  static constexpr int64_t kPixels = 16;
+  static constexpr int64_t kPixels = 32;
   static constexpr int64_t kChannels = 64;
-  const uint8_t* x[kPixels];  // windows of pixels, at the block's first channel; 64 bytes may be read everywhere
+  const uint8_t* const* x =
+      nullptr;  // windows of pixels, at the block's first channel; 64 bytes may be read everywhere
   int64_t pixels = 0;
   std::span<const int64_t> offsets;  // of the window's positions, as many as the weights are packed for
   int64_t channels = 0;              // of this block

@@ -1,5 +1,18 @@
-// The tile of byte_dot.h, to be included once per instruction set inside a namespace that defines the vector type `V`,
-// kLanes, load, store, broadcast (four bytes to all lanes), flipped (128 added to every byte) and dot.
+// The tile of byte_dot.h, to be included once per instruction set inside a namespace that defines V, a vector of kLanes
+// 32-bit integers, and `dot` on it.
+
+inline V load(const void* from) {
+  V value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
+}
+inline void store(const V& value, void* to) { std::memcpy(to, &value, sizeof(value)); }
+inline V broadcast(const uint8_t* from) {  // four bytes to all lanes
+  int32_t quad;
+  std::memcpy(&quad, from, sizeof(quad));
+  return V{} + quad;
+}
+inline V flipped(const V& bytes) { return bytes ^ static_cast<int32_t>(0x80808080U); }  // 128 added to each
 
 template <int kRows, int kVectors, bool kFlip>
 inline void tile(const ByteTile& t, int64_t column) {
@@ -24,19 +37,21 @@ inline void tile(const ByteTile& t, int64_t column) {
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) store(sums[r][v], t.sums + r * t.width + column + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) store(sums[r][v], t.sums + r * t.ld + column + v * kLanes);
   }
 }
 
-// The first `kRows` rows, or fewer: rows are taken off in powers of two.
+template <int kRows, int kVectors>
+inline void whole_tiles(ByteTile& t, int64_t column) {
+  for (; t.rows >= kRows; t.rows -= kRows, t.x += kRows, t.sums += kRows * t.ld) {
+    t.flip ? tile<kRows, kVectors, true>(t, column) : tile<kRows, kVectors, false>(t, column);
+  }
+}
+
+// All rows, kRows at a time and the rest in powers of two.
 template <int kRows, int kVectors>
 inline void rows_of_tile(ByteTile t, int64_t column) {
-  if (t.rows >= kRows) {
-    t.flip ? tile<kRows, kVectors, true>(t, column) : tile<kRows, kVectors, false>(t, column);
-    t.x += kRows;
-    t.sums += kRows * t.width;
-    t.rows -= kRows;
-  }
+  whole_tiles<kRows, kVectors>(t, column);
   if constexpr (kRows > 1) {
     if (t.rows > 0) rows_of_tile<(kRows > 4 ? 4 : kRows / 2), kVectors>(t, column);
   }

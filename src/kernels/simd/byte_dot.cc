@@ -5,6 +5,8 @@
 
 #include <hwy/base.h>
 
+#include "kernels/simd/isa.h"
+
 #if HWY_ARCH_X86_64
 #include <cpuid.h>
 #include <immintrin.h>
@@ -13,17 +15,12 @@ HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 namespace amct {
 namespace avx512_vnni {
 
-using V = __m512i;
 constexpr int kLanes = 16;
-inline V load(const void* from) { return _mm512_loadu_si512(from); }
-inline void store(V value, void* to) { _mm512_storeu_si512(to, value); }
-inline V broadcast(const uint8_t* from) {
-  int32_t quad;
-  std::memcpy(&quad, from, sizeof(quad));
-  return _mm512_set1_epi32(quad);
+using V [[gnu::vector_size(64)]] = int32_t;
+inline V dot(const V& sum, const V& x, const V& w) {
+  return reinterpret_cast<V>(
+      _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(w)));
 }
-inline V flipped(V value) { return _mm512_xor_si512(value, _mm512_set1_epi8(-128)); }
-inline V dot(V sum, V x, V w) { return _mm512_dpbusd_epi32(sum, x, w); }
 
 #include "kernels/simd/byte_dot-inl.h"
 
@@ -46,23 +43,19 @@ HWY_PUSH_ATTRIBUTES("avx2,avxvnni")
 namespace amct {
 namespace avx_vnni {
 
-using V = __m256i;
 constexpr int kLanes = 8;
-inline V load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-inline void store(V value, void* to) { _mm256_storeu_si256(static_cast<__m256i*>(to), value); }
-inline V broadcast(const uint8_t* from) {
-  int32_t quad;
-  std::memcpy(&quad, from, sizeof(quad));
-  return _mm256_set1_epi32(quad);
+using V [[gnu::vector_size(32)]] = int32_t;
+inline V dot(const V& sum, const V& x, const V& w) {
+  return reinterpret_cast<V>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(x),
+                                                     reinterpret_cast<__m256i>(w)));
 }
-inline V flipped(V value) { return _mm256_xor_si256(value, _mm256_set1_epi8(-128)); }
-inline V dot(V sum, V x, V w) { return _mm256_dpbusd_avx_epi32(sum, x, w); }
 
 #include "kernels/simd/byte_dot-inl.h"
 
-// 12 sums, 2 weights and a broadcast quad live in 16 registers.
+// 12 sums, 2 weights and a broadcast quad live in 16 registers. The first columns come last: those before them may have
+// written over them.
 void run(const ByteTile& t) {
-  for (int64_t column = 0; column < t.width; column += 2 * kLanes) rows_of_tile<6, 2>(t, column);
+  for (int64_t column = t.width - 2 * kLanes; column >= 0; column -= 2 * kLanes) rows_of_tile<6, 2>(t, column);
 }
 int rows_at_once(int64_t) { return 6; }
 
@@ -90,6 +83,7 @@ std::span<const ByteDot> byte_dots() {
 #if HWY_ARCH_X86_64
     const bool vectors_of_64 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    if (!vectors_allowed(VectorLevel::kAvx512Vnni)) return dots;
     if (vectors_of_64) dots.push_back({"avx512_vnni", avx512_vnni::run, avx512_vnni::rows_at_once});
     if (has_avx_vnni()) dots.push_back({"avx_vnni", avx_vnni::run, avx_vnni::rows_at_once});
 #endif
@@ -99,18 +93,14 @@ std::span<const ByteDot> byte_dots() {
 }
 
 std::vector<ByteBlock> byte_blocks(int64_t rows, int64_t depth) {
-  const int64_t groups = (rows + ByteBlock::kLanes - 1) / ByteBlock::kLanes;
-  constexpr int64_t kMost = ByteBlock::kMaxWidth / ByteBlock::kLanes;
-  const int64_t count = (groups + kMost - 1) / kMost;
-  std::vector<ByteBlock> blocks(static_cast<size_t>(count));
-  int64_t first = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    ByteBlock& block = blocks[static_cast<size_t>(i)];
-    block.first = first;
-    block.width = (groups / count + (i < groups % count ? 1 : 0)) * ByteBlock::kLanes;
-    block.rows = std::min(block.width, rows - first);
-    block.quads.resize(static_cast<size_t>((depth + 3) / 4 * 4 * block.width));
-    first += block.width;
+  constexpr int64_t kMost = ByteBlock::kMaxWidth, kLanes = ByteBlock::kLanes;
+  std::vector<ByteBlock> blocks;
+  for (int64_t first = 0; first < rows; first += kMost) {
+    const int64_t here = std::min(kMost, rows - first), width = (here + kLanes - 1) / kLanes * kLanes;
+    blocks.push_back({.first = first,
+                      .rows = here,
+                      .width = width,
+                      .quads = std::vector<int8_t>(static_cast<size_t>((depth + 3) / 4 * 4 * width))});
   }
   return blocks;
 }

@@ -22,9 +22,10 @@ struct ByteBlock {
   std::vector<int8_t> quads;            // (depth / 4, width, 4)
 };
 
-// One tile: up to `rows_at_once` rows of x against one block.
+// One tile: rows of x against one block.
 struct ByteTile {
-  static constexpr int kMaxRows = 8;
+  static constexpr int64_t kSums = 2048;  // that stay in the cache until somebody reads them
+  static constexpr int kMaxRows = kSums / ByteBlock::kLanes;
   const uint8_t* const* x = nullptr;  // where each row begins
   int rows = 0;
   bool flip = false;              // x holds signed bytes: 128 is added to each
@@ -33,19 +34,20 @@ struct ByteTile {
   const int8_t* weights = nullptr;
   int64_t width = 0;
   const int32_t* start = nullptr;  // `width` values
-  int32_t* sums = nullptr;         // `rows` rows of `width` values
+  int32_t* sums = nullptr;         // `rows` rows of `width` values; each row writes over the end of the one before it
+  int64_t ld = 0;                  // from row to row of the sums: `width`, or less than one group of lanes below it
 };
 
 struct ByteDot {
   const char* name;
   void (*run)(const ByteTile& tile);
-  int (*rows_at_once)(int64_t width);  // the number of rows that use the registers best
+  int (*rows_at_once)(int64_t width);  // tiles of whole multiples of it use the registers best
 };
 
-// What this processor has, fastest first; empty if it has no such instruction.
+// What this processor has and kernels may use (isa.h), fastest first; empty if there is no such instruction.
 std::span<const ByteDot> byte_dots();
 
-// Splits `rows` rows of weights evenly into blocks; values are filled in by the caller at `index`.
+// Splits `rows` rows of weights into blocks; values are filled in by the caller at `index`.
 std::vector<ByteBlock> byte_blocks(int64_t rows, int64_t depth);
 inline int64_t byte_index(const ByteBlock& block, int64_t row, int64_t k) {
   return (k / 4 * block.width + row) * 4 + k % 4;

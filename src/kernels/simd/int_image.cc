@@ -1,6 +1,7 @@
 #include "kernels/simd/int_image.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace amct {
 namespace {
@@ -10,6 +11,15 @@ template <typename T, typename To>
 void copy_pixels(const T* x, int64_t count, int64_t channels, int64_t pixel_stride, int64_t channel_stride,
                  int32_t shift, To* to) {
   if (channel_stride == 1) {
+    if constexpr (sizeof(T) == 1 && sizeof(To) == 1) {
+      if (shift == 0) {
+        std::memcpy(to, x, static_cast<size_t>(count * channels));
+      } else {
+        for (int64_t i = 0; i < count * channels; ++i)
+          to[i] = static_cast<To>(static_cast<To>(x[i]) + static_cast<To>(shift));
+      }
+      return;
+    }
     for (int64_t i = 0; i < count * channels; ++i) to[i] = static_cast<To>(x[i] + shift);
     return;
   }

@@ -5,7 +5,14 @@
 
 namespace amct {
 
+namespace {
+VectorLevel highest = VectorLevel::kAvx512Vnni;
+}
+
+bool vectors_allowed(VectorLevel level) { return level <= highest; }
+
 void limit_vectors(VectorLevel level) {
+  highest = level;
   int64_t best = HWY_SSE4;
   switch (level) {
     case VectorLevel::kSse4: break;
