@@ -15,7 +15,7 @@ TYPED_TEST_SUITE(ReorderLayout, Sizes);
 
 TYPED_TEST(ReorderLayout, MovesEveryElementToItsPlaceAndBack) {
   for (const int64_t channels : {1, 3, 5, 33, 64}) {
-    const LayoutExtents extents{2, channels, 35};
+    const LayoutExtents extents{2, channels, 135};
     const auto size = static_cast<size_t>(extents.batch * extents.channels * extents.positions);
     std::vector<TypeParam> first(size);
     std::iota(first.begin(), first.end(), TypeParam{0});

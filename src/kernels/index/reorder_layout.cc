@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "base/error.h"
+#include "kernels/simd/interleave.h"
 #include "kernels/simd/transpose.h"
 
 namespace amct {
@@ -42,7 +43,9 @@ template <typename T>
 void first_to_last(const T* from, T* to, const LayoutExtents& e) {
   const int64_t image = e.channels * e.positions;
   for (int64_t n = 0; n < e.batch; ++n, from += image, to += image) {
-    if (e.channels == 3) {
+    if (e.channels == 3 && sizeof(T) == 1) {
+      interleave_3_bytes(reinterpret_cast<const uint8_t*>(from), e.positions, reinterpret_cast<uint8_t*>(to));
+    } else if (e.channels == 3) {
       interleave<T, 3>(from, to, e.positions);
     } else {
       transpose(from, to, e.channels, e.positions);
