@@ -6,6 +6,7 @@
 #include "passes/execution/join_gelu.h"
 #include "passes/execution/join_norms.h"
 #include "passes/execution/move_dequantize_down.h"
+#include "passes/execution/tabulate_bytes.h"
 #include "passes/fusion/fuse_bn_before_conv.h"
 #include "passes/fusion/fuse_bn_into_conv.h"
 #include "passes/fusion/fuse_matmul_add_into_gemm.h"
@@ -90,6 +91,8 @@ const std::vector<PassInfo>& integer_passes() {
        "first: layers see the integers that pooling and reshaping hand on", Effect::kExact, move_dequantize_down},
       {"fuse_qdq_into_integer", "Turns layers between dequantization and quantization into integer layers.",
        "behind it, for both ends of a layer to be in sight", Effect::kLossy, fuse_qdq_into_integer},
+      {"tabulate_bytes", "Makes functions of one 8-bit value between dequantization and quantization tables.",
+       "last: layers take in the limits that their quantizers imply", Effect::kExact, tabulate_bytes},
   };
   return passes;
 }

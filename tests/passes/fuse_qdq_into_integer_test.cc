@@ -92,6 +92,24 @@ TEST(FuseQdqIntoInteger, Convolution) {
   lowered(conv_graph("", 0.01f, 120, DType::kUInt8), 0.01f);
 }
 
+TEST(FuseQdqIntoInteger, FloatBiases) {
+  for (const std::vector<float>& scales : {scales_of(5, 0.002f), std::vector<float>{0.002f}}) {
+    Qdq g;
+    const ValueId x = g.round_trip("x", g.input({2, 3, 9, 7}), 0.008f, 128);
+    const ValueId w = g.constant("w", {5, 3, 3, 3}, scales, 0, DType::kInt8, 2);
+    const ValueId b = g.graph.add_constant("b", random_floats({5}, 3));
+    g.graph.set_outputs({g.round_trip("y", op(g.graph, "conv", "conv", {x, w, b}), 0.01f, 120)});
+    EXPECT_EQ(op_names(lowered(g.graph, 0.01f)), (Strings{"quantize_linear", "qlinear_conv", "dequantize_linear"}));
+  }
+  Qdq g;
+  const ValueId x = g.round_trip("x", g.input({4, 11}), 0.01f, 3, DType::kInt8);
+  const ValueId w = g.constant("w", {11, 6}, scales_of(6, 0.01f), 1, DType::kInt8, 5);
+  const ValueId b = g.graph.add_constant("b", random_floats({1, 6}, 3));
+  g.graph.set_outputs({g.round_trip("y", op(g.graph, "gemm", "gemm", {x, w, b}), 0.01f, 120)});
+  EXPECT_EQ(op_names(lowered(g.graph, 0.01f, 0.02)),
+            (Strings{"quantize_linear", "gemm", "dequantize_linear", "quantize_linear", "dequantize_linear"}));
+}
+
 TEST(FuseQdqIntoInteger, LimitsThatTheQuantizerImplies) {
   EXPECT_EQ(op_names(lowered(conv_graph("relu", 0.01f, 0), 0.01f)),
             (Strings{"quantize_linear", "qlinear_conv", "dequantize_linear"}));
@@ -146,13 +164,16 @@ TEST(FuseQdqIntoInteger, ResidualAddition) {
 }
 
 TEST(FuseQdqIntoInteger, LeavesAloneWhatIsNotInteger) {
-  Qdq g;  // a float bias
-  const ValueId x = g.round_trip("x", g.input({1, 3, 5, 5}), 0.008f, 128);
-  const ValueId w = g.constant("w", {4, 3, 1, 1}, {0.005f}, 0, DType::kInt8, 2);
-  const ValueId bias = g.graph.add_constant("bias", random_floats({4}, 3));
-  g.graph.set_outputs({op(g.graph, "conv", "conv", {x, w, bias})});
-  update_types(g.graph);
-  EXPECT_TRUE(run_pass(g.graph, "fuse_qdq_into_integer").left_alone("conv", "bias"));
+  for (const bool computed : {true, false}) {  // a computed bias, and one that leaves 32 bits
+    Qdq g;
+    const ValueId x = g.round_trip("x", g.input({1, 3, 5, 5}), 0.008f, 128);
+    const ValueId w = g.constant("w", {4, 3, 1, 1}, {0.005f}, 0, DType::kInt8, 2);
+    const ValueId bias =
+        computed ? g.input({4}, "bias") : g.graph.add_constant("bias", random_floats({4}, 3, 1e6, 1e7));
+    g.graph.set_outputs({op(g.graph, "conv", "conv", {x, w, bias})});
+    update_types(g.graph);
+    EXPECT_TRUE(run_pass(g.graph, "fuse_qdq_into_integer").left_alone("conv", "bias"));
+  }
 
   Qdq h;  // scales along the input channels
   const ValueId u = h.round_trip("x", h.input({1, 3, 5, 5}), 0.008f, 128);
@@ -188,8 +209,8 @@ TEST(MoveDequantizeDown, ThroughConcatenation) {
   const ValueId y = g.round_trip("y", g.input({1, 2, 4, 4}, "z"), 0.02f, 90);
   const ValueId joined = op(g.graph, "joined", "concat", {x, y}, {{"axis", int64_t{1}}});
   g.graph.set_outputs({g.round_trip("j", joined, 0.008f, 117)});
-  EXPECT_EQ(op_names(lowered(g.graph, 1e-6f, 0)), (Strings{"quantize_linear", "quantize_linear", "dequantize_linear",
-                                                           "quantize_linear", "concat", "dequantize_linear"}));
+  EXPECT_EQ(op_names(lowered(g.graph, 1e-6f, 0)),
+            (Strings{"quantize_linear", "quantize_linear", "byte_table", "concat", "dequantize_linear"}));
 }
 
 }  // namespace

@@ -18,8 +18,8 @@ namespace {
 struct Layer {
   NodeId id;
   HiddenIntegers x, w;
-  ValueId bias;               // int32, or absent
-  std::vector<float> scales;  // of the sums: x_scale * w_scale, one or one per output channel
+  std::optional<Tensor> bias;  // int32
+  std::vector<float> scales;   // of the sums: x_scale * w_scale, one or one per output channel
   std::optional<Requantizer> behind;
 };
 
@@ -61,11 +61,29 @@ std::string read_weights(const Graph& graph, const Node& node, Layer& layer) {
   return {};
 }
 
+// A float bias in steps of the products, one value per channel; nothing if it has another shape or leaves 32 bits.
+std::optional<Tensor> rounded_bias(const Tensor& bias, const std::vector<float>& scales) {
+  const auto last = static_cast<size_t>(bias.rank() == 0 ? 1 : bias.dims().back());
+  if (bias.dtype() != DType::kFloat32 || static_cast<size_t>(bias.size()) != last) return std::nullopt;
+  if (scales.size() != 1 && scales.size() != last) return std::nullopt;
+  std::vector<int32_t> steps;
+  for (const float value : bias.values<float>()) {
+    const double step = std::nearbyint(double{value} / scales[scales.size() == 1 ? 0 : steps.size()]);
+    if (!(std::abs(step) <= std::numeric_limits<int32_t>::max())) return std::nullopt;
+    steps.push_back(static_cast<int32_t>(step));
+  }
+  return Tensor::of<int32_t>({static_cast<int64_t>(last)}, steps);
+}
+
 std::string read_bias(const Graph& graph, const Node& node, Layer& layer) {
   if (!node.input(2).valid()) return {};
+  if (const Tensor* floats = graph.constant(node.input(2))) {
+    layer.bias = rounded_bias(*floats, layer.scales);
+    return layer.bias ? "" : "its float bias does not have one value per channel within 32 bits";
+  }
   const auto bias = hidden_integers(graph, node.input(2));
   if (!bias || bias->dtype != DType::kInt32 || graph.constant(bias->integers) == nullptr) {
-    return "its bias is not a constant of integers";
+    return "its bias is not constant";
   }
   if (std::any_of(bias->zeros.begin(), bias->zeros.end(), [](int64_t zero) { return zero != 0; })) {
     return "its bias has a zero point";
@@ -78,7 +96,7 @@ std::string read_bias(const Graph& graph, const Node& node, Layer& layer) {
                       std::abs(scale - expected) <= 1e-4f * std::abs(expected);
     if (!fits) return "the scale of its bias is not that of its products";
   }
-  layer.bias = bias->integers;
+  layer.bias = *graph.constant(bias->integers);
   return {};
 }
 
@@ -99,8 +117,7 @@ bool sums_fit(const Graph& graph, const Node& node, const Layer& layer) {
     const auto channel = static_cast<size_t>(static_cast<int64_t>(i) / inner % channels);
     most[channel] += 255 * std::abs(weights[i] - layer.w.zeros[layer.w.per_tensor() ? 0 : channel]);
   }
-  const std::vector<int64_t> bias =
-      layer.bias.valid() ? graph.constant(layer.bias)->to_int64s() : std::vector<int64_t>();
+  const std::vector<int64_t> bias = layer.bias ? layer.bias->to_int64s() : std::vector<int64_t>();
   for (size_t c = 0; c < most.size(); ++c) {
     const int64_t added = bias.empty() ? 0 : std::abs(bias[bias.size() == 1 ? 0 : c]);
     if (most[c] + added > std::numeric_limits<int32_t>::max()) return false;
@@ -125,7 +142,7 @@ void become_quantized(Graph& graph, const Layer& layer, std::string_view op) {
                                  zero(layer.w.zero, layer.w.dtype, layer.w.scales.size(), "w_zero"),
                                  layer.behind->scale,
                                  zero(layer.behind->zero, layer.behind->dtype, 1, "y_zero")};
-  if (layer.bias.valid()) inputs.push_back(layer.bias);
+  if (layer.bias) inputs.push_back(graph.add_constant(name + ".bias", *layer.bias));
   graph.set_op(layer.id, op, &op_table().get(op), std::move(attrs));
   graph.set_inputs(layer.id, std::move(inputs));
   take_over(graph, layer.id, *layer.behind);
@@ -136,7 +153,7 @@ std::string become_integer(Graph& graph, const Layer& layer) {
   const Tensor& w = *graph.constant(layer.w.integers);
   const int64_t axis = channel_axis(graph, graph.node(layer.id));
   const int64_t depth = w.size() / std::max<int64_t>(axis >= 0 ? w.dims()[static_cast<size_t>(axis)] : 1, 1);
-  const Tensor* bias = layer.bias.valid() ? graph.constant(layer.bias) : nullptr;
+  const Tensor* bias = layer.bias ? &*layer.bias : nullptr;
   if (integer_sum_type(layer.x.dtype, depth, bias != nullptr, bias) != DType::kInt32) return "its sums need 64 bits";
   if (layer.w.dtype != DType::kInt8 ||
       std::any_of(layer.w.zeros.begin(), layer.w.zeros.end(), [](int64_t z) { return z != 0; })) {
@@ -146,9 +163,9 @@ std::string become_integer(Graph& graph, const Layer& layer) {
   const Shape& shape = graph.value(node.output()).type.shape;
   const bool columns = is_op(node, "matmul") && !(shape.ranked() && shape.rank() == 2);
   if (columns && layer.scales.size() > 1) return "each column has its scale, and its result is not quantized";
-  std::vector<ValueId> inputs = {layer.x.integers, layer.w.integers};
-  if (layer.bias.valid()) inputs.push_back(layer.bias);
   const std::string name = node.name;
+  std::vector<ValueId> inputs = {layer.x.integers, layer.w.integers};
+  if (bias != nullptr) inputs.push_back(graph.add_constant(name + ".bias", *bias));
   graph.set_inputs(layer.id, std::move(inputs));
   if (layer.x.zeros[0] != 0) graph.node(layer.id).attrs.set("x_offset", layer.x.zeros[0]);
   const Dims dims = layer.scales.size() == 1 ? Dims{} : Dims{static_cast<int64_t>(layer.scales.size())};

@@ -4,11 +4,11 @@
 //   w_scale) dequantize a, b -> add -> quantize                    becomes   qlinear_add
 // A ReLU or Clip before the quantizer goes where the quantizer's range implies it. Products are summed exactly and
 // requantized by one factor x_scale * w_scale / y_scale, so that a result may differ by one quantum from the one that
-// is computed in floats.
+// is computed in floats. A float bias is rounded to steps of x_scale * w_scale first.
 //
 // Left alone, with the reason in the report: activations that are not 8-bit integers of one scale, weights that are
-// computed or have scales along another axis, a bias that is not an integer of scale x_scale * w_scale, and layers
-// whose sums could leave 32 bits.
+// computed or have scales along another axis, a bias that is computed or an integer of another scale, and layers whose
+// sums could leave 32 bits.
 #pragma once
 
 #include "passes/pass.h"
