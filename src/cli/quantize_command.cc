@@ -19,6 +19,7 @@ struct Arguments {
   std::vector<std::string> emit;
   std::string calibrate_weights;
   bool keep_bias = false;
+  std::string search;         // a method; empty = the default
   std::string balance;        // a number; empty = not asked for
   std::string evaluate_with;  // a command; empty = none
 };
@@ -104,6 +105,12 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
                       "labels of the data: accuracy before and after is measured on all of it");
   command->add_option("--config", request.config,
                       "settings: a plan (PREFIX_plan.json of an earlier run, edited), or AMCT's .cfg or JSON");
+  std::set<std::string> methods;
+  for (const auto& [method, name] : clip_methods()) methods.insert(name);
+  command
+      ->add_option("--search", arguments->search,
+                   "how the ranges of activations are chosen (default: ifmr); not with --config")
+      ->check(CLI::IsMember(methods));
   const auto meaning = [](std::string_view field) { return std::string(config::field("AMCTConfig", field).meaning); };
   command->add_option("--skip", request.skip, meaning("skip_layers"))->delimiter(',');
   command->add_option("--skip-types", request.skip_types, meaning("skip_layer_types"))->delimiter(',');
@@ -139,6 +146,7 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       job.calibrate_with_quantized_weights = arguments->calibrate_weights == "quantized";
     }
     if (arguments->keep_bias) job.correct_bias = false;
+    if (!arguments->search.empty()) job.search = clip_method(arguments->search);
     if (!arguments->balance.empty()) job.balance = std::stod(arguments->balance);
     const auto evaluator = arguments->evaluate_with.empty() ? nullptr : command_evaluator(arguments->evaluate_with);
     QuantizeReport report = evaluator ? quantize(job, *evaluator) : quantize(job);

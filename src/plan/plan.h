@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace amct {
@@ -22,6 +25,10 @@ struct ClipSearch {
   int bins = 4096;  // of kHfmg
   bool operator==(const ClipSearch&) const = default;
 };
+// As plans and the command line spell them: "ifmr", "min_max", …
+using ClipMethodName = std::pair<ClipSearch::Method, const char*>;
+std::span<const ClipMethodName> clip_methods();
+std::optional<ClipSearch::Method> clip_method(std::string_view name);  // nullopt: there is none of that name
 
 // x ~ scale * (q - offset), q in [-2^(bits-1), 2^(bits-1) - 1].
 struct ScaleOffset {

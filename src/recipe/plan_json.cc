@@ -17,13 +17,6 @@ namespace {
 
 using Method = ClipSearch::Method;
 
-constexpr std::array<std::pair<Method, const char*>, 6> kMethods = {{{Method::kIfmr, "ifmr"},
-                                                                     {Method::kMinMax, "min_max"},
-                                                                     {Method::kPercentile, "percentile"},
-                                                                     {Method::kMse, "mse"},
-                                                                     {Method::kKl, "kl"},
-                                                                     {Method::kHfmg, "hfmg"}}};
-
 // ---- writing --------------------------------------------------------------------------------------------------------
 
 std::string quote(const std::string& text) {
@@ -33,7 +26,7 @@ std::string quote(const std::string& text) {
 const char* yes_no(bool value) { return value ? "true" : "false"; }
 
 std::string name_of_method(Method method) {
-  return std::find_if(kMethods.begin(), kMethods.end(), [&](const auto& row) { return row.first == method; })->second;
+  return std::ranges::find(clip_methods(), method, &ClipMethodName::first)->second;
 }
 
 std::string format_search(const ClipSearch& s) {
@@ -122,12 +115,12 @@ ClipSearch read_search(Document& document, const JsonNode& node, const std::stri
   JsonFields fields(document, node, "search of " + owner);
   std::string method = "ifmr";
   fields.read("method", method);
-  const auto row = std::find_if(kMethods.begin(), kMethods.end(), [&](const auto& r) { return method == r.second; });
-  if (row == kMethods.end()) {
+  const auto known = clip_method(method);
+  if (!known) {
     fields.fault_in("method", fmt::format("method of {} is '{}', must be ifmr, min_max, percentile, mse, kl or hfmg",
                                           fields.what(), method));
   } else {
-    search.method = row->first;
+    search.method = *known;
   }
   read_percentile(fields, "max_percentile", search.max_percentile);
   read_percentile(fields, "min_percentile", search.min_percentile);

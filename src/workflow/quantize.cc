@@ -39,6 +39,11 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   QuantizeOptions options;
   options.skip = request.skip;
   options.skip_types = request.skip_types;
+  if (request.search && config) {
+    throw Error(ErrorCode::kConfig, "--search and --config exclude each other", {.file = request.config.string()},
+                "the configuration says how ranges are searched");
+  }
+  options.search.method = request.search.value_or(options.search.method);
   Plan plan = plan_layers(graph, options);
   if (config) config->apply(graph, plan);
   if (request.joint && plan.joint.empty()) plan_joint(graph, plan);
@@ -84,10 +89,12 @@ int64_t samples_to_read(const QuantizeRequest& request, const std::optional<Conf
 
 // Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default.
 void add_tensors(const Graph& graph, Plan& plan, const QuantizeRequest& request) {
+  ActivationPlan settings;
+  settings.search.method = request.search.value_or(settings.search.method);
   std::unordered_set<std::string> known;
   for (const TensorPlan& item : plan.tensors) known.insert(item.tensor);
   for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target(request.qdq_target)})) {
-    if (known.insert(tensor).second) plan.tensors.push_back({tensor, ActivationPlan{}});
+    if (known.insert(tensor).second) plan.tensors.push_back({tensor, settings});
   }
 }
 

@@ -31,6 +31,7 @@ struct QuantizeRequest {
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
   std::string qdq_target = "onnxruntime";
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
+  std::optional<ClipSearch::Method> search;              // of all activations, without `config`; default: IFMR
   std::optional<double> balance;     // strength of activation balance for layers that do not have one, in [0.2, 0.8]
   std::optional<bool> correct_bias;  // likewise
   bool joint = false;                // values that meet in an addition or concatenation share one factor

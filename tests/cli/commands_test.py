@@ -1,6 +1,7 @@
 """The subcommands as a user types them: results, JSON, determinism."""
 
 import json
+import pathlib
 import unittest
 
 import numpy as np
@@ -107,6 +108,21 @@ class Commands(CommandTest):
         self.assertNotIn("dw", open(f"{prefix}_record.txt").read())
         again = self.quantize("--config", f"{prefix}_plan.json", out="out/again")
         self.assertEqual(open(f"{prefix}_record.txt").read(), open(f"{again}_record.txt").read())
+
+    def test_search_chooses_the_method_for_every_activation(self):
+        records = set()
+        for method in ("ifmr", "hfmg", "min_max", "percentile", "mse", "kl"):
+            prefix = self.quantize("--search", method, out=f"s/{method}")
+            plan = json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())
+            found = {item["activation"]["search"]["method"] for item in plan["layers"] + plan["tensors"]}
+            self.assertEqual(found, {method})
+            records.add(pathlib.Path(f"{prefix}_record.txt").read_text())
+        self.assertGreaterEqual(len(records), 5)  # on few samples two of them may agree
+        self.assertIn(self.quantize(out="s/default").with_name("default_record.txt").read_text(), records)
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "n/x", "--search", "kl", "--config",
+                   self.work / "s/kl_plan.json", says=["--search and --config exclude each other"])
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "n/x", "--search", "best",
+                   says=["--search"])
 
     def test_emit_writes_what_was_asked_for(self):
         prefix = self.quantize("--emit", "qdq")
