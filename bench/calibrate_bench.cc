@@ -45,7 +45,7 @@ struct Calibration {
   explicit Calibration(const std::filesystem::path& path) : graph(load_model(path)) {
     prepare(graph);
     plan = plan_layers(graph);
-    for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target("onnxruntime")})) {
+    for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target("ort")})) {
       plan.tensors.push_back({tensor, ActivationPlan{}});
     }
     fill_weight_scales(graph, plan);

@@ -75,6 +75,10 @@ void add_convert_command(CLI::App& app, const GlobalOptions& global) {
                    "files to write: fake, deploy, qdq (default: all; without --record fake, deploy)")
       ->delimiter(',')
       ->check(CLI::IsMember({"fake", "deploy", "qdq"}));
+  command->add_option("--qdq-target", request.qdq_target, "runtime that the qdq file is made for")
+      ->check(CLI::IsMember(qdq_target_names()))
+      ->capture_default_str()
+      ->needs(record);
   command
       ->add_option("--record-convention", arguments->convention,
                    "how offsets are meant: int8, or uint8 as AMCT's first TensorFlow release wrote them")

@@ -1,6 +1,7 @@
 // `amct quantize`: simplify, fuse, calibrate, quantize, export, summarise.
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -58,6 +59,7 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"passes", std::move(passes)},
           {"layers", report.layers},
           {"quantized", report.quantized},
+          {"format", report.format},
           {"kept_float", std::move(kept)},
           {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
           {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
@@ -81,6 +83,15 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
             {"search", report.search_seconds},
             {"write", report.write_seconds},
             {"total", report.total_seconds}}}};
+}
+
+// Empty if the text is a size that groups of weights may have.
+std::string weight_group_fault(const std::string& text) {
+  int size = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
+  const bool fits =
+      error == std::errc() && end == text.data() + text.size() && size > 0 && size % kLeastWeightGroup == 0;
+  return fits ? "" : fmt::format("'{}' must be {} or a multiple of it", text, kLeastWeightGroup);
 }
 
 }  // namespace
@@ -111,12 +122,27 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       ->add_option("--search", arguments->search,
                    "how the ranges of activations are chosen (default: ifmr); not with --config")
       ->check(CLI::IsMember(methods));
-  const auto meaning = [](std::string_view field) { return std::string(config::field("AMCTConfig", field).meaning); };
+  const auto meaning_of = [](std::string_view message, std::string_view field) {
+    return std::string(config::field(message, field).meaning);
+  };
+  const auto meaning = [&](std::string_view field) { return meaning_of("AMCTConfig", field); };
   command->add_option("--skip", request.skip, meaning("skip_layers"))->delimiter(',');
   command->add_option("--skip-types", request.skip_types, meaning("skip_layer_types"))->delimiter(',');
+  command->add_option("--weight-bits", request.weight_bits, meaning_of("ARQuantize", "quant_bits"))
+      ->check(CLI::IsMember({4, 6, 7, 8}));
+  command->add_option("--activation-bits", request.activation_bits, "of all layers with a weight; the others have 8")
+      ->check(CLI::IsMember({8, 16}));
+  command
+      ->add_option("--weight-group", request.weight_group,
+                   "inputs of Gemm and MatMul that share a weight scale: 32, 64, 96, …; the deploy model has no such "
+                   "form and is left out")
+      ->check(CLI::Validator(weight_group_fault, "UINT"));
   command->add_option("--emit", arguments->emit, "files to write: fake, deploy, qdq (default: all)")
       ->delimiter(',')
       ->check(CLI::IsMember({"fake", "deploy", "qdq"}));
+  command->add_option("--qdq-target", request.qdq_target, "runtime that the qdq file is made for")
+      ->check(CLI::IsMember(qdq_target_names()))
+      ->capture_default_str();
   command
       ->add_option("--calibrate-weights", arguments->calibrate_weights,
                    "weights while activations are observed: quantized (as AMCT does) or float")

@@ -34,4 +34,9 @@ LayerPlan* Plan::find(const std::string& layer) {
   return const_cast<LayerPlan*>(static_cast<const Plan&>(*this).find(layer));
 }
 
+bool Plan::has_weight_groups() const {
+  return std::ranges::any_of(
+      layers, [](const LayerPlan& layer) { return layer.quantize && layer.weight && layer.weight->group > 0; });
+}
+
 }  // namespace amct

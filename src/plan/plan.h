@@ -45,11 +45,17 @@ struct ActivationPlan {
   bool fixed = false;                 // `factor` was given by the user: calibration leaves it
 };
 
+// Groups of inputs have this size or a multiple of it: runtimes and processors read blocks of so many weights.
+inline constexpr int kLeastWeightGroup = 32;
+
 struct WeightPlan {
   int bits = 8;
   bool per_channel = false;
-  int steps = 0;              // 16 or 32: so many distinct integers are used (non-uniform weights); 0 = all
-  std::vector<float> scales;  // one, or one per output channel; filled when the plan is calibrated
+  int group = 0;  // inputs of an output channel that share a scale (Gemm, MatMul); 0 = all
+  int steps = 0;  // 16 or 32: so many distinct integers are used (non-uniform weights); 0 = all
+  // One, one per output channel, or one per group and output channel in the order of the weight's elements; filled when
+  // the plan is calibrated.
+  std::vector<float> scales;
   std::vector<int> clusters;  // the `steps` integers, ascending; filled likewise
 };
 
@@ -97,6 +103,7 @@ struct Plan {
 
   const LayerPlan* find(const std::string& layer) const;
   LayerPlan* find(const std::string& layer);
+  bool has_weight_groups() const;  // of a layer that is quantized
 };
 
 }  // namespace amct

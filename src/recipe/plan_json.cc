@@ -63,6 +63,7 @@ std::string format_layer(const LayerPlan& layer) {
     text += fmt::format(
         ",\n      \"weight\": {{\n        \"bits\": {},\n        \"per_channel\": {},\n        \"scales\": [{}]",
         layer.weight->bits, yes_no(layer.weight->per_channel), fmt::join(layer.weight->scales, ", "));
+    if (layer.weight->group > 0) text += fmt::format(",\n        \"group\": {}", layer.weight->group);
     if (layer.weight->steps > 0) {
       text += fmt::format(",\n        \"steps\": {},\n        \"clusters\": [{}]", layer.weight->steps,
                           fmt::join(layer.weight->clusters, ", "));
@@ -178,6 +179,10 @@ WeightPlan read_weight(Document& document, const JsonNode& node, const std::stri
   JsonFields fields(document, node, "weight of " + owner);
   read_bits(fields, plan.bits, {4, 6, 7, 8});
   fields.read("per_channel", plan.per_channel);
+  if (fields.read("group", plan.group) && (plan.group < 0 || plan.group % kLeastWeightGroup != 0)) {
+    fields.fault_in("group", fmt::format("group of {} is {}, must be 0 or a multiple of {}", fields.what(), plan.group,
+                                         kLeastWeightGroup));
+  }
   if (fields.read("steps", plan.steps) && plan.steps != 0 && plan.steps != 16 && plan.steps != 32) {
     fields.fault_in("steps", fmt::format("steps of {} is {}, must be 0, 16 or 32", fields.what(), plan.steps));
   }
@@ -195,7 +200,7 @@ WeightPlan read_weight(Document& document, const JsonNode& node, const std::stri
     }
     plan.scales.push_back(scale);
   }
-  if (!plan.per_channel && plan.scales.size() > 1) {
+  if (!plan.per_channel && plan.group == 0 && plan.scales.size() > 1) {
     fields.fault_in("scales",
                     fmt::format("{} has {} scales, but is not per channel", fields.what(), plan.scales.size()));
   }
@@ -358,7 +363,8 @@ void check_plan_fits(const PlanFile& read, const Plan& expected, const std::stri
     }
     if (!layer.weight || !known->weight || known->weight->scales.empty()) continue;
     const size_t count = layer.weight->scales.size();
-    const bool same_grain = layer.weight->per_channel == known->weight->per_channel;
+    const bool same_grain =
+        layer.weight->per_channel == known->weight->per_channel && layer.weight->group == known->weight->group;
     if (count > 1 && same_grain && count != known->weight->scales.size()) {
       faults.add(Error(ErrorCode::kConfig,
                        fmt::format("layer '{}' has {} weight scales, its weight has {} channels", layer.name, count,

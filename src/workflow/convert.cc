@@ -120,8 +120,8 @@ class RecordApplier {
 };
 
 // Pairs at the inputs of layers alone.
-QdqTarget inputs_only() {
-  QdqTarget target = qdq_target("onnxruntime");
+QdqTarget inputs_only(const std::string& name) {
+  QdqTarget target = qdq_target(name);
   target.quantized_both_sides.clear();
   target.absorbed.clear();
   target.float_output = {"conv", "conv_transpose", "gemm", "matmul", "average_pool"};
@@ -149,12 +149,13 @@ ConvertReport convert(const ConvertRequest& request) {
   RecordApplier(graph, plan, request.record.string()).run(records);
   apply_balance(graph, plan);
   update_types(graph);
-  const Products products = make_products(graph, plan, request.emit, inputs_only());
-  return report_of(plan, write_products(products, plan, folded_nodes(passes), request.out_prefix));
+  const Products products = make_products(graph, plan, request.emit, inputs_only(request.qdq_target));
+  return report_of(plan, products, write_products(products, plan, folded_nodes(passes), request.out_prefix));
 }
 
-ConvertReport report_of(const Plan& plan, std::vector<OutputFile> files) {
+ConvertReport report_of(const Plan& plan, const Products& products, std::vector<OutputFile> files) {
   ConvertReport report{.warnings = plan.warnings, .files = std::move(files)};
+  report.warnings.insert(report.warnings.end(), products.notes.begin(), products.notes.end());
   for (const LayerPlan& layer : plan.layers) {
     ++report.layers;
     if (layer.quantize) {

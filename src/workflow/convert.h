@@ -19,6 +19,7 @@ struct ConvertRequest {
   std::filesystem::path record;
   std::filesystem::path out_prefix;
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
+  std::string qdq_target{kDefaultQdqTarget};
   RecordConvention convention = RecordConvention::kInt8;
 };
 
@@ -37,6 +38,6 @@ struct ConvertReport {
 ConvertReport convert(const ConvertRequest& request);
 
 // What a plan with the written files has to say.
-ConvertReport report_of(const Plan& plan, std::vector<OutputFile> files);
+ConvertReport report_of(const Plan& plan, const Products& products, std::vector<OutputFile> files);
 
 }  // namespace amct

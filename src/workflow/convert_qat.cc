@@ -38,9 +38,10 @@ ConvertReport convert_qat(const ConvertQatRequest& request) {
   plan.model = request.model.filename().string();
   plan.correct_bias = false;
   apply_balance(graph, plan);
-  Products products = make_products(graph, plan, request.emit, qdq_target("onnxruntime"));
+  Products products = make_products(graph, plan, request.emit, qdq_target(kDefaultQdqTarget));
   products.plan_file = request.plan_file;
-  ConvertReport report = report_of(plan, write_products(products, plan, folded_nodes(passes), request.out_prefix));
+  ConvertReport report =
+      report_of(plan, products, write_products(products, plan, folded_nodes(passes), request.out_prefix));
   report.anti_quantized = conversion.anti_quantized;
   return report;
 }

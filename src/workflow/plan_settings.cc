@@ -28,6 +28,7 @@ void apply(const LayerPlan& read, LayerPlan& layer, std::vector<std::string>& wa
   if (read.weight && layer.weight) {
     layer.weight->bits = read.weight->bits;
     layer.weight->per_channel = read.weight->per_channel;
+    layer.weight->group = read.weight->group;
     layer.weight->steps = read.weight->steps;
   }
 }

@@ -24,12 +24,16 @@ struct OutputFile {
   bool replaced = false;  // another file had this name
 };
 
-// A graph that was not asked for is null, but the fake-quantized and the deployable one are always made.
+// A graph that was not asked for is null, but the fake-quantized and the deployable one are always made, the latter
+// with 4-bit weights one in a byte. With groups of weights there is no deploy model, nor the files that go with it: the
+// deployable graph is the simulation's alone then.
 struct Products {
   std::set<Emit> emit;
   QdqTarget target;
   std::shared_ptr<const Graph> deploy, fake, qdq;
-  bool plan_file = true;  // write PREFIX_plan.json as well
+  std::shared_ptr<Graph> packed;   // the deploy graph as it is written
+  std::vector<std::string> notes;  // what is not as one may expect: a clause each
+  bool plan_file = true;           // write PREFIX_plan.json as well
 };
 
 // Throws Error when the plan lacks a factor or one does not fit.

@@ -1,6 +1,7 @@
 #include "workflow/quantize.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,6 +20,7 @@
 #include "workflow/calibrate.h"
 #include "workflow/compare.h"
 #include "workflow/config_file.h"
+#include "workflow/expand_config.h"
 #include "workflow/inspect.h"
 #include "workflow/model.h"
 #include "workflow/products.h"
@@ -35,6 +37,51 @@ constexpr size_t kWeakestLayers = 3;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// Widths that the command line asks for, and groups of weights; what a layer cannot have is a downgrade.
+void set_widths(const Graph& graph, const QuantizeRequest& request, Plan& plan) {
+  bool grouped = false;
+  for (LayerPlan& layer : plan.layers) {
+    if (!layer.quantize) continue;
+    config::CalibrationSettings wanted;
+    wanted.weight.bits = request.weight_bits.value_or(8);
+    wanted.activation.bits = request.activation_bits.value_or(8);
+    const std::vector<std::string> lines = downgrade(graph, layer, wanted);
+    plan.downgrades.insert(plan.downgrades.end(), lines.begin(), lines.end());
+    if (request.activation_bits) layer.activation.bits = wanted.activation.bits;
+    if (!layer.weight) continue;
+    if (request.weight_bits) layer.weight->bits = wanted.weight.bits;
+    if (request.weight_group > 0 && (layer.op == "gemm" || layer.op == "matmul")) {
+      layer.weight->group = request.weight_group;
+      grouped = true;
+    }
+  }
+  if (request.weight_group > 0 && !grouped) {
+    throw Error(ErrorCode::kConfig, "--weight-group: the model has no Gemm or MatMul layer that is quantized",
+                {.model = request.model.string()}, "groups of weights are for those");
+  }
+}
+
+// Throws ErrorList of Error(kConfig), naming the layers.
+void check_groups(const QuantizeRequest& request, const Plan& plan) {
+  Faults faults;
+  for (const LayerPlan& layer : plan.layers) {
+    if (!layer.quantize || !layer.weight || layer.weight->group == 0) continue;
+    const Where where{.model = request.model.string(), .node = layer.name, .op = layer.op};
+    if (layer.op != "gemm" && layer.op != "matmul") {
+      faults.add(Error(ErrorCode::kConfig, "it takes no groups of weights", where, "Gemm and MatMul do"));
+    } else if (layer.weight->steps > 0) {
+      faults.add(Error(ErrorCode::kConfig, "its weights cannot both be non-uniform and have groups", where));
+    }
+  }
+  if (plan.has_weight_groups() && request.emit == std::set<Emit>{Emit::kDeploy}) {
+    faults.add(Error(ErrorCode::kUnsupported,
+                     "no deploy model can have groups of weights: Ascend's operators take one scale for each output "
+                     "channel",
+                     {.model = request.model.string()}, "--emit fake,qdq"));
+  }
+  faults.throw_if_any();
+}
+
 Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::optional<ConfigFile>& config) {
   QuantizeOptions options;
   options.skip = request.skip;
@@ -46,6 +93,8 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   options.search.method = request.search.value_or(options.search.method);
   Plan plan = plan_layers(graph, options);
   if (config) config->apply(graph, plan);
+  set_widths(graph, request, plan);
+  check_groups(request, plan);
   if (request.joint && plan.joint.empty()) plan_joint(graph, plan);
   if (request.balance) {
     for (LayerPlan& layer : plan.layers) {
@@ -93,6 +142,8 @@ void add_tensors(const Graph& graph, Plan& plan, const QuantizeRequest& request)
   settings.search.method = request.search.value_or(settings.search.method);
   std::unordered_set<std::string> known;
   for (const TensorPlan& item : plan.tensors) known.insert(item.tensor);
+  ActivationPlan settings;
+  if (request.activation_bits) settings.bits = *request.activation_bits;
   for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target(request.qdq_target)})) {
     if (known.insert(tensor).second) plan.tensors.push_back({tensor, settings});
   }
@@ -106,6 +157,22 @@ void describe_model(const ModelFacts& facts, QuantizeReport& report) {
   report.macs = facts.macs;
 }
 
+// "INT8", or "INT4 and INT8 weights in groups of 32, INT16 activations".
+std::string format_of(const Plan& plan) {
+  std::set<int> weights, activations, groups;
+  for (const LayerPlan& layer : plan.layers) {
+    if (!layer.quantize) continue;
+    activations.insert(layer.activation.bits);
+    if (layer.weight) weights.insert(layer.weight->bits);
+    if (layer.weight && layer.weight->group > 0) groups.insert(layer.weight->group);
+  }
+  const std::set<int> eight{8};
+  if (activations == eight && (weights.empty() || weights == eight) && groups.empty()) return "INT8";
+  return fmt::format("INT{} weights{}{}, INT{} activations", fmt::join(weights, " and INT"),
+                     groups.empty() ? "" : " in groups of ", fmt::join(groups, " and "),
+                     fmt::join(activations, " and INT"));
+}
+
 void describe_plan(const Plan& plan, QuantizeReport& report) {
   for (const LayerPlan& layer : plan.layers) {
     ++report.layers;
@@ -116,6 +183,7 @@ void describe_plan(const Plan& plan, QuantizeReport& report) {
       report.kept_float.emplace_back(layer.name, layer.reason);
     }
   }
+  report.format = format_of(plan);
   for (const TensorPlan& tensor : plan.tensors) report.inputs += tensor.uses.size();
   report.groups = plan.joint.size();
   report.warnings.insert(report.warnings.end(), plan.warnings.begin(), plan.warnings.end());
@@ -196,7 +264,10 @@ QuantizeReport quantize(const QuantizeRequest& request) {
 
   const int64_t samples = samples_to_read(request, config, report);
   report.balance_folded = balance(graph, plan, *source, samples, request.workers);
-  if (request.emit.contains(Emit::kQdq)) add_tensors(graph, plan, request);
+  if (request.emit.contains(Emit::kQdq)) {
+    check_qdq_target(plan, qdq_target(request.qdq_target));
+    add_tensors(graph, plan, request);
+  }
   const CalibrationTimes times = calibrate(graph, plan, *source, samples, request.workers);
   report.samples = times.samples;
   report.compile_seconds = times.compile_seconds;
@@ -208,6 +279,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   const auto write_start = Clock::now();
   Products products = make_products(graph, plan, request.emit, qdq_target(request.qdq_target));
   products.plan_file = request.plan_file;
+  report.warnings.insert(report.warnings.end(), products.notes.begin(), products.notes.end());
   report.write_seconds = seconds_since(write_start);
   measure(std::make_shared<const Graph>(std::move(graph)), products, *source, request, report);
   const auto files_start = Clock::now();

@@ -29,7 +29,9 @@ struct QuantizeRequest {
   std::vector<std::string> skip;        // layers that stay float
   std::vector<std::string> skip_types;  // operators whose layers do
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
-  std::string qdq_target = "onnxruntime";
+  std::string qdq_target{kDefaultQdqTarget};
+  std::optional<int> weight_bits, activation_bits;  // of all layers that may have them, whatever `config` says
+  int weight_group = 0;  // inputs of a Gemm or MatMul that share a weight scale: a multiple of 32; 0 = all
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
   std::optional<ClipSearch::Method> search;              // of all activations, without `config`; default: IFMR
   std::optional<double> balance;     // strength of activation balance for layers that do not have one, in [0.2, 0.8]
@@ -59,6 +61,7 @@ struct QuantizeReport {
   double read_seconds = 0, prepare_seconds = 0, compile_seconds = 0, calibrate_seconds = 0, search_seconds = 0,
          write_seconds = 0, total_seconds = 0;
   size_t layers = 0, quantized = 0;
+  std::string format = "INT8";                                  // of the quantized layers
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
   std::optional<Verdict> verdict;           // of the user's own evaluator

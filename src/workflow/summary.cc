@@ -23,7 +23,7 @@ std::string simplified_line(const QuantizeReport& report) {
 
 // "28 of 29 layers to INT8; fc stays float: …": layers that share a reason share a clause.
 std::string quantized_line(const QuantizeReport& report) {
-  std::string text = fmt::format("quantized  {} of {} layers to INT8", report.quantized, report.layers);
+  std::string text = fmt::format("quantized  {} of {} layers to {}", report.quantized, report.layers, report.format);
   std::map<std::string, std::vector<std::string>> by_reason;
   for (const auto& [layer, reason] : report.kept_float) by_reason[reason].push_back(layer);
   for (const auto& [reason, layers] : by_reason) {

@@ -125,7 +125,7 @@ void add_networks(Seeds& seeds) {
   const Plan plan = calibrated(graph);
   seeds.add_graph(graph);
   seeds.add_graph(apply_ascend(graph, plan));
-  seeds.add_graph(apply_qdq(graph, plan, qdq_target("onnxruntime")));
+  seeds.add_graph(apply_qdq(graph, plan, qdq_target("ort")));
   seeds.add("plan", format_plan(plan));
   seeds.add("record", format_records(records_of(plan)));
   Plan other = plan;

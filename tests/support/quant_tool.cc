@@ -95,8 +95,7 @@ int command(const Args& args) {
     write_onnx(apply_qdq(graph, calibrated(graph, args[2], target), target), args[4]);
   } else if (args.size() == 4 && args[0] == "fake") {
     const Graph graph = prepared(args[1]);
-    write_onnx(ascend_to_fake_quant(apply_ascend(graph, calibrated(graph, args[2], qdq_target("onnxruntime")))),
-               args[3]);
+    write_onnx(ascend_to_fake_quant(apply_ascend(graph, calibrated(graph, args[2], qdq_target("ort")))), args[3]);
   } else if (args.size() == 5 && args[0] == "golden") {
     const Graph graph = prepared(args[1]);
     Plan plan = plan_layers(graph);

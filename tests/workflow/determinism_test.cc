@@ -43,7 +43,7 @@ class Determinism : public ::testing::TestWithParam<Network> {
 
   Files calibrated(const std::vector<size_t>& order, int workers) const {
     Plan plan = plan_layers(graph_);
-    for (const std::string& tensor : tensors_to_calibrate(graph_, plan, {qdq_target("onnxruntime")})) {
+    for (const std::string& tensor : tensors_to_calibrate(graph_, plan, {qdq_target("ort")})) {
       plan.tensors.push_back({tensor, ActivationPlan{}});
     }
     std::vector<Tensor> samples;

@@ -71,7 +71,7 @@ double seconds_for(const std::filesystem::path& model, const std::filesystem::pa
   const Graph corrected = with_corrected_biases(graph, plan);
   const Graph deploy = apply_ascend(corrected, plan);
   OutputFiles files;
-  write_onnx(apply_qdq(corrected, plan, qdq_target("onnxruntime")), files, folder / "qdq.onnx");
+  write_onnx(apply_qdq(corrected, plan, qdq_target("ort")), files, folder / "qdq.onnx");
   write_onnx(ascend_to_fake_quant(deploy), files, folder / "fake.onnx");
   write_onnx(deploy, files, folder / "deploy.onnx");
   files.add(folder / "record").write(format_records(records_of(plan)));

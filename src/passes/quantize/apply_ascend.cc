@@ -67,6 +67,7 @@ class Applier {
     if (!layer.activation.factor || (layer.weight && layer.weight->scales.empty())) {
       throw Error(ErrorCode::kConfig, "the plan has no factors for this layer", {}, "calibrate first");
     }
+    if (layer.weight && layer.weight->group > 0) return simulate_groups(layer, id);
     const float scale_d = layer.activation.factor->scale;
     const NodeId add = bias_add_of(graph_, id);
     const ValueId bias = bias_of(graph_, id);
@@ -82,6 +83,30 @@ class Applier {
     if (layer.weight) replace_weight(*layer.weight, id);
     if (bias.valid()) replace_bias(id, add, bias, std::move(bias_values));
     dequantize(layer, add.valid() ? add : id, scales);
+  }
+
+  // A dequantization has one factor per output channel, so that sums over groups of weights have no integer form: the
+  // layer computes with the floats that its integers stand for.
+  void simulate_groups(const LayerPlan& layer, NodeId id) {
+    quantize_input(layer, id);
+    const Node& node = graph_.node(id);
+    const auto& rule = node.row->quant.compute_rule();
+    const ValueId weight = node.input(rule.weight_port);
+    const Tensor& values = *graph_.constant(weight);
+    const bool half = values.dtype() == DType::kFloat16;
+    const Tensor fake = fake_quantized(values, *layer.weight, rule.channel_axis_for(graph_, node));
+    const ScaleOffset factor = *layer.activation.factor;
+    const std::string name = layer.name + ".antiquant";
+    const NodeId back = add_op(graph_, name, "ascend_anti_quant", {node.input(0)},
+                               {{"scale", static_cast<double>(factor.scale)},
+                                {"offset", static_cast<double>(-factor.offset)},
+                                {"dst_type", type_name(layer.activation.bits)},
+                                {"dtype", int64_t{half ? 1 : 0}}},
+                               name + ".output0");
+    graph_.set_input(id, 0, graph_.node(back).output());
+    const ValueId fresh =
+        graph_.add_constant(layer.name + ".sub_module.weight", half ? fake.cast(DType::kFloat16) : fake);
+    replace_constant_input(id, rule.weight_port, fresh);
   }
 
   // Those that the graph has already (of pairs in a model that was quantized elsewhere) serve layers too.

@@ -7,12 +7,10 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "ops/convolution.h"
 #include "ops/infer.h"
 #include "ops/op_row.h"
-#include "passes/quantize/integer_constants.h"
-#include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
+#include "passes/quantize/qdq_weights.h"
 
 namespace amct {
 namespace {
@@ -40,6 +38,7 @@ class Applier {
     for (const QdqPlace& place : places) {
       try {
         quantizers.push_back(quantizer_for(place, factors.of(place.source)));
+        quantizers.back().scale = stored_scale(quantizers.back().scale, graph_.value(place.value).type.dtype);
       } catch (const Error& error) {
         faults.add(error.with({.model = graph_.info.path}));
       }
@@ -51,7 +50,7 @@ class Applier {
     }
     for (size_t i = 0; i < places.size(); ++i) quantize_value(places[i], quantizers[i]);
     int64_t& opset = graph_.info.opsets[""];
-    opset = std::max<int64_t>(opset, uses_16_bits_ ? 21 : 13);
+    opset = std::max(opset, least_opset());
     update_types(graph_);
     return std::move(graph_);
   }
@@ -112,19 +111,35 @@ class Applier {
   }
 
   DType type_of(const Quantizer& q) const {
-    if (q.bits == 16) return target_.unsigned_activations ? DType::kUInt16 : DType::kInt16;
-    return target_.unsigned_activations ? DType::kUInt8 : DType::kInt8;
+    const bool is_unsigned = target_.unsigned_activations;
+    if (q.bits == 4) return is_unsigned ? DType::kUInt4 : DType::kInt4;
+    if (q.bits == 16) return is_unsigned ? DType::kUInt16 : DType::kInt16;
+    return is_unsigned ? DType::kUInt8 : DType::kInt8;
+  }
+
+  // Per axis needs opset 13, float16 data 19, 4 and 16 bits and blocks 21.
+  int64_t least_opset() const {
+    int64_t opset = 13;
+    for (const NodeId id : graph_.nodes()) {
+      const Node& node = graph_.node(id);
+      if (node.op != "quantize_linear" && node.op != "dequantize_linear") continue;
+      const DType integer = graph_.value(node.input(2)).type.dtype;
+      const bool blocks = attr_int(node, "block_size") != 0;
+      if (graph_.value(node.input(1)).type.dtype == DType::kFloat16) opset = std::max<int64_t>(opset, 19);
+      if (blocks || bit_width(integer) == 4 || bit_width(integer) == 16) opset = 21;
+    }
+    return opset;
   }
 
   std::vector<ValueId> with_parameters(ValueId x, const std::string& name, const Quantizer& q) {
-    const ValueId scale = graph_.add_constant(name + ".scale", Tensor::scalar<float>(q.scale));
+    const float stored[] = {q.scale};
+    const ValueId scale = graph_.add_constant(name + ".scale", scale_tensor({}, stored, graph_.value(x).type.dtype));
     const ValueId zero = graph_.add_constant(name + ".zero_point", Tensor::scalar<int64_t>(q.zero).cast(type_of(q)));
     return {x, scale, zero};
   }
 
   void quantize_value(const QdqPlace& place, const Quantizer& q) {
     ValueId value = place.value;
-    uses_16_bits_ = uses_16_bits_ || q.bits == 16;
     const std::string name = graph_.value(value).name;
     if (place.absorbed && covers(q, *place.absorbed)) {
       const ValueId before = graph_.node(place.absorbed->node).input(0);
@@ -147,63 +162,9 @@ class Applier {
       throw Error(ErrorCode::kConfig, "the plan names a layer that the model does not have", {.node = layer.name});
     }
     if (!layer.weight) return;
-    const ValueId bias = bias_of(graph_, id);
-    const int64_t channels = output_channels(graph_, id);
-    const std::vector<float>& scales = layer.weight->scales;
-    const bool own_bias = bias.valid() && !bias_add_of(graph_, id).valid();  // an Add keeps its float addend
-    if (own_bias) quantize_bias(layer, id, bias, channels);
-    const auto& rule = graph_.node(id).row->quant.compute_rule();
-    const ValueId weight = graph_.node(id).input(rule.weight_port);
-    const int axis = rule.channel_axis_for(graph_, graph_.node(id));
-    Tensor integers = integer_weights(*graph_.constant(weight), *layer.weight, axis);
-    int64_t stored_axis = axis;
-    if (graph_.node(id).row->attr("weight_layout") != nullptr) {
-      const int64_t groups = attr_int(graph_.node(id), "group");
-      if (groups > 1 &&
-          scales.size() > 1) {  // channels of one group share an index of the stored axis: no scale per index
-        const Tensor fake = fake_quantized(*graph_.constant(weight), *layer.weight, axis);
-        const ValueId fresh = graph_.add_constant(layer.name + ".weight", fake);
-        graph_.value(fresh).origin = graph_.value(weight).origin;
-        return replace_input(id, rule.weight_port, fresh);
-      }
-      integers = swap_in_out(integers, groups);
-      graph_.node(id).attrs.set("weight_layout", std::string("in_out"));
-      stored_axis = 1;
-    }
-    const std::string name = layer.name + ".weight";
-    Tensor zeros = Tensor::of<int8_t>(scales.size() == 1 ? Dims{} : Dims{static_cast<int64_t>(scales.size())},
-                                      std::vector<int8_t>(scales.size(), 0));
-    const ValueId fresh = dequantized(name, std::move(integers), scales, std::move(zeros), stored_axis);
-    replace_input(id, rule.weight_port, fresh);
-  }
-
-  void quantize_bias(const LayerPlan& layer, NodeId id, ValueId bias, int64_t channels) {
     const auto input = by_value_.find(graph_.node(id).input(0));
     AMCT_CHECK(input != by_value_.end(), "the input of a quantized layer is quantized");
-    const std::vector<float> scales = dequant_scales(input->second.scale, layer.weight->scales);
-    Tensor integers = integer_bias(*graph_.constant(bias), scales, channels, layer.name);
-    const int port = graph_.node(id).row->quant.compute_rule().bias_port;
-    Tensor zeros = Tensor::of<int32_t>(scales.size() == 1 ? Dims{} : Dims{static_cast<int64_t>(scales.size())},
-                                       std::vector<int32_t>(scales.size(), 0));
-    replace_input(id, port, dequantized(layer.name + ".bias", std::move(integers), scales, std::move(zeros), 0));
-  }
-
-  ValueId dequantized(const std::string& name, Tensor integers, const std::vector<float>& scales, Tensor zeros,
-                      int64_t axis) {
-    const Dims dims = scales.size() == 1 ? Dims{} : Dims{static_cast<int64_t>(scales.size())};
-    const ValueId values = graph_.add_constant(name + ".quantized", std::move(integers));
-    const ValueId scale = graph_.add_constant(name + ".scale", Tensor::of<float>(dims, scales));
-    const ValueId zero = graph_.add_constant(name + ".zero_point", std::move(zeros));
-    Attrs attrs;
-    if (scales.size() > 1) attrs.set("axis", axis);
-    const NodeId id = add_op(graph_, name + ".dequantize", "dequantize_linear", {values, scale, zero}, attrs);
-    return graph_.node(id).output();
-  }
-
-  void replace_input(NodeId node, size_t port, ValueId fresh) {
-    const ValueId old = graph_.node(node).input(port);
-    graph_.set_input(node, port, fresh);
-    if (graph_.value(old).uses.empty() && !graph_.is_output(old)) graph_.erase_value(old);
+    quantize_layer_constants(graph_, layer, input->second.scale, target_);
   }
 
   const Plan& plan_;
@@ -212,7 +173,6 @@ class Applier {
   std::unordered_map<ValueId, Quantizer> by_value_;
   std::unordered_map<std::string, const ActivationPlan*> activations_;  // by tensor
   std::unordered_map<ValueId, std::vector<AbsorbedRange>> absorbed_;    // by source
-  bool uses_16_bits_ = false;
 };
 
 }  // namespace

@@ -32,14 +32,29 @@ float scale_of(const Extremes& extremes, int bits) {
   return scale >= std::numeric_limits<float>::epsilon() ? scale : 1.0f;
 }
 
-}  // namespace
-
-std::vector<float> arq_scales(const Tensor& weights, int channel_axis, bool per_channel, int bits,
-                              const std::string& layer) {
+void check_bits(int bits, const std::string& layer) {
   if (bits != 4 && bits != 6 && bits != 7 && bits != 8) {
     throw Error(ErrorCode::kConfig, fmt::format("weights cannot have {} bits", bits), {.node = layer},
                 "bits may be 4, 6, 7 or 8");
   }
+}
+
+std::vector<float> scales_of(const std::vector<Extremes>& extremes, int bits, const std::string& layer) {
+  std::vector<float> scales;
+  for (const Extremes& part : extremes) {
+    if (!part.finite) {
+      throw Error(ErrorCode::kNumeric, "weights hold NaN or infinity", {.node = layer}, "repair or retrain the model");
+    }
+    scales.push_back(part.low > part.high ? 1.0f : scale_of(part, bits));
+  }
+  return scales;
+}
+
+}  // namespace
+
+std::vector<float> arq_scales(const Tensor& weights, int channel_axis, bool per_channel, int bits,
+                              const std::string& layer) {
+  check_bits(bits, layer);
   const Tensor converted = weights.dtype() == DType::kFloat32 ? weights : weights.cast(DType::kFloat32);
   const float* values = converted.values<float>().data();
   const Dims& dims = weights.dims();
@@ -54,15 +69,25 @@ std::vector<float> arq_scales(const Tensor& weights, int channel_axis, bool per_
   std::vector<Extremes> extremes(static_cast<size_t>(channels));
   const int64_t blocks = inner == 0 ? 0 : weights.size() / inner;
   for (int64_t block = 0; block < blocks; ++block) extremes[block % channels].add(values + block * inner, inner);
+  return scales_of(extremes, bits, layer);
+}
 
-  std::vector<float> scales;
-  for (const Extremes& channel : extremes) {
-    if (!channel.finite) {
-      throw Error(ErrorCode::kNumeric, "weights hold NaN or infinity", {.node = layer}, "repair or retrain the model");
-    }
-    scales.push_back(blocks == 0 ? 1.0f : scale_of(channel, bits));
+std::vector<float> arq_group_scales(const Tensor& weights, int axis, int group, int bits, const std::string& layer) {
+  check_bits(bits, layer);
+  const Dims& dims = weights.dims();
+  AMCT_CHECK(axis >= 0 && axis < static_cast<int>(dims.size()) && group > 0, "no such groups");
+  const Tensor converted = weights.dtype() == DType::kFloat32 ? weights : weights.cast(DType::kFloat32);
+  const float* values = converted.values<float>().data();
+  int64_t inner = 1;
+  for (size_t i = static_cast<size_t>(axis) + 1; i < dims.size(); ++i) inner *= dims[i];
+  const int64_t extent = dims[axis], groups = (extent + group - 1) / group;
+  const int64_t outer = weights.size() == 0 ? 0 : weights.size() / (inner * extent);
+  std::vector<Extremes> extremes(static_cast<size_t>(outer * groups * inner));
+  for (int64_t row = 0; row < outer * extent; ++row) {
+    Extremes* of_row = extremes.data() + (row / extent * groups + row % extent / group) * inner;
+    for (int64_t i = 0; i < inner; ++i) of_row[i].add(values + row * inner + i, 1);
   }
-  return scales;
+  return scales_of(extremes, bits, layer);
 }
 
 }  // namespace amct

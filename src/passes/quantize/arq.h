@@ -17,4 +17,8 @@ namespace amct {
 std::vector<float> arq_scales(const Tensor& weights, int channel_axis, bool per_channel, int bits,
                               const std::string& layer);
 
+// One scale per group of `group` successive indices of `axis` and per index of all other axes, in the order of the
+// weight's elements. The same errors.
+std::vector<float> arq_group_scales(const Tensor& weights, int axis, int group, int bits, const std::string& layer);
+
 }  // namespace amct

@@ -155,7 +155,11 @@ class FakeQuantizer {
     const Node node = graph_.node(id);
     const std::string base = node.name + ".fakeantiquant.";
     const ValueId scale = scalar(base + "scale", static_cast<float>(attr_float(node, "scale")));
-    replace_by(id, add(base + "mul", "mul", {node.input(0), scale}));
+    ValueId x = add(base + "mul", "mul", {node.input(0), scale});
+    if (attr_int(node, "dtype") == 1) {
+      x = add(base + "cast", "cast", {x}, {{"to", static_cast<int64_t>(onnx_code(DType::kFloat16))}});
+    }
+    replace_by(id, x);
   }
 
   Graph graph_;

@@ -14,9 +14,26 @@
 namespace amct {
 namespace {
 
+// Calls f(element index, scale) for all weights with scales of groups.
+template <typename F>
+void for_each_grouped(const Dims& dims, const WeightPlan& plan, int axis, F&& f) {
+  const Dims scale_dims = group_scale_dims(dims, plan, axis);
+  AMCT_CHECK(element_count(scale_dims) == static_cast<int64_t>(plan.scales.size()), "one weight scale per group");
+  const auto inputs = static_cast<size_t>(group_axis(dims, axis));
+  const int64_t inner = inputs + 1 == dims.size() ? 1 : dims.back();
+  const int64_t rows = element_count(dims) / std::max<int64_t>(inner, 1);
+  for (int64_t row = 0, i = 0; row < rows; ++row) {
+    const int64_t outer = row / dims[inputs], group = row % dims[inputs] / plan.group;
+    const float* scales = plan.scales.data() + (outer * scale_dims[inputs] + group) * inner;
+    for (int64_t k = 0; k < inner; ++k, ++i) f(i, scales[k]);
+  }
+}
+
 // Calls f(element index, scale) for all weights.
 template <typename F>
-void for_each_scaled(const Dims& dims, std::span<const float> scales, int axis, F&& f) {
+void for_each_scaled(const Dims& dims, const WeightPlan& plan, int axis, F&& f) {
+  if (plan.group > 0) return for_each_grouped(dims, plan, axis, f);
+  const std::span<const float> scales = plan.scales;
   int64_t inner = 1;
   for (size_t i = static_cast<size_t>(axis) + 1; i < dims.size(); ++i) inner *= dims[i];
   const int64_t count = element_count(dims);
@@ -28,6 +45,19 @@ void for_each_scaled(const Dims& dims, std::span<const float> scales, int axis, 
 
 }  // namespace
 
+int group_axis(const Dims& weight, int channel_axis) {
+  const int rank = static_cast<int>(weight.size());
+  return channel_axis + 1 == rank ? rank - 2 : rank - 1;
+}
+
+Dims group_scale_dims(const Dims& weight, const WeightPlan& plan, int channel_axis) {
+  AMCT_CHECK(weight.size() >= 2 && plan.group > 0, "groups of a matrix's inputs");
+  Dims dims = weight;
+  int64_t& inputs = dims[static_cast<size_t>(group_axis(weight, channel_axis))];
+  inputs = (inputs + plan.group - 1) / plan.group;
+  return dims;
+}
+
 Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis) {
   const Tensor source = weights.cast(DType::kFloat32);
   const auto from = source.values<float>();
@@ -35,7 +65,7 @@ Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis) 
   const auto to = result.mutable_values<int8_t>();
   const auto low = static_cast<float>(-(1 << (plan.bits - 1)));
   const auto high = static_cast<float>((1 << (plan.bits - 1)) - 1);
-  for_each_scaled(weights.dims(), plan.scales, axis, [&](int64_t i, float scale) {
+  for_each_scaled(weights.dims(), plan, axis, [&](int64_t i, float scale) {
     to[i] = static_cast<int8_t>(std::clamp(std::nearbyint(from[i] / scale), low, high));
   });
   if (plan.clusters.empty()) return result;
@@ -50,7 +80,7 @@ Tensor fake_quantized(const Tensor& weights, const WeightPlan& plan, int axis) {
   const auto from = integers.values<int8_t>();
   Tensor result = Tensor::allocate(DType::kFloat32, weights.dims());
   const auto to = result.mutable_values<float>();
-  for_each_scaled(weights.dims(), plan.scales, axis, [&](int64_t i, float scale) { to[i] = from[i] * scale; });
+  for_each_scaled(weights.dims(), plan, axis, [&](int64_t i, float scale) { to[i] = from[i] * scale; });
   return result;
 }
 

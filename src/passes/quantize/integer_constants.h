@@ -11,8 +11,13 @@
 
 namespace amct {
 
+// Weights with groups of inputs: the axis of the inputs, and the extents of the scales, which are the weight's with the
+// number of groups on that axis (the last group may be smaller).
+int group_axis(const Dims& weight, int channel_axis);
+Dims group_scale_dims(const Dims& weight, const WeightPlan& plan, int channel_axis);
+
 // clip(round_half_even(w / scale)) as int8 (values of fewer bits too), then the nearest cluster where the plan has
-// some. The plan holds one scale, or one per index of `axis`.
+// some. The plan holds one scale, one per index of `axis`, or one per group.
 Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis);
 // The same, multiplied by the scales again: float32.
 Tensor fake_quantized(const Tensor& weights, const WeightPlan& plan, int axis);

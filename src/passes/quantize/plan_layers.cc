@@ -59,9 +59,11 @@ std::string reason_to_keep(const Graph& graph, NodeId id, const QuantizeOptions&
   }
   const Value& input = graph.value(node.input(0));
   if (input.kind == ValueKind::kConstant) return "its input is constant";
-  if (input.type.dtype != DType::kUndefined && !is_floating(input.type.dtype)) {
-    return fmt::format("its input is {}, not floating point", name_of(input.type.dtype));
+  const DType dtype = input.type.dtype;
+  if (dtype != DType::kUndefined && dtype != DType::kFloat32 && dtype != DType::kFloat16) {
+    return fmt::format("its input is {}, neither float32 nor float16", name_of(dtype));
   }
+  if (dtype == DType::kFloat16 && rule->weight_port < 0) return "it has no weight and computes in float16";
   if (const std::string other = weight_sharer(graph, id); !other.empty()) {
     return fmt::format("its weight is shared with '{}'", other);
   }

@@ -58,7 +58,8 @@ class Placer {
   bool is_float_activation(ValueId id) const {
     if (!id.valid()) return false;
     const Value& value = graph_.value(id);
-    return !value.is_constant() && (value.type.dtype == DType::kFloat32 || value.type.dtype == DType::kUndefined);
+    const DType dtype = value.type.dtype;
+    return !value.is_constant() && (dtype == DType::kFloat32 || dtype == DType::kFloat16 || dtype == DType::kUndefined);
   }
 
   // The data that an operator without arithmetic hands on: its input 0.
@@ -105,8 +106,27 @@ class Placer {
     const bool touches =
         std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return wanted_.contains(v); });
     if (!touches && !wanted_.contains(node.output())) return;
-    for (const ValueId input : node.inputs) want(input);
-    want_result(node.output());
+    const ValueId added = target_.adds_in_layer && node.op == "add" ? added_in_layer(node) : kNoValue;
+    for (const ValueId input : node.inputs) {
+      if (input != added) want(input);
+    }
+    if (!target_.adds_in_layer) want_result(node.output());
+  }
+
+  // The addend that a layer gives to the sum alone; of several that of the last layer, before which the others are
+  // there.
+  ValueId added_in_layer(const Node& add) const {
+    ValueId added = kNoValue;
+    size_t last = 0;
+    for (const ValueId input : add.inputs) {
+      const Node* producer = graph_.producer(input);
+      if (producer == nullptr || !quantized_.contains(producer->name) || graph_.sole_use(input) == nullptr) continue;
+      const size_t position = std::ranges::find(order_, graph_.value(input).producer) - order_.begin();
+      if (added.valid() && position < last) continue;
+      added = input;
+      last = position;
+    }
+    return added;
   }
 
   // The range of an operator that may vanish; nullopt if it is not constant.

@@ -45,6 +45,6 @@ class FactorTensors {
 
 // Values that these targets quantize beyond the inputs of layers, by name: calibration gives each a TensorPlan.
 std::vector<std::string> tensors_to_calibrate(const Graph& graph, const Plan& plan,
-                                              const std::vector<QdqTarget>& targets = {qdq_target("onnxruntime")});
+                                              const std::vector<QdqTarget>& targets = {qdq_target(kDefaultQdqTarget)});
 
 }  // namespace amct

@@ -5,13 +5,21 @@
 #include <string_view>
 #include <vector>
 
+#include "plan/plan.h"
+
 namespace amct {
 
 struct QdqTarget {
   std::string name;
   std::string runtime;        // for people: what the file is made for
-  bool unsigned_activations;  // uint8 with zero point = offset + 128, else int8
+  bool unsigned_activations;  // zero point = offset + 128 in an unsigned type, else a signed type
   bool symmetric;             // zero points are 0: the range is the larger of both sides
+  bool integer_bias;          // biases are int32 behind a DequantizeLinear, else float
+  // An Add takes the result of a layer in that nothing else reads: one such input has no pair, nor has the sum unless
+  // somebody needs it so.
+  bool adds_in_layer;
+  bool packed_int4;                  // weights of 4 bits are INT4, two in a byte, else int8
+  std::vector<int> activation_bits;  // what the runtime takes
   // Operators computed in integers when all they read and give is quantized.
   std::vector<std::string> quantized_both_sides;
   // Operators that vanish between a layer and its quantizer when the quantizer's range lies inside theirs.
@@ -20,8 +28,15 @@ struct QdqTarget {
   std::vector<std::string> float_output;
 };
 
+inline constexpr std::string_view kDefaultQdqTarget = "ort";
+
 const std::vector<QdqTarget>& qdq_targets();
+std::vector<std::string> qdq_target_names();
 // Throws Error(kConfig) for an unknown name, with the closest known one.
 const QdqTarget& qdq_target(std::string_view name);
+
+// Throws ErrorList of Error(kConfig) naming every layer and tensor of the plan with a width that the target does not
+// take.
+void check_qdq_target(const Plan& plan, const QdqTarget& target);
 
 }  // namespace amct

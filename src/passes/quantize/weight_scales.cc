@@ -4,6 +4,7 @@
 
 #include "ops/op_row.h"
 #include "passes/quantize/arq.h"
+#include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
 
 namespace amct {
@@ -17,10 +18,15 @@ void fill_weight_scales(const Graph& graph, Plan& plan) {
     const QuantRule::Compute& rule = node.row->quant.compute_rule();
     const Tensor* weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
     AMCT_CHECK(weight != nullptr, fmt::format("the weight of layer '{}' is not constant", layer.name));
-    layer.weight->scales = arq_scales(*weight, rule.channel_axis_for(graph, node), layer.weight->per_channel,
-                                      layer.weight->bits, layer.name);
+    const int axis = rule.channel_axis_for(graph, node);
+    if (layer.weight->group > 0) {
+      layer.weight->scales = arq_group_scales(*weight, group_axis(weight->dims(), axis), layer.weight->group,
+                                              layer.weight->bits, layer.name);
+      continue;
+    }
+    layer.weight->scales = arq_scales(*weight, axis, layer.weight->per_channel, layer.weight->bits, layer.name);
     if (layer.weight->steps > 0) {
-      layer.weight->clusters = nuq_clusters(*weight, *layer.weight, rule.channel_axis_for(graph, node));
+      layer.weight->clusters = nuq_clusters(*weight, *layer.weight, axis);
     }
   }
 }

@@ -1,5 +1,5 @@
-// Fills the weight scales of a plan by ARQ (spec C.3), per output channel or per tensor, as each layer's plan says, and
-// the clusters of layers with non-uniform weights.
+// Fills the weight scales of a plan by ARQ (spec C.3), per output channel, per group or per tensor, as each layer's
+// plan says, and the clusters of layers with non-uniform weights.
 #pragma once
 
 #include "ir/graph.h"

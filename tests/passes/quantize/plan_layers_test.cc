@@ -144,10 +144,10 @@ TEST(QdqPlaces, ReluIsAbsorbedAndOutputsAreQuantized) {
   const Plan plan = net.filled_plan();
   const auto needed = tensors_to_calibrate(net.graph, plan);
   EXPECT_EQ(needed, (std::vector<std::string>{"conv2", "conv3"}));  // x and the ReLU's result are inputs of layers
-  EXPECT_THROW(apply_qdq(net.graph, plan, qdq_target("onnxruntime")), Error);
+  EXPECT_THROW(apply_qdq(net.graph, plan, qdq_target("ort")), Error);
   Plan complete = plan;
   for (const std::string& tensor : needed) complete.tensors.push_back({tensor, {.factor = ScaleOffset{0.1f, 0}}});
-  const Graph qdq = apply_qdq(net.graph, complete, qdq_target("onnxruntime"));
+  const Graph qdq = apply_qdq(net.graph, complete, qdq_target("ort"));
   EXPECT_FALSE(qdq.find_node("relu").valid());
   EXPECT_EQ(qdq.info.opsets.at(""), 13);
   const ValueId zero = qdq.find_value("x.zero_point");
@@ -163,7 +163,7 @@ TEST(QdqPlaces, ReluStaysWhenTheRangeHoldsNegativeValues) {
   for (const std::string& tensor : tensors_to_calibrate(net.graph, plan)) {
     plan.tensors.push_back({tensor, {.factor = ScaleOffset{0.1f, 0}}});
   }
-  EXPECT_TRUE(apply_qdq(net.graph, plan, qdq_target("onnxruntime")).find_node("relu").valid());
+  EXPECT_TRUE(apply_qdq(net.graph, plan, qdq_target("ort")).find_node("relu").valid());
 }
 
 TEST(QuantJson, MapsLayersToTheirOperators) {

@@ -73,7 +73,7 @@ def check(tool, folder, model, shape, faults):
     data = np.random.default_rng(SEED).uniform(-1, 1, shape).astype(np.float32)
     np.save(folder / "x.npy", data)
     ours, fake = folder / f"{name}_qdq.onnx", folder / f"{name}_fake.onnx"
-    subprocess.run([tool, "qdq", model, folder / "x.npy", "onnxruntime", ours], check=True)
+    subprocess.run([tool, "qdq", model, folder / "x.npy", "ort", ours], check=True)
     subprocess.run([tool, "fake", model, folder / "x.npy", fake], check=True)
     onnx.checker.check_model(onnx.load(ours), full_check=True)
     onnx.checker.check_model(onnx.load(fake), full_check=True)
