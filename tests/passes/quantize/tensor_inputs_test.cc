@@ -160,7 +160,7 @@ TEST(ApplyAscend, AnInputWithoutAFactorOrANodeIsAnError) {
 
 TEST(ApplyQdq, ChosenInputsTakeTheirOwnFactors) {
   Quantized net;
-  const QdqTarget& target = qdq_target("onnxruntime");
+  const QdqTarget& target = qdq_target("ort");
   for (const std::string& tensor : tensors_to_calibrate(net.graph, net.plan, {target})) {
     net.plan.tensors.push_back({tensor, {.factor = ScaleOffset{2.0f, 0}}});
   }

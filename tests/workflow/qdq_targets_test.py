@@ -1,0 +1,353 @@
+"""QDQ files for several runtimes and in several widths: what each target's published rules demand, checked on the file,
+and what the file computes in ONNX Runtime."""
+
+import json
+import os
+import pathlib
+import unittest
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from cli.support import SEED, CommandTest
+from support.model_data import ASSETS, data_for, model as asset
+
+ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "PRelu", "HardSwish", "Tanh"}
+WEIGHTED = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
+
+
+class File:
+    """A QDQ file, and who makes and reads its values."""
+
+    def __init__(self, path):
+        self.path = path
+        self.model = onnx.load(str(path))
+        onnx.checker.check_model(self.model, full_check=True)
+        graph = self.model.graph
+        self.opset = self.model.opset_import[0].version
+        self.constants = {item.name: item for item in graph.initializer}
+        self.producer = {name: node for node in graph.node for name in node.output}
+        self.nodes = list(graph.node)
+
+    def readers(self, name):
+        return [node for node in self.nodes if name in node.input]
+
+    def of(self, *types):
+        return [node for node in self.nodes if node.op_type in types]
+
+    def array(self, name):
+        return numpy_helper.to_array(self.constants[name])
+
+    def dtype(self, name):
+        return self.constants[name].data_type
+
+    def axis(self, node):
+        return next((a.i for a in node.attribute if a.name == "axis"), None)
+
+    def run(self, feeds):
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        session = ort.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        return session.run(None, feeds)[0].astype(np.float64)
+
+
+def sqnr(reference, other):
+    return 10 * np.log10(np.sum(reference**2) / max(np.sum((reference - other) ** 2), 1e-30))
+
+
+def tensorrt_faults(file):
+    """What TensorRT's documentation of explicit quantization forbids or advises against, as lines."""
+    faults = []
+    say = faults.append
+    for node in file.of("QuantizeLinear", "DequantizeLinear"):
+        scale, zero = node.input[1], node.input[2]
+        if scale not in file.constants or not np.all(np.isfinite(file.array(scale)) & (file.array(scale) > 0)):
+            say(f"{node.name}: its scale is not constant, positive and finite")
+        if file.dtype(zero) != TensorProto.INT8 or np.any(file.array(zero) != 0):
+            say(f"{node.name}: its zero point is not an int8 zero")
+        constant = node.input[0] in file.constants
+        if file.array(scale).size > 1 and not constant:
+            say(f"{node.name}: an activation has several scales")
+        if node.op_type == "DequantizeLinear" and not constant and file.producer[node.input[0]].op_type != "QuantizeLinear":
+            say(f"{node.name}: stands without a QuantizeLinear")
+    for node in file.of(*WEIGHTED):
+        weight = file.producer.get(node.input[1])
+        if weight is None:
+            continue  # a layer that stays float
+        if file.dtype(weight.input[0]) != TensorProto.INT8:
+            say(f"{node.name}: its weights are not int8")
+        channels = {"Conv": 0, "ConvTranspose": 1}.get(node.op_type)
+        if file.array(weight.input[1]).size > 1 and file.axis(weight) != channels:
+            say(f"{node.name}: its scales are not per output channel")
+        if file.producer[node.input[0]].op_type != "DequantizeLinear":
+            say(f"{node.name}: its input has no pair")
+        if len(node.input) > 2 and node.input[2] not in file.constants:
+            say(f"{node.name}: its bias is not a float constant")
+    for node in file.of("QuantizeLinear"):
+        maker = file.producer.get(node.input[0])
+        others = [reader for reader in file.readers(node.input[0]) if reader is not node]
+        if maker is not None and maker.op_type in WEIGHTED and any(r.op_type in ACTIVATIONS for r in others):
+            say(f"{node.name}: stands between {maker.name} and its activation")
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            say(f"{node.name}: quantizes what {maker.name} dequantized")
+    for node in file.of(*ACTIVATIONS):
+        maker = file.producer.get(node.input[0])
+        source = file.producer.get(maker.input[0]) if maker is not None and maker.op_type == "DequantizeLinear" else None
+        origin = file.producer.get(source.input[0]) if source is not None else None
+        if origin is not None and origin.op_type in WEIGHTED:
+            say(f"{node.name}: a pair separates it from {origin.name}")
+    for node in file.of("Add"):  # the sum is fused into one of the layers that feed it
+        makers = [file.producer.get(name) for name in node.input]
+        layers = [m for m in makers if m is not None and m.op_type in WEIGHTED]
+        behind = [file.producer.get(file.producer[m.input[0]].input[0]) for m in makers
+                  if m is not None and m.op_type == "DequantizeLinear" and m.input[0] in file.producer
+                  and len(file.readers(m.output[0])) == 1]
+        alone = [m for m in behind if m is not None and m.op_type in WEIGHTED
+                 and len(file.readers(m.output[0])) == 1 and not layers]
+        if alone:
+            say(f"{node.name}: no layer that feeds it can take it in")
+    return faults
+
+
+class QdqCase(CommandTest):
+    def qdq(self, *extra, model=None, data=None):
+        prefix = self.work / "q"
+        self.run_amct("quantize", model or self.model, *(data or ["--data", self.data]), "--out", prefix, *extra)
+        return File(pathlib.Path(f"{prefix}_qdq.onnx"))
+
+    def feeds(self):
+        return {"x": self.samples[:4]}
+
+
+class QdqTargets(QdqCase):
+    def test_tensorrt_rules_hold(self):
+        file = self.qdq("--qdq-target", "tensorrt")
+        self.assertEqual(tensorrt_faults(file), [])
+        self.assertEqual(len(file.of("Relu")), 2)
+        self.assertGreater(sqnr(File(self.model).run(self.feeds()), file.run(self.feeds())), 20)
+
+    def test_tensorrt_rules_find_fault_with_other_files(self):
+        faults = tensorrt_faults(self.qdq())
+        self.assertTrue(any("zero point is not an int8 zero" in fault for fault in faults))
+        self.assertTrue(any("bias is not a float constant" in fault for fault in faults))
+
+    def test_openvino_has_float_biases_and_pairs_at_inputs_alone(self):
+        file = self.qdq("--qdq-target", "openvino")
+        for node in file.of("Conv", "Gemm"):
+            self.assertIn(node.input[2], file.constants)
+        readers = [reader for node in file.of("Conv") for reader in file.readers(node.output[0])]
+        self.assertEqual([node for node in readers if node.op_type == "QuantizeLinear" and
+                          file.readers(file.readers(node.output[0])[0].output[0])[0].op_type == "Add"], [])
+        self.assertGreater(sqnr(File(self.model).run(self.feeds()), file.run(self.feeds())), 20)
+
+    def test_unknown_target(self):
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "u/q", "--qdq-target", "tensorr",
+                   says=["tensorr"])
+        self.assertFalse((self.work / "u").exists())
+
+    def test_widths_that_a_target_does_not_take_are_refused_by_layer(self):
+        result = self.run_amct("quantize", self.model, "--data", self.data, "--out", self.work / "w/q",
+                               "--activation-bits", 16, "--qdq-target", "tensorrt", code=1)
+        for layer in ("conv1", "dw", "pw", "fc"):
+            self.assertIn(f"node '{layer}'", result.stderr)
+        self.assertIn("TensorRT takes no 16-bit activations", result.stderr)
+        self.assertFalse((self.work / "w").exists())
+
+    def test_convert_takes_a_target(self):
+        self.quantize()
+        self.run_amct("convert", self.model, "--record", self.work / "out/small_record.txt", "--out", self.work / "c",
+                      "--qdq-target", "tensorrt")
+        self.assertEqual(tensorrt_faults(File(self.work / "c_qdq.onnx")), [])
+
+
+class Widths(QdqCase):
+    def test_16_bit_activations(self):
+        file = self.qdq("--activation-bits", 16)
+        self.assertEqual(file.opset, 21)
+        types = {file.dtype(node.input[2]) for node in file.of("QuantizeLinear")}
+        self.assertEqual(types, {TensorProto.UINT16})
+        reference = File(self.model).run(self.feeds())
+        self.assertGreater(sqnr(reference, file.run(self.feeds())), sqnr(reference, self.qdq().run(self.feeds())) + 3)
+
+    def test_4_bit_weights_are_packed(self):
+        file = self.qdq("--weight-bits", 4)
+        self.assertEqual(file.opset, 21)
+        for layer, dtype in (("conv1", TensorProto.INT8), ("dw", TensorProto.INT8), ("pw", TensorProto.INT8),
+                             ("fc", TensorProto.INT4)):  # an odd number of channels, a group, 9 channels, Gemm
+            self.assertEqual(file.dtype(f"{layer}.weight.quantized"), dtype, layer)
+        fc = file.constants["fc.weight.quantized"]
+        self.assertEqual(len(fc.raw_data), (7 * 9 + 1) // 2)
+        plan = {layer["name"]: layer for layer in self.plan("q")["layers"]}
+        weights = np.round(self.weight("fc.weight") / np.float32(plan["fc"]["weight"]["scales"][0]))
+        np.testing.assert_array_equal(file.array("fc.weight.quantized").astype(np.int32), np.clip(weights, -8, 7))
+        self.assertGreater(sqnr(File(self.model).run(self.feeds()), file.run(self.feeds())), 12)
+
+    def test_what_a_layer_cannot_have_is_a_downgrade_with_its_name(self):
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "d", "--weight-bits", 4)
+        text = "\n".join(report["downgrades"])
+        for line in ("conv1 has 8-bit weights instead of 4: it has an odd number of input channels",
+                     "dw has 8-bit weights instead of 4: it is a grouped convolution"):
+            self.assertIn(line, text)
+        self.assertEqual(report["format"], "INT4 and INT8 weights, INT8 activations")
+        self.run_amct("quantize", self.model, "--data", self.data, "--out", self.work / "d", "--weight-bits", 4,
+                      "--strict", code=1)
+
+    def test_other_targets_keep_4_bits_in_int8(self):
+        file = self.qdq("--weight-bits", 4, "--qdq-target", "tensorrt")
+        self.assertEqual(tensorrt_faults(file), [])
+        self.assertLessEqual(np.abs(file.array("fc.weight.quantized").astype(int)).max(), 8)
+
+    def test_deploy_weights_are_packed(self):
+        self.model = self.work / "even.onnx"
+        even_network(self.model)
+        np.save(self.data, np.random.default_rng(SEED).normal(0, 1, (12, 4, 6, 5)).astype(np.float32))
+        prefix = self.quantize("--weight-bits", 4, out="even")
+        deploy = onnx.load(f"{prefix}_deploy_model.onnx")
+        shapes = {item.name.split(".")[0]: list(item.dims) for item in deploy.graph.initializer
+                  if item.name.endswith("weight")}
+        self.assertEqual(shapes, {"conv": [6, 2, 3, 3], "up": [3, 4, 2, 2], "fc": [12, 7]})
+        plan = {layer["name"]: layer for layer in json.loads((self.work / "even_plan.json").read_text())["layers"]}
+        stored = next(numpy_helper.to_array(i) for i in deploy.graph.initializer if i.name.startswith("conv"))
+        scales = np.float32(plan["conv"]["weight"]["scales"]).reshape(-1, 1, 1, 1)
+        integers = np.clip(np.round(self.weight("conv.weight") / scales), -8, 7).astype(np.int8)
+        np.testing.assert_array_equal(stored, (integers[:, 0::2] & 0xF) | (integers[:, 1::2] << 4))
+        self.assertEqual((self.work / "even_record.txt").read_text().count('wts_type: "INT4"'), 3)
+        same = self.run_json("compare", f"{prefix}_fake_quant_model.onnx", f"{prefix}_deploy_model.onnx", "--data", self.data)
+        self.assertGreater(same["logit_sqnr_db"] or 200, 100)
+
+    def test_weights_that_cannot_be_packed_are_named(self):
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "d", "--weight-bits", 4)
+        self.assertIn("fc: its 4-bit weights take a byte each: it has an odd number of inputs", report["warnings"])
+
+    def plan(self, prefix):
+        return json.loads((self.work / f"{prefix}_plan.json").read_text())
+
+    def weight(self, name):
+        return next(numpy_helper.to_array(i) for i in onnx.load(str(self.model)).graph.initializer if i.name == name)
+
+
+def even_network(path):
+    """Conv, ConvTranspose and Gemm with even numbers of channels."""
+    rng = np.random.default_rng(SEED)
+    constants = {"conv.weight": (6, 4, 3, 3), "conv.bias": (6,), "up.weight": (6, 4, 2, 2), "fc.weight": (7, 24)}
+    nodes = [helper.make_node("Conv", ["x", "conv.weight", "conv.bias"], ["c"], "conv"),
+             helper.make_node("Relu", ["c"], ["r"], "relu"),
+             helper.make_node("ConvTranspose", ["r", "up.weight"], ["u"], "up", strides=[2, 2]),
+             helper.make_node("MaxPool", ["u"], ["p"], "pool", kernel_shape=[3, 2], strides=[3, 2]),
+             helper.make_node("Flatten", ["p"], ["f"], "flatten"),
+             helper.make_node("Gemm", ["f", "fc.weight"], ["y"], "fc", transB=1)]
+    graph = helper.make_graph(
+        nodes, "even", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 6, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 7])],
+        [numpy_helper.from_array(rng.normal(0, 0.4, dims).astype(np.float32), name) for name, dims in constants.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+
+
+def matrix_network(path, inputs=72):
+    """MatMul with a bias Add, Relu, Gemm with transB, MatMul: 72 inputs are two groups of 32 and one of 8."""
+    rng = np.random.default_rng(SEED)
+    constants = {"a": rng.normal(0, 0.3, (inputs, 64)) * np.geomspace(0.05, 2, inputs)[:, None],
+                 "a_bias": rng.normal(0, 0.1, 64), "b": rng.normal(0, 0.2, (48, 64)), "b_bias": rng.normal(0, 0.1, 48),
+                 "c": rng.normal(0, 0.2, (48, 5))}
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["h0"], "first"), helper.make_node("Add", ["h0", "a_bias"], ["h1"], "add"),
+             helper.make_node("Relu", ["h1"], ["h2"], "relu"),
+             helper.make_node("Gemm", ["h2", "b", "b_bias"], ["h3"], "second", transB=1),
+             helper.make_node("MatMul", ["h3", "c"], ["y"], "third")]
+    graph = helper.make_graph(nodes, "matrices", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", inputs])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])],
+                              [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(path))
+    return constants
+
+
+class WeightGroups(QdqCase):
+    def setUp(self):
+        super().setUp()
+        self.model = self.work / "matrices.onnx"
+        self.constants = matrix_network(self.model)
+        self.samples = np.random.default_rng(SEED + 2).normal(0, 1, (40, 72)).astype(np.float32)
+        np.save(self.data, self.samples)
+
+    def grouped(self, weight, axis, bits, group=32):
+        """What the file's integers stand for, from the formula."""
+        weight = np.asarray(weight, np.float32)
+        result = np.empty_like(weight)
+        for begin in range(0, weight.shape[axis], group):
+            part = tuple(slice(begin, begin + group) if i == axis else slice(None) for i in range(2))
+            high, low = np.abs(weight[part].max(axis, keepdims=True)), np.abs(weight[part].min(axis, keepdims=True))
+            scale = np.where(high < low, low / np.float32(2 ** (bits - 1)), high / np.float32(2 ** (bits - 1) - 1))
+            scale = scale.astype(np.float32)
+            result[part] = np.clip(np.round(weight[part] / scale), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * scale
+        return result
+
+    def test_file_holds_blocks(self):
+        for bits in (4, 8):
+            with self.subTest(bits=bits):
+                file = self.qdq("--weight-group", 32, "--weight-bits", bits)
+                self.assertEqual(file.opset, 21)
+                for layer, name, axis in (("first", "a", 0), ("second", "b", 1), ("third", "c", 0)):
+                    node = file.producer[next(n for n in file.nodes if n.name == layer).input[1]]
+                    self.assertEqual({a.name: a.i for a in node.attribute}, {"axis": axis, "block_size": 32})
+                    self.assertEqual(file.dtype(node.input[0]), TensorProto.INT4 if bits == 4 else TensorProto.INT8)
+                    integers = file.array(node.input[0]).astype(np.float32)
+                    scales = np.repeat(file.array(node.input[1]), 32, axis).take(range(integers.shape[axis]), axis)
+                    np.testing.assert_allclose(integers * scales, self.grouped(self.constants[name], axis, bits),
+                                               rtol=1e-6)
+
+    def test_files_agree_and_groups_are_better(self):
+        reference = File(self.model).run({"x": self.samples})
+        ratios = {}
+        for group in ((), ("--weight-group", 32), ("--weight-group", 64)):
+            file = self.qdq("--weight-bits", 4, *group)
+            ratios[group] = sqnr(reference, file.run({"x": self.samples}))
+            fake = File(self.work / "q_fake_quant_model.onnx").run({"x": self.samples})
+            self.assertLess(abs(sqnr(reference, fake) - ratios[group]), 1.5)
+        self.assertGreater(ratios["--weight-group", 32], ratios["--weight-group", 64])
+        self.assertGreater(ratios["--weight-group", 64], ratios[()])
+
+    def test_the_deploy_model_says_why_not(self):
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "g", "--weight-group", 32)
+        self.assertTrue(any("no deploy model" in line for line in report["warnings"]), report["warnings"])
+        names = sorted(path.name for path in self.work.glob("g_*"))
+        self.assertEqual(names, ["g_fake_quant_model.onnx", "g_plan.json", "g_qdq.onnx"])
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "g2/q", "--weight-group", 32,
+                   "--emit", "deploy", code=2, says=["no deploy model can have groups of weights", "--emit fake,qdq"])
+
+    def test_the_plan_keeps_groups(self):
+        self.qdq("--weight-group", 64, "--weight-bits", 4)
+        again = self.work / "again"
+        self.run_amct("quantize", self.model, "--data", self.data, "--out", again, "--config", self.work / "q_plan.json")
+        self.assertEqual((self.work / "q_plan.json").read_text(), pathlib.Path(f"{again}_plan.json").read_text())
+
+    def test_sizes_that_are_no_groups(self):
+        for size in ("16", "33", "0", "-32", "many"):
+            self.run_amct("quantize", self.model, "--data", self.data, "--out", self.work / "n/q", "--weight-group", size,
+                          code=1)
+        self.assertFalse((self.work / "n").exists())
+
+    def test_a_model_without_matrices(self):
+        self.fails("quantize", self.work / "small.onnx", "--data", self.data, "--out", self.work / "n/q",
+                   "--weight-group", 32, "--skip", "fc", says=["no Gemm or MatMul layer"])
+
+
+class RealModels(QdqCase):
+    def setUp(self):
+        super().setUp()
+        if not list(ASSETS.glob("*")):
+            self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
+            self.skipTest(f"there are no assets at {ASSETS}")
+
+    def test_tensorrt_rules_hold(self):
+        for name in ("mobilenet_v2", "resnet8_cifar10", "nanodet_m", "ultraface_rfb320_simplified"):
+            with self.subTest(model=name):
+                model = asset(name)
+                file = self.qdq("--qdq-target", "tensorrt", "--emit", "qdq", "--samples", 8,
+                                model=model.path, data=data_for(model, self.work))
+                self.assertEqual(tensorrt_faults(file), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
