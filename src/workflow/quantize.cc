@@ -136,14 +136,17 @@ int64_t samples_to_read(const QuantizeRequest& request, const std::optional<Conf
   return *request.samples;
 }
 
-// Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default.
+// Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default, and 16 bits where
+// all layers with weights have them.
 void add_tensors(const Graph& graph, Plan& plan, const QuantizeRequest& request) {
   ActivationPlan settings;
   settings.search.method = request.search.value_or(settings.search.method);
   std::unordered_set<std::string> known;
   for (const TensorPlan& item : plan.tensors) known.insert(item.tensor);
-  ActivationPlan settings;
-  if (request.activation_bits) settings.bits = *request.activation_bits;
+  const bool wide = std::ranges::all_of(plan.layers, [](const LayerPlan& layer) {
+    return !layer.quantize || !layer.weight || layer.activation.bits == 16;
+  });
+  if (wide && std::ranges::any_of(plan.layers, &LayerPlan::quantize)) settings.bits = 16;
   for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target(request.qdq_target)})) {
     if (known.insert(tensor).second) plan.tensors.push_back({tensor, settings});
   }

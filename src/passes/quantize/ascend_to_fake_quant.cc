@@ -22,6 +22,11 @@ class FakeQuantizer {
 
   Graph run() {
     follow_integers();
+    for (const NodeId id : graph_.nodes()) {  // before the values that they read are replaced
+      const Node& node = graph_.node(id);
+      if (node.op != "ascend_quant") continue;
+      if (types_.types[node.input(0).index].dtype == DType::kFloat16) half_inputs_.insert(id);
+    }
     for (const NodeId id : graph_.topological_order()) {
       const std::string& op = graph_.node(id).op;
       if (op == "ascend_quant") {
@@ -99,7 +104,7 @@ class FakeQuantizer {
     const int bits = dst == "INT16" ? 16 : dst == "INT4" ? 4 : 8;
     const ValueId offset = scalar(base + "offset", static_cast<float>(attr_float(node, "offset")));
     ValueId x = node.input(0);
-    if (types_.types[x.index].dtype == DType::kFloat16) {
+    if (half_inputs_.contains(id)) {
       x = add(base + "cast", "cast", {x}, {{"to", static_cast<int64_t>(onnx_code(DType::kFloat32))}});
     }
     x = add(base + "mul", "mul", {x, scalar(base + "scale", static_cast<float>(attr_float(node, "scale")))});
@@ -164,6 +169,7 @@ class FakeQuantizer {
 
   Graph graph_;
   InferredTypes types_;
+  std::unordered_set<NodeId> half_inputs_;  // quantizers of float16 data
   std::unordered_map<ValueId, ValueId> converted_;
 };
 
