@@ -121,12 +121,19 @@ struct Lstm {
   }
 };
 
-// (1 - z) n + z h
-HWY_INLINE void store_mixed(const RecurrentWeights& w, const RecurrentStep& s, int64_t row, int64_t block, FloatVec z,
-                            FloatVec n) {
+// Gate `gate` of a GRU, z or r, from its sum.
+HWY_INLINE FloatVec gru_gate(const RecurrentWeights& w, const float* x, int64_t gate, FloatVec sum) {
+  const FloatTag d;
+  const FloatVec in = hn::Add(hn::LoadU(d, x + gate * static_cast<int64_t>(hn::Lanes(d))), sum);
+  return apply_gate(w.f, clipped(in, w.clip));
+}
+
+// h' = (1 - z) n + z h, n from what enters the new gate.
+HWY_INLINE void finish_gru(const RecurrentWeights& w, const RecurrentStep& s, int64_t row, int64_t block, FloatVec z,
+                           FloatVec in) {
+  const FloatVec n = apply_gate(w.g, clipped(in, w.clip));
   const FloatVec h = load_units(s.h + row * s.h_stride, block, w.hidden);
-  const FloatVec mixed = hn::MulAdd(z, hn::Sub(h, n), n);
-  store_units(mixed, s.h_next + row * s.next_stride, block, w.hidden);
+  store_units(hn::MulAdd(z, hn::Sub(h, n), n), s.h_next + row * s.next_stride, block, w.hidden);
 }
 
 struct GruLinear {
@@ -135,11 +142,9 @@ struct GruLinear {
                                 int64_t block, const FloatVec (&sum)[3]) {
     const FloatTag d;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const FloatVec z = apply_gate(w.f, clipped(hn::Add(hn::LoadU(d, x), sum[0]), w.clip));
-    const FloatVec r = apply_gate(w.f, clipped(hn::Add(hn::LoadU(d, x + lanes), sum[1]), w.clip));
+    const FloatVec z = gru_gate(w, x, 0, sum[0]), r = gru_gate(w, x, 1, sum[1]);
     const FloatVec linear = hn::Add(sum[2], hn::Load(d, w.bias_new.view().as<float>() + block * lanes));
-    const FloatVec in = hn::MulAdd(r, linear, hn::LoadU(d, x + 2 * lanes));
-    store_mixed(w, s, row, block, z, apply_gate(w.g, clipped(in, w.clip)));
+    finish_gru(w, s, row, block, z, hn::MulAdd(r, linear, hn::LoadU(d, x + 2 * lanes)));
   }
 };
 
@@ -150,8 +155,7 @@ struct GruGates {
                                 int64_t block, const FloatVec (&sum)[2]) {
     const FloatTag d;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-    const FloatVec z = apply_gate(w.f, clipped(hn::Add(hn::LoadU(d, x), sum[0]), w.clip));
-    const FloatVec r = apply_gate(w.f, clipped(hn::Add(hn::LoadU(d, x + lanes), sum[1]), w.clip));
+    const FloatVec z = gru_gate(w, x, 0, sum[0]), r = gru_gate(w, x, 1, sum[1]);
     const FloatVec h = load_units(s.h + row * s.h_stride, block, w.hidden);
     float* scratch = s.gates + row * 2 * s.padded + block * lanes;
     hn::StoreU(z, d, scratch);
@@ -167,8 +171,7 @@ struct GruNew {
     const FloatTag d;
     const auto lanes = static_cast<int64_t>(hn::Lanes(d));
     const FloatVec z = hn::LoadU(d, s.gates + row * 2 * s.padded + block * lanes);
-    const FloatVec in = hn::Add(hn::LoadU(d, x + 2 * lanes), sum[0]);
-    store_mixed(w, s, row, block, z, apply_gate(w.g, clipped(in, w.clip)));
+    finish_gru(w, s, row, block, z, hn::Add(hn::LoadU(d, x + 2 * lanes), sum[0]));
   }
 };
 
