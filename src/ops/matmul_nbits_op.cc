@@ -3,8 +3,9 @@
 //   y (…, N) = a (…, K) w' + bias,  w(n, k) = (q(n, k) - zero(n, k / block)) scale(n, k / block)
 //
 // Rows of q are blocks of whole bytes, lowest bits first; zero points are packed like them, in rows of whole bytes, or
-// are floats; without them zero is 2^(bits - 1). The weight stays packed: the plain kernel unpacks a row at a time, the
-// compiled step a panel of rows for a product by oneDNN.
+// are floats; without them zero is 2^(bits - 1). The weight stays packed: the plain kernel unpacks a row at a time; the
+// compiled step for few rows of a unpacks it in registers (kernels/simd/packed_product.h), that for many a panel of
+// rows for a product by oneDNN.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -12,6 +13,7 @@
 
 #include "kernels/dnnl/matmul.h"
 #include "kernels/reference/reference.h"
+#include "kernels/simd/packed_product.h"
 #include "ops/composition.h"
 #include "ops/elementwise.h"
 #include "ops/movement.h"
@@ -246,12 +248,76 @@ class PanelStep : public Step {
   size_t kernel_bytes_ = 0;
 };
 
+// Few rows of a, one token at a time: the weight goes through the registers once for four of them.
+class RowsStep : public Step {
+ public:
+  static constexpr int64_t kMostRows = 16;  // beyond, a panel in the cache is unpacked in less time
+
+  RowsStep(const LowerContext& c, Tensor weight, Tensor bias, PackedRows rows)
+      : weight_(std::move(weight)),
+        bias_(std::move(bias)),
+        rows_(std::move(rows)),
+        has_zeros_(c.has(kZeros)),
+        m_(element_count(c.input(kA).dims) / rows_.rule.k),
+        threads_(c.threads()) {
+    if (!has_zeros_) {
+      rows_.zeros = {};
+    } else {
+      for (size_t i = 0; i < rows_.zeros.size(); ++i) rows_.zeros[i] *= rows_.scales[i];
+    }
+  }
+
+  size_t scratch_bytes() const override { return static_cast<size_t>(split_floats() + m_ * blocks()) * sizeof(float); }
+  std::string implementation() const override { return "simd:packed_rows"; }
+
+  std::function<void()> bind(const StepIo& io) const override {
+    auto* split = reinterpret_cast<float*>(io.scratch);
+    return [this, split, sums = split + split_floats(), a = io.inputs[kA].as<float>(), y = io.outputs[0].as<float>()] {
+      run(a, split, sums, y);
+    };
+  }
+
+ private:
+  static constexpr int64_t kTile = 32;  // rows of the weight that a thread takes at once
+
+  int64_t blocks() const { return rows_.rule.blocks(); }
+  int64_t split_floats() const { return m_ * blocks() * rows_.rule.block; }
+
+  void run(const float* a, float* split, float* sums, float* y) const {
+    const PackedRule& rule = rows_.rule;
+    const PackedWeight weight{.n = rule.n,
+                              .k = rule.k,
+                              .bits = rule.bits,
+                              .block = rule.block,
+                              .bytes = rows_.bytes,
+                              .scales = rows_.scales.data(),
+                              .scaled_zeros = has_zeros_ ? rows_.zeros.data() : nullptr};
+    const float* bias = bias_ ? bias_.values<float>().data() : nullptr;
+    split_rows(weight, a, m_, split, sums);
+#pragma omp parallel for num_threads(threads_)
+    for (int64_t first = 0; first < rule.n; first += kTile) {
+      packed_product(weight, split, sums, m_, first, std::min(first + kTile, rule.n), bias, y);
+    }
+  }
+
+  const Tensor weight_, bias_;
+  PackedRows rows_;  // zeros: times the scales
+  const bool has_zeros_;
+  const int64_t m_;
+  const int threads_;
+};
+
 std::unique_ptr<Step> lower(const LowerContext& c) {
   if (!c.epilogues().empty() || c.input(kA).dtype != DType::kFloat32) return nullptr;
   for (const size_t port : {kWeight, kScales, kZeros, kBias}) {
     if (c.has(port) && c.input(port).constant == nullptr) return nullptr;
   }
-  return PanelStep::make(c);
+  const int64_t m = element_count(c.input(kA).dims) / rule_of(c.node()).k;
+  if (m > RowsStep::kMostRows || m == 0) return PanelStep::make(c);
+  const auto view = [&](size_t port) { return c.has(port) ? c.input(port).constant->view() : TensorView(); };
+  Tensor bias = c.has(kBias) ? c.input(kBias).constant->cast(DType::kFloat32) : Tensor();
+  return std::make_unique<RowsStep>(c, *c.input(kWeight).constant, std::move(bias),
+                                    PackedRows(c.node(), view(kWeight), view(kScales), view(kZeros)));
 }
 
 Cost cost(const CostContext& c) { return {element_count(c.output(0)) * c.input(kA).back()}; }
@@ -276,9 +342,14 @@ Sample sample(std::string name, Dims a, int64_t n, int64_t bits, int64_t block, 
 }
 
 std::vector<Sample> samples() {
-  return {sample("four_bits", {2, 3, 64}, 11, 4, 16, false, false), sample("ragged", {5, 75}, 70, 4, 32, true, true),
+  return {sample("four_bits", {2, 3, 64}, 11, 4, 16, false, false),
+          sample("ragged", {5, 75}, 70, 4, 32, true, true),
           sample("eight_bits", {3, 64}, 9, 8, 32, false, false),
-          sample("eight_bits_zeros", {1, 50}, 13, 8, 16, true, false)};
+          sample("eight_bits_zeros", {1, 50}, 13, 8, 16, true, false),
+          sample("one_token", {1, 1, 200}, 37, 4, 32, true, true),
+          sample("two_bits", {3, 150}, 21, 2, 16, true, false),
+          sample("two_bits_wide", {2, 129}, 7, 2, 64, false, true),
+          sample("many_rows", {19, 96}, 70, 4, 32, true, true)};
 }
 
 }  // namespace
