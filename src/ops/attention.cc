@@ -8,6 +8,7 @@
 
 #include "ir/dispatch.h"
 #include "kernels/dnnl/matmul.h"
+#include "kernels/simd/few_rows.h"
 #include "kernels/simd/float_unary.h"
 #include "kernels/simd/softmax.h"
 
@@ -69,12 +70,22 @@ void rotate(const Rotation& rotation, int64_t place, F* row) {
   }
 }
 
-// Keys or values of one head next to each other, and in `present` if that is wanted.
+// Keys or values of one head next to each other, and in `present` if that is wanted. Returns where: `base`, or in
+// `present` alone if the caller takes them `anywhere`.
 template <typename F>
-void gather(const AttentionProblem& p, const KeyValues& source, int64_t b, int64_t head, bool rotates, F* base) {
-  F* to = base;
-  const int64_t past = p.past_lengths[static_cast<size_t>(b)];
-  for (int64_t token = 0; token < p.keys; ++token, to += source.width) {
+const F* gather(const AttentionProblem& p, const KeyValues& source, int64_t b, int64_t head, bool rotates,
+                bool anywhere, F* base) {
+  const int64_t tokens = source.present ? source.present.dims[2] : 0;
+  const int64_t first_present = (b * p.kv_heads + head) * tokens * source.width;
+  const bool in_place = anywhere && tokens >= p.keys && source.present.dtype == dtype_of<F>();
+  F* to = base = in_place ? source.present.as<F>() + first_present : base;
+  const int64_t past = std::min(p.past_lengths[static_cast<size_t>(b)], p.keys);
+  const bool dense = source.past_strides.token == source.width;
+  if (dense && past > 0) {
+    load(source.past, b * source.past_strides.batch + head * source.past_strides.head, past * source.width, to);
+    to += past * source.width;
+  }
+  for (int64_t token = dense ? past : 0; token < p.keys; ++token, to += source.width) {
     const bool earlier = token < past;
     const int64_t at = earlier ? token : token - past;
     if (!earlier && at >= source.fresh_tokens) {
@@ -86,12 +97,12 @@ void gather(const AttentionProblem& p, const KeyValues& source, int64_t b, int64
     load(from, b * strides.batch + head * strides.head + at * strides.token, source.width, to);
     if (!earlier && rotates) rotate(p.rotation, token, to);
   }
-  if (!source.present) return;
-  const int64_t tokens = source.present.dims[2], held = std::min(tokens, p.keys) * source.width;
-  const int64_t first = (b * p.kv_heads + head) * tokens * source.width;
-  store(base, held, source.present, first);
+  if (!source.present) return base;
+  const int64_t held = std::min(tokens, p.keys) * source.width;
+  if (!in_place) store(base, held, source.present, first_present);
   const std::vector<F> zeros(static_cast<size_t>(tokens * source.width - held));
-  store(zeros.data(), static_cast<int64_t>(zeros.size()), source.present, first + held);
+  store(zeros.data(), static_cast<int64_t>(zeros.size()), source.present, first_present + held);
+  return base;
 }
 
 template <typename F>
@@ -164,14 +175,14 @@ void finish_row(const AttentionProblem& p, int64_t b, int64_t h, int64_t query, 
   keep(ScoreStage::kSoftmax);
 }
 
-// One head of keys of one batch entry. `products(rows)` fills scores from queries and keys; `mixtures(rows)` fills
-// sums.
+// One head of keys of one batch entry. `products(rows, keys)` fills scores from queries and keys, `mixtures(rows,
+// values)` sums; `anywhere`: they read keys and values where they are told, not in the buffers.
 template <typename F, typename Products, typename Mixtures>
-void attend(const AttentionProblem& p, int64_t unit, const Buffers<F>& at, const Products& products,
+void attend(const AttentionProblem& p, int64_t unit, bool anywhere, const Buffers<F>& at, const Products& products,
             const Mixtures& mixtures) {
   const int64_t b = unit / p.kv_heads, kv_head = unit % p.kv_heads;
-  gather(p, p.key, b, kv_head, true, at.keys);
-  gather(p, p.value, b, kv_head, false, at.values);
+  const F* keys = gather(p, p.key, b, kv_head, true, anywhere, at.keys);
+  const F* values = gather(p, p.value, b, kv_head, false, anywhere, at.values);
   const int64_t all = p.group() * p.queries, block = blocks_of(p).rows;
   const auto place_of = [&](int64_t row, const HeadStrides& strides) {
     return b * strides.batch + (kv_head * p.group() + row / p.queries) * strides.head + row % p.queries * strides.token;
@@ -184,12 +195,12 @@ void attend(const AttentionProblem& p, int64_t unit, const Buffers<F>& at, const
       rotate(p.rotation, p.places[static_cast<size_t>(b)] + (first + i) % p.queries, query);
       for (int64_t k = 0; k < p.width; ++k) query[k] *= static_cast<F>(p.scale);
     }
-    products(rows);
+    products(rows, keys);
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t row = first + i;
       finish_row(p, b, kv_head * p.group() + row / p.queries, row % p.queries, at.scores + i * p.keys, at.row);
     }
-    mixtures(rows);
+    mixtures(rows, values);
     for (int64_t i = 0; i < rows; ++i) {
       store(at.sums + i * p.value.width, p.value.width, p.output, place_of(first + i, p.output_strides));
     }
@@ -231,6 +242,7 @@ class AttentionStep : public Step {
                                .threads = 1});
     };
     const BlockRule blocks = blocks_of(p);
+    if (is_small(p)) return true;
     for (const int64_t rows : {blocks.rows, blocks.tail}) {
       products_.push_back(make({rows, p.width}, {p.width, p.keys}, {rows, p.keys}, true));
       mixtures_.push_back(make({rows, p.keys}, {p.keys, p.value.width}, {rows, p.value.width}, false));
@@ -243,7 +255,9 @@ class AttentionStep : public Step {
   }
 
   size_t scratch_bytes() const override { return static_cast<size_t>(threads_) * worker_bytes(); }
-  std::string implementation() const override { return products_.front()->implementation(); }
+  std::string implementation() const override {
+    return products_.empty() ? "simd:few_rows" : products_.front()->implementation();
+  }
 
   std::function<void()> bind(const StepIo& io) const override {
     std::vector<Worker> workers;
@@ -272,15 +286,29 @@ class AttentionStep : public Step {
     Buffers<float> at;
     std::vector<std::function<void()>> products, mixtures;  // of whole blocks, of the last one
   };
+  // Attention of single tokens: all rows that share keys are few.
+  static bool is_small(const AttentionProblem& p) { return p.group() * p.queries <= 8; }
   size_t worker_bytes() const { return kernel_bytes_ + sizes_->total * sizeof(float); }
 
   void run(const std::vector<Worker>& workers, const AttentionProblem& p) const {
 #pragma omp parallel for num_threads(threads_)
     for (int64_t unit = 0; unit < p.batch * p.kv_heads; ++unit) {
       const Worker& worker = workers[static_cast<size_t>(omp_get_thread_num())];
-      attend(
-          p, unit, worker.at, [&](int64_t rows) { worker.products[rows == whole_ ? 0 : 1](); },
-          [&](int64_t rows) { worker.mixtures[rows == whole_ ? 0 : 1](); });
+      const Buffers<float>& at = worker.at;
+      if (products_.empty()) {
+        attend(
+            p, unit, true, at,
+            [&](int64_t rows, const float* keys) {
+              few_rows_times_transposed(at.queries, keys, rows, p.keys, p.width, at.scores);
+            },
+            [&](int64_t rows, const float* values) {
+              few_rows_times(at.scores, values, rows, p.value.width, p.keys, at.sums);
+            });
+      } else {
+        attend(
+            p, unit, false, at, [&](int64_t rows, const float*) { worker.products[rows == whole_ ? 0 : 1](); },
+            [&](int64_t rows, const float*) { worker.mixtures[rows == whole_ ? 0 : 1](); });
+      }
     }
   }
 
@@ -321,7 +349,7 @@ void run_attention(const AttentionProblem& p, int threads) {
   for (int64_t unit = 0; unit < p.batch * p.kv_heads; ++unit) {
     std::vector<double> memory(sizes.total);
     const Buffers<double> at = sizes.at(memory.data());
-    const auto products = [&](int64_t rows) {
+    const auto products = [&](int64_t rows, const double*) {
       for (int64_t i = 0; i < rows * p.keys; ++i) {
         const double *query = at.queries + i / p.keys * p.width, *key = at.keys + i % p.keys * p.width;
         double sum = 0;
@@ -329,7 +357,7 @@ void run_attention(const AttentionProblem& p, int threads) {
         at.scores[i] = sum;
       }
     };
-    const auto mixtures = [&](int64_t rows) {
+    const auto mixtures = [&](int64_t rows, const double*) {
       std::fill_n(at.sums, rows * p.value.width, 0.0);
       for (int64_t i = 0; i < rows * p.keys; ++i) {
         double* sum = at.sums + i / p.keys * p.value.width;
@@ -337,7 +365,7 @@ void run_attention(const AttentionProblem& p, int threads) {
         for (int64_t k = 0; k < p.value.width; ++k) sum[k] += at.scores[i] * value[k];
       }
     };
-    attend(p, unit, at, products, mixtures);
+    attend(p, unit, false, at, products, mixtures);
   }
 }
 
@@ -362,8 +390,8 @@ std::unique_ptr<Step> lower_attention(const LowerContext& c, MakeAttention make,
     outputs.push_back(wanted ? MutableView{c.output(port).dtype, c.output(port).dims, nullptr} : MutableView());
   }
   const AttentionProblem shapes = make(c.node(), inputs, outputs);
-  if (shapes.batch * shapes.heads * shapes.queries * shapes.keys * shapes.width * shapes.value.width == 0)
-    return nullptr;
+  const int64_t work = shapes.batch * shapes.heads * shapes.queries * shapes.keys * shapes.width * shapes.value.width;
+  if (work == 0) return nullptr;
   auto step = std::make_unique<AttentionStep>(c, make, per_run);
   return step->create(shapes) ? std::move(step) : nullptr;
 }

@@ -5,7 +5,8 @@
 // Keys that a query may not see have bias -inf; a query that sees none gives zeros. Heads of queries share heads of
 // keys in runs (grouped queries). One unit of work is one head of keys in one batch entry: its keys and values, earlier
 // tokens first, are gathered next to each other and all its queries go through two matrix products, blocks of rows at a
-// time, so that scores never leave the cache.
+// time, so that scores never leave the cache. Where few queries share a head of keys, as for a new token, keys and values
+// are read where they are written for the next run.
 #pragma once
 
 #include <array>

@@ -1,0 +1,121 @@
+#include "kernels/simd/few_rows.h"
+
+#include <algorithm>
+
+// Arrays of vectors need vectors of known size.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/simd/few_rows.cc"
+#include <hwy/foreach_target.h>
+// After foreach_target.
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace amct::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+// kRows rows of a by kColumns rows of b.
+template <int kRows, int kColumns>
+HWY_INLINE void DotTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t n, int64_t k,
+                        float* HWY_RESTRICT y) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows][kColumns];
+  for (auto& of_row : sum) {
+    for (V& v : of_row) v = hn::Zero(d);
+  }
+  int64_t i = 0;
+  for (; i + lanes <= k; i += lanes) {
+    for (int column = 0; column < kColumns; ++column) {
+      const V x = hn::LoadU(d, b + column * k + i);
+      for (int row = 0; row < kRows; ++row) {
+        sum[row][column] = hn::MulAdd(hn::LoadU(d, a + row * k + i), x, sum[row][column]);
+      }
+    }
+  }
+  for (int row = 0; row < kRows; ++row) {
+    for (int column = 0; column < kColumns; ++column) {
+      float total = hn::GetLane(hn::SumOfLanes(d, sum[row][column]));
+      for (int64_t rest = i; rest < k; ++rest) total += a[row * k + rest] * b[column * k + rest];
+      y[row * n + column] = total;
+    }
+  }
+}
+
+template <int kRows>
+HWY_INLINE void Dots(const float* a, const float* b, int64_t n, int64_t k, float* y) {
+  int64_t column = 0;
+  for (; column + 4 <= n; column += 4) DotTile<kRows, 4>(a, b + column * k, n, k, y + column);
+  for (; column < n; ++column) DotTile<kRows, 1>(a, b + column * k, n, k, y + column);
+}
+
+// kVectors vectors of columns of b.
+template <int kRows, int kVectors>
+HWY_INLINE void MixTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t n, int64_t k,
+                        float* HWY_RESTRICT y) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  V sum[kRows][kVectors];
+  for (auto& of_row : sum) {
+    for (V& v : of_row) v = hn::Zero(d);
+  }
+  for (int64_t i = 0; i < k; ++i) {
+    for (int vector = 0; vector < kVectors; ++vector) {
+      const V x = hn::LoadU(d, b + i * n + vector * lanes);
+      for (int row = 0; row < kRows; ++row) {
+        sum[row][vector] = hn::MulAdd(hn::Set(d, a[row * k + i]), x, sum[row][vector]);
+      }
+    }
+  }
+  for (int row = 0; row < kRows; ++row) {
+    for (int vector = 0; vector < kVectors; ++vector) hn::StoreU(sum[row][vector], d, y + row * n + vector * lanes);
+  }
+}
+
+template <int kRows>
+HWY_INLINE void Mixes(const float* a, const float* b, int64_t n, int64_t k, float* y) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  int64_t column = 0;
+  for (; column + 4 * lanes <= n; column += 4 * lanes) MixTile<kRows, 4>(a, b + column, n, k, y + column);
+  for (; column + lanes <= n; column += lanes) MixTile<kRows, 1>(a, b + column, n, k, y + column);
+  for (int row = 0; row < kRows; ++row) {
+    for (int64_t rest = column; rest < n; ++rest) {
+      float sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += a[row * k + i] * b[i * n + rest];
+      y[row * n + rest] = sum;
+    }
+  }
+}
+
+void Transposed(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
+  for (; rows >= 4; rows -= 4, a += 4 * k, y += 4 * n) Dots<4>(a, b, n, k, y);
+  for (; rows > 0; --rows, a += k, y += n) Dots<1>(a, b, n, k, y);
+}
+
+void Straight(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
+  for (; rows >= 4; rows -= 4, a += 4 * k, y += 4 * n) Mixes<4>(a, b, n, k, y);
+  for (; rows > 0; --rows, a += k, y += n) Mixes<1>(a, b, n, k, y);
+}
+
+}  // namespace amct::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace amct {
+
+HWY_EXPORT(Transposed);
+HWY_EXPORT(Straight);
+
+void few_rows_times_transposed(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
+  HWY_DYNAMIC_DISPATCH(Transposed)(a, b, rows, n, k, y);
+}
+
+void few_rows_times(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
+  HWY_DYNAMIC_DISPATCH(Straight)(a, b, rows, n, k, y);
+}
+
+}  // namespace amct
+#endif
