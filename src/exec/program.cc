@@ -1,5 +1,7 @@
 #include "exec/program.h"
 
+#include <algorithm>
+
 #include "exec/program_impl.h"
 #include "ops/op_row.h"
 
@@ -36,6 +38,12 @@ std::vector<Program::StepInfo> Program::steps() const {
 
 size_t Program::arena_bytes() const { return compiled_->arena_bytes; }
 const Graph& Program::graph() const { return *compiled_->graph; }
+int64_t Program::batch() const {
+  if (graph().inputs().empty()) return 1;
+  const Shape& shape = type(graph().inputs()[0]).shape;
+  return shape.rank() > 0 ? std::max<int64_t>(shape[0].extent(), 1) : 1;
+}
+
 Reach Program::reach(ValueId id) const { return compiled_->needed.reach[id.index]; }
 const TensorType& Program::type(ValueId id) const { return compiled_->types.types[id.index]; }
 

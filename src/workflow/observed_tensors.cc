@@ -48,10 +48,11 @@ std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan) {
 
 std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tensors, const Program& program,
                                          int64_t samples) {
+  const int64_t runs = (samples + program.batch() - 1) / program.batch();
   std::vector<uint64_t> counts(tensors.size(), 0);  // of values, by group
   for (const ObservedTensor& tensor : tensors) {
     const auto elements = program.type(tensor.value).shape.element_count();
-    counts[tensor.group] += static_cast<uint64_t>(elements.value_or(1) * samples);
+    counts[tensor.group] += static_cast<uint64_t>(elements.value_or(1) * runs);
   }
   std::vector<size_t> capacities(tensors.size(), ObservedView{}.tail_capacity);
   std::vector<size_t> members(tensors.size(), 0);  // of a group

@@ -15,14 +15,6 @@
 namespace amct {
 namespace {
 
-// Samples that one run of the program takes: the fixed batch of its first input.
-size_t rows_of(const Program& program) {
-  const Graph& graph = program.graph();
-  if (graph.inputs().empty()) return 1;
-  const Shape& shape = program.type(graph.inputs()[0]).shape;
-  return shape.rank() > 0 ? static_cast<size_t>(std::max<int64_t>(shape[0].extent(), 1)) : 1;
-}
-
 // One worker: a runner per program.
 class Worker {
  public:
@@ -89,7 +81,7 @@ std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> 
 
 void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, const DataSource& source,
                  const SampleRunOptions& options, const ObserveRun& observe, const AfterRun& after) {
-  const size_t rows = rows_of(*programs[0]);
+  const auto rows = static_cast<size_t>(programs[0]->batch());
   const std::vector<InputSpec> inputs = input_specs(programs[0]->graph());
   const auto samples = std::min(static_cast<size_t>(options.samples), source.size());
   const size_t runs = (samples + rows - 1) / rows;
