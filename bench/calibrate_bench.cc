@@ -60,9 +60,10 @@ struct Calibration {
     }
     const auto shared = std::make_shared<const Graph>(fake_quantized_weights(graph, plan));
     runner = std::make_unique<Runner>(Program::compile(shared, binding, options));
-    for (const ObservedTensor& tensor : tensors) {
-      const ObservedView view = observed_view(tensor, runner->program(), 64);
-      statistics.try_emplace(tensor.value, view);
+    const std::vector<ObservedView> views = observed_views(tensors, runner->program(), 64);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const ObservedTensor& tensor = tensors[i];
+      statistics.try_emplace(tensor.value, views[i]);
       elements += runner->program().type(tensor.value).shape.element_count().value_or(0);
     }
     std::mt19937 random(1);
