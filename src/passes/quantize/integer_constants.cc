@@ -14,7 +14,25 @@
 namespace amct {
 namespace {
 
-// Calls f(element index, scale) for all weights with scales of groups.
+// Weights next to each other that have one scale (step 0) or one each (step 1).
+struct ScaledRun {
+  int64_t first, count;
+  const float* scales;
+  int64_t step;
+
+  // Calls f(element index, scale). Loops of one kind each, so that a compiler makes vectors of them.
+  template <typename F>
+  void for_each(F&& f) const {
+    if (step == 1) {
+      for (int64_t i = 0; i < count; ++i) f(first + i, scales[i]);
+    } else {
+      const float scale = *scales;
+      for (int64_t i = 0; i < count; ++i) f(first + i, scale);
+    }
+  }
+};
+
+// Calls f(run) for all weights with scales of groups.
 template <typename F>
 void for_each_grouped(const Dims& dims, const WeightPlan& plan, int axis, F&& f) {
   const Dims scale_dims = group_scale_dims(dims, plan, axis);
@@ -22,26 +40,32 @@ void for_each_grouped(const Dims& dims, const WeightPlan& plan, int axis, F&& f)
   const auto inputs = static_cast<size_t>(group_axis(dims, axis));
   const int64_t inner = inputs + 1 == dims.size() ? 1 : dims.back();
   const int64_t rows = element_count(dims) / std::max<int64_t>(inner, 1);
-  for (int64_t row = 0, i = 0; row < rows; ++row) {
+  for (int64_t row = 0; row < rows; ++row) {
     const int64_t outer = row / dims[inputs], group = row % dims[inputs] / plan.group;
-    const float* scales = plan.scales.data() + (outer * scale_dims[inputs] + group) * inner;
-    for (int64_t k = 0; k < inner; ++k, ++i) f(i, scales[k]);
+    f(ScaledRun{row * inner, inner, plan.scales.data() + (outer * scale_dims[inputs] + group) * inner, 1});
   }
 }
 
-// Calls f(element index, scale) for all weights.
+// Calls f(run) for all weights.
 template <typename F>
 void for_each_scaled(const Dims& dims, const WeightPlan& plan, int axis, F&& f) {
   if (plan.group > 0) return for_each_grouped(dims, plan, axis, f);
-  const std::span<const float> scales = plan.scales;
+  const float* scales = plan.scales.data();
   int64_t inner = 1;
   for (size_t i = static_cast<size_t>(axis) + 1; i < dims.size(); ++i) inner *= dims[i];
   const int64_t count = element_count(dims);
-  const auto channels = static_cast<int64_t>(scales.size());
+  const auto channels = static_cast<int64_t>(plan.scales.size());
   AMCT_CHECK(channels == 1 || (axis < static_cast<int>(dims.size()) && dims[axis] == channels),
              "one weight scale, or one per output channel");
-  for (int64_t i = 0; i < count; ++i) f(i, channels == 1 ? scales[0] : scales[(i / inner) % channels]);
+  if (channels == 1) return f(ScaledRun{0, count, scales, 0});
+  const int64_t length = inner == 1 ? channels : inner;
+  for (int64_t first = 0, run = 0; first < count; first += length, ++run) {
+    f(inner == 1 ? ScaledRun{first, length, scales, 1} : ScaledRun{first, length, scales + run % channels, 0});
+  }
 }
+
+// Half to even, for |x| < 2^22: what std::nearbyint gives, without a call.
+float rounded(float x) { return x + 0x1.8p23f - 0x1.8p23f; }
 
 }  // namespace
 
@@ -60,27 +84,31 @@ Dims group_scale_dims(const Dims& weight, const WeightPlan& plan, int channel_ax
 
 Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis) {
   const Tensor source = weights.cast(DType::kFloat32);
-  const auto from = source.values<float>();
+  const float* from = source.values<float>().data();
   Tensor result = Tensor::allocate(DType::kInt8, weights.dims());
-  const auto to = result.mutable_values<int8_t>();
+  int8_t* to = result.mutable_values<int8_t>().data();
   const auto low = static_cast<float>(-(1 << (plan.bits - 1)));
   const auto high = static_cast<float>((1 << (plan.bits - 1)) - 1);
-  for_each_scaled(weights.dims(), plan, axis, [&](int64_t i, float scale) {
-    to[i] = static_cast<int8_t>(std::clamp(std::nearbyint(from[i] / scale), low, high));
+  for_each_scaled(weights.dims(), plan, axis, [=](const ScaledRun& run) {
+    run.for_each([=](int64_t i, float scale) {
+      to[i] = static_cast<int8_t>(static_cast<int32_t>(rounded(std::clamp(from[i] / scale, low, high))));
+    });
   });
   if (plan.clusters.empty()) return result;
   std::array<int8_t, 256> nearest{};
   for (int q = -128; q < 128; ++q) nearest[q + 128] = static_cast<int8_t>(nearest_cluster(plan.clusters, q));
-  for (int8_t& q : to) q = nearest[q + 128];
+  for (int8_t& q : result.mutable_values<int8_t>()) q = nearest[q + 128];
   return result;
 }
 
 Tensor fake_quantized(const Tensor& weights, const WeightPlan& plan, int axis) {
   const Tensor integers = integer_weights(weights, plan, axis);
-  const auto from = integers.values<int8_t>();
+  const int8_t* from = integers.values<int8_t>().data();
   Tensor result = Tensor::allocate(DType::kFloat32, weights.dims());
-  const auto to = result.mutable_values<float>();
-  for_each_scaled(weights.dims(), plan, axis, [&](int64_t i, float scale) { to[i] = from[i] * scale; });
+  float* to = result.mutable_values<float>().data();
+  for_each_scaled(weights.dims(), plan, axis, [=](const ScaledRun& run) {
+    run.for_each([=](int64_t i, float scale) { to[i] = static_cast<float>(from[i]) * scale; });
+  });
   return result;
 }
 
