@@ -3,20 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <queue>
 
 namespace amct {
 namespace {
 
+constexpr uint32_t kNoProducer = std::numeric_limits<uint32_t>::max();
+
 // `base` if free, else base_1, base_2, …; `next` remembers where to go on, so that many equal names cost linear time.
-template <typename Taken>
-std::string unique_name(std::string_view base, const Taken& taken, std::unordered_map<std::string, uint64_t>& next) {
-  if (!taken.contains(base)) return std::string(base);
+template <typename IsTaken>
+std::string unique_name(std::string_view base, const IsTaken& is_taken,
+                        std::unordered_map<std::string, uint64_t>& next) {
+  if (!is_taken(base)) return std::string(base);
   uint64_t& suffix = next[std::string(base)];
   std::string name;
   do {
     name = fmt::format("{}_{}", base, ++suffix);
-  } while (taken.contains(name));
+  } while (is_taken(name));
   return name;
 }
 
@@ -24,10 +28,12 @@ std::string unique_name(std::string_view base, const Taken& taken, std::unordere
 
 ValueId Graph::add_value(std::string_view name, ValueKind kind) {
   const ValueId id{static_cast<uint32_t>(values_.size())};
-  ValueSlot& value = values_.emplace_back();
-  value.name = fresh_value_name(name);
+  std::string unique = fresh_value_name(name);
+  value_names_.insert(unique, id.index);
+  producers_.push_back(kNoProducer);
+  ValueSlot& value = values_.add();
+  value.name = std::move(unique);
   value.kind = kind;
-  value_names_.emplace(value.name, id);
   return id;
 }
 
@@ -54,17 +60,19 @@ ValueId Graph::add_variable(std::string_view name, Tensor initial) {
 NodeId Graph::add_node(std::string_view name, std::string_view op, const OpRow* row, std::vector<ValueId> inputs,
                        const std::vector<std::string>& output_names, Attrs attrs, Origin origin) {
   const NodeId id{static_cast<uint32_t>(nodes_.size())};
-  NodeSlot& node = nodes_.emplace_back();
-  node.name = fresh_node_name(name);
+  std::string unique = fresh_node_name(name);
+  node_names_.insert(unique, id.index);
+  NodeSlot& node = nodes_.add();
+  node.name = std::move(unique);
   node.op = op;
   node.row = row;
   node.attrs = std::move(attrs);
   node.origin = std::move(origin);
-  node_names_.emplace(node.name, id);
   ++live_nodes_;
   node.outputs.assign(output_names.size(), kNoValue);
   const auto connect = [&](size_t port, std::string_view output_name) {
     const ValueId output = add_value(output_name, ValueKind::kComputed);
+    producers_[output.index] = id.index;
     value(output).producer = id;
     value(output).output_port = static_cast<uint32_t>(port);
     node.outputs[port] = output;
@@ -78,26 +86,15 @@ NodeId Graph::add_node(std::string_view name, std::string_view op, const OpRow* 
   return id;
 }
 
-void Graph::set_outputs(std::vector<ValueId> outputs) { outputs_ = std::move(outputs); }
-
-const Node& Graph::node(NodeId id) const {
-  AMCT_CHECK(alive(id), "access to a deleted node");
-  return nodes_[id.index];
+void Graph::set_outputs(std::vector<ValueId> outputs) {
+  for (const ValueId id : outputs_) {
+    if (alive(id)) values_[id.index].is_output = false;
+  }
+  outputs_ = std::move(outputs);
+  for (const ValueId id : outputs_) {
+    if (alive(id)) values_[id.index].is_output = true;
+  }
 }
-Node& Graph::node(NodeId id) {
-  AMCT_CHECK(alive(id), "access to a deleted node");
-  return nodes_[id.index];
-}
-const Value& Graph::value(ValueId id) const {
-  AMCT_CHECK(alive(id), "access to a deleted value");
-  return values_[id.index];
-}
-Value& Graph::value(ValueId id) {
-  AMCT_CHECK(alive(id), "access to a deleted value");
-  return values_[id.index];
-}
-
-bool Graph::is_output(ValueId id) const { return std::find(outputs_.begin(), outputs_.end(), id) != outputs_.end(); }
 
 std::vector<NodeId> Graph::nodes() const {
   std::vector<NodeId> ids;
@@ -118,8 +115,9 @@ std::vector<ValueId> Graph::values() const {
 
 std::vector<NodeId> Graph::topological_order() const {
   const std::vector<NodeId> all = nodes();
+  const auto is_computed = [&](ValueId id) { return id.valid() && producers_[id.index] != kNoProducer; };
   const auto comes_later = [&](NodeId id, ValueId input) {
-    return input.valid() && values_[input.index].kind == ValueKind::kComputed && values_[input.index].producer >= id;
+    return is_computed(input) && producers_[input.index] >= id.index;
   };
   const bool in_order = std::all_of(all.begin(), all.end(), [&](NodeId id) {  // as files and passes mostly leave it
     const std::vector<ValueId>& inputs = nodes_[id.index].inputs;
@@ -130,7 +128,7 @@ std::vector<NodeId> Graph::topological_order() const {
   std::priority_queue<NodeId, std::vector<NodeId>, std::greater<>> ready;
   for (const NodeId id : all) {
     for (const ValueId input : nodes_[id.index].inputs) {
-      if (input.valid() && values_[input.index].kind == ValueKind::kComputed) ++waiting[id.index];
+      if (is_computed(input)) ++waiting[id.index];
     }
     if (waiting[id.index] == 0) ready.push(id);
   }
@@ -159,13 +157,11 @@ std::vector<NodeId> Graph::topological_order() const {
 }
 
 NodeId Graph::find_node(std::string_view name) const {
-  const auto at = node_names_.find(name);
-  return at == node_names_.end() ? kNoNode : at->second;
+  return NodeId{node_names_.find(name, [this](uint32_t index) { return node_name(index); })};
 }
 
 ValueId Graph::find_value(std::string_view name) const {
-  const auto at = value_names_.find(name);
-  return at == value_names_.end() ? kNoValue : at->second;
+  return ValueId{value_names_.find(name, [this](uint32_t index) { return value_name(index); })};
 }
 
 const Use* Graph::sole_use(ValueId id) const {
@@ -186,20 +182,29 @@ const Tensor* Graph::constant(ValueId id) const {
 }
 
 void Graph::add_use(ValueId id, Use use) {
-  if (id.valid()) value(id).uses.push_back(use);
+  if (!id.valid()) return;
+  auto& uses = value(id).uses;
+  nodes_[use.node.index].use_at[use.port] = static_cast<uint32_t>(uses.size());
+  uses.push_back(use);
 }
 
+// The last use takes the place of the one that goes, so that a constant with many uses costs no search.
 void Graph::remove_use(ValueId id, Use use) {
   if (!id.valid()) return;
   auto& uses = value(id).uses;
-  const auto at = std::find(uses.begin(), uses.end(), use);
-  AMCT_CHECK(at != uses.end(), "a use is missing from its value");
-  uses.erase(at);
+  const uint32_t at = nodes_[use.node.index].use_at[use.port];
+  AMCT_CHECK(at < uses.size() && uses[at] == use, "a use is missing from its value");
+  uses[at] = uses.back();
+  nodes_[uses[at].node.index].use_at[uses[at].port] = at;
+  uses.pop_back();
 }
 
 void Graph::set_input(NodeId id, size_t port, ValueId input) {
   Node& n = node(id);
-  if (n.inputs.size() <= port) n.inputs.resize(port + 1, kNoValue);
+  if (n.inputs.size() <= port) {
+    n.inputs.resize(port + 1, kNoValue);
+    nodes_[id.index].use_at.resize(port + 1);
+  }
   const Use use{id, static_cast<uint32_t>(port)};
   remove_use(n.inputs[port], use);
   n.inputs[port] = input;
@@ -208,8 +213,9 @@ void Graph::set_input(NodeId id, size_t port, ValueId input) {
 
 void Graph::set_inputs(NodeId id, std::vector<ValueId> inputs) {
   Node& n = node(id);
-  for (size_t port = 0; port < n.inputs.size(); ++port) remove_use(n.inputs[port], {id, static_cast<uint32_t>(port)});
+  for (size_t port = n.inputs.size(); port-- > 0;) remove_use(n.inputs[port], {id, static_cast<uint32_t>(port)});
   n.inputs = std::move(inputs);
+  nodes_[id.index].use_at.resize(n.inputs.size());
   for (size_t port = 0; port < n.inputs.size(); ++port) add_use(n.inputs[port], {id, static_cast<uint32_t>(port)});
 }
 
@@ -219,7 +225,9 @@ void Graph::replace_uses(ValueId from, ValueId to) {
   for (const Use& use : uses) set_input(use.node, use.port, to);
   if (!is_output(from)) return;
   const bool take_name = value(to).kind == ValueKind::kComputed && !is_output(to);
-  std::replace(outputs_.begin(), outputs_.end(), from, to);
+  std::vector<ValueId> outputs = outputs_;
+  std::replace(outputs.begin(), outputs.end(), from, to);
+  set_outputs(std::move(outputs));
   if (take_name) {
     const std::string name = value(from).name;
     rename_value(from, fresh_value_name(name));
@@ -246,9 +254,10 @@ void Graph::erase_node(NodeId id) {
   for (const ValueId output : n.outputs) {
     if (!output.valid()) continue;
     AMCT_CHECK(value(output).uses.empty() && !is_output(output), "a node whose output is in use cannot be erased");
-    value_names_.erase(value(output).name);
+    value_names_.erase(value(output).name, output.index);
     values_[output.index] = ValueSlot{};
     values_[output.index].alive = false;
+    producers_[output.index] = kNoProducer;
   }
   const std::vector<ValueId> inputs = n.inputs;
   set_inputs(id, {});
@@ -257,7 +266,7 @@ void Graph::erase_node(NodeId id) {
       erase_value(input);
     }
   }
-  node_names_.erase(n.name);
+  node_names_.erase(n.name, id.index);
   nodes_[id.index] = NodeSlot{};
   nodes_[id.index].alive = false;
   --live_nodes_;
@@ -266,28 +275,34 @@ void Graph::erase_node(NodeId id) {
 void Graph::erase_value(ValueId id) {
   AMCT_CHECK(value(id).uses.empty() && !is_output(id), "a value in use cannot be erased");
   AMCT_CHECK(value(id).kind != ValueKind::kComputed, "a computed value goes with its node");
-  std::erase(inputs_, id);
-  value_names_.erase(value(id).name);
+  if (value(id).kind == ValueKind::kInput) std::erase(inputs_, id);
+  value_names_.erase(value(id).name, id.index);
   values_[id.index] = ValueSlot{};
   values_[id.index].alive = false;
 }
 
 void Graph::rename_value(ValueId id, std::string_view name) {
-  value_names_.erase(value(id).name);
-  value(id).name = fresh_value_name(name);
-  value_names_.emplace(value(id).name, id);
+  value_names_.erase(value(id).name, id.index);
+  std::string unique = fresh_value_name(name);
+  value_names_.insert(unique, id.index);
+  value(id).name = std::move(unique);
 }
 
 void Graph::rename_node(NodeId id, std::string_view name) {
-  node_names_.erase(node(id).name);
-  node(id).name = fresh_node_name(name);
-  node_names_.emplace(node(id).name, id);
+  node_names_.erase(node(id).name, id.index);
+  std::string unique = fresh_node_name(name);
+  node_names_.insert(unique, id.index);
+  node(id).name = std::move(unique);
 }
 
 std::string Graph::fresh_value_name(std::string_view base) const {
-  return unique_name(base, value_names_, next_suffix_);
+  return unique_name(
+      base, [this](std::string_view name) { return find_value(name).valid(); }, next_suffix_);
 }
 
-std::string Graph::fresh_node_name(std::string_view base) const { return unique_name(base, node_names_, next_suffix_); }
+std::string Graph::fresh_node_name(std::string_view base) const {
+  return unique_name(
+      base, [this](std::string_view name) { return find_node(name).valid(); }, next_suffix_);
+}
 
 }  // namespace amct

@@ -11,7 +11,6 @@
 
 #include <compare>
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <map>
 #include <span>
@@ -21,7 +20,9 @@
 #include <vector>
 
 #include "ir/attrs.h"
+#include "ir/name_table.h"
 #include "ir/shape.h"
+#include "ir/slots.h"
 #include "ir/tensor.h"
 
 namespace amct {
@@ -65,7 +66,7 @@ struct Value {
   Tensor data;      // of a constant; the initial value of a variable
   NodeId producer;  // of a computed value
   uint32_t output_port = 0;
-  std::vector<Use> uses;  // kept by Graph; graph outputs are not uses (see Graph::is_output)
+  std::vector<Use> uses;  // in no order; kept by Graph; graph outputs are not uses (see Graph::is_output)
   Origin origin;
 
   bool is_constant() const { return kind == ValueKind::kConstant; }
@@ -114,16 +115,30 @@ class Graph {
   void set_outputs(std::vector<ValueId> outputs);
 
   // --- read ----------------------------------------------------------------------------------------------------------
-  const Node& node(NodeId id) const;
-  Node& node(NodeId id);  // change inputs and outputs through the methods below only
-  const Value& value(ValueId id) const;
-  Value& value(ValueId id);  // change uses and producer through the methods below only
+  // References stay valid until the node or value is erased. Change inputs, outputs, uses, producers and names through
+  // the methods below only.
+  const Node& node(NodeId id) const {
+    AMCT_CHECK(alive(id), "access to a deleted node");
+    return nodes_[id.index];
+  }
+  Node& node(NodeId id) {
+    AMCT_CHECK(alive(id), "access to a deleted node");
+    return nodes_[id.index];
+  }
+  const Value& value(ValueId id) const {
+    AMCT_CHECK(alive(id), "access to a deleted value");
+    return values_[id.index];
+  }
+  Value& value(ValueId id) {
+    AMCT_CHECK(alive(id), "access to a deleted value");
+    return values_[id.index];
+  }
   bool alive(NodeId id) const { return id.index < nodes_.size() && nodes_[id.index].alive; }
   bool alive(ValueId id) const { return id.index < values_.size() && values_[id.index].alive; }
 
   const std::vector<ValueId>& inputs() const { return inputs_; }
   const std::vector<ValueId>& outputs() const { return outputs_; }
-  bool is_output(ValueId id) const;
+  bool is_output(ValueId id) const { return alive(id) && values_[id.index].is_output; }
   size_t node_count() const { return live_nodes_; }
   // One past the largest index ever used: for tables indexed by id.
   size_t node_slots() const { return nodes_.size(); }
@@ -163,27 +178,26 @@ class Graph {
  private:
   struct NodeSlot : Node {
     bool alive = true;
+    std::vector<uint32_t> use_at;  // by port: where its use stands in the value's list
   };
   struct ValueSlot : Value {
     bool alive = true;
+    bool is_output = false;
   };
-  struct NameHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
-  };
-  template <typename Id>
-  using NameMap = std::unordered_map<std::string, Id, NameHash, std::equal_to<>>;
 
   ValueId add_value(std::string_view name, ValueKind kind);
   void add_use(ValueId value, Use use);
   void remove_use(ValueId value, Use use);
+  std::string_view node_name(uint32_t index) const { return nodes_[index].name; }
+  std::string_view value_name(uint32_t index) const { return values_[index].name; }
 
-  std::deque<NodeSlot> nodes_;
-  std::deque<ValueSlot> values_;
+  Slots<NodeSlot> nodes_;
+  Slots<ValueSlot> values_;
+  std::vector<uint32_t> producers_;  // by value: node that computes it, kept apart because orders look at all of them
   std::vector<ValueId> inputs_;
   std::vector<ValueId> outputs_;
-  NameMap<NodeId> node_names_;
-  NameMap<ValueId> value_names_;
+  NameTable node_names_;
+  NameTable value_names_;
   mutable std::unordered_map<std::string, uint64_t> next_suffix_;
   size_t live_nodes_ = 0;
 };

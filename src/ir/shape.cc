@@ -7,6 +7,11 @@
 
 namespace amct {
 
+const std::string& Dim::name() const {
+  static const std::string none;
+  return name_ != nullptr ? *name_ : none;
+}
+
 bool Shape::is_fixed() const {
   if (!ranked_) return false;
   for (const Dim& dim : dims_) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,19 +20,22 @@ class Dim {
   Dim(int64_t extent) : extent_(extent) {}  // NOLINT(google-explicit-constructor): dims read as numbers
   static Dim named(std::string name) {
     Dim dim;
-    dim.name_ = std::move(name);
+    if (!name.empty()) dim.name_ = std::make_shared<const std::string>(std::move(name));
     return dim;
   }
   bool is_fixed() const { return extent_ >= 0; }
-  bool is_named() const { return !name_.empty(); }
-  bool is_unknown() const { return extent_ < 0 && name_.empty(); }
+  bool is_named() const { return name_ != nullptr; }
+  bool is_unknown() const { return extent_ < 0 && name_ == nullptr; }
   int64_t extent() const { return extent_; }  // >= 0 if fixed, else -1
-  const std::string& name() const { return name_; }
-  bool operator==(const Dim&) const = default;  // unknown == unknown: equal as descriptions, not as extents
+  const std::string& name() const;            // "" if it has none
+  // Unknown == unknown: equal as descriptions, not as extents.
+  bool operator==(const Dim& other) const {
+    return extent_ == other.extent_ && (name_ == other.name_ || name() == other.name());
+  }
 
  private:
   int64_t extent_ = -1;
-  std::string name_;
+  std::shared_ptr<const std::string> name_;  // shared: shapes are copied all the time, names are few
 };
 
 class Shape {

@@ -41,7 +41,7 @@ void keep_declared(const Graph& graph, const Node& node, InferredTypes& result) 
 }
 
 // Output values of a node all of whose inputs are known, if they are small; else nothing.
-std::vector<Tensor> follow(const InferContext& c, const std::vector<Tensor>& inputs) {
+std::vector<Tensor> follow(const InferContext& c) {
   const OpRow& row = *c.node().row;
   if (row.timing == ShapeTiming::kFromBody) return c.output_values();
   if (row.value_from_types != nullptr) {
@@ -50,12 +50,14 @@ std::vector<Tensor> follow(const InferContext& c, const std::vector<Tensor>& inp
   }
   if (!row.deterministic || row.run == nullptr || row.timing == ShapeTiming::kFromData) return {};
   for (size_t port = 0; port < c.input_count(); ++port) {
-    if (c.has(port) && !inputs[port]) return {};
+    if (c.has(port) && c.value(port) == nullptr) return {};
   }
   for (const TensorType& type : c.outputs()) {
     const auto count = type.shape.element_count();
     if (!count || *count > kMaxFollowedElements || type.dtype == DType::kUndefined) return {};
   }
+  std::vector<Tensor> inputs;
+  for (size_t port = 0; port < c.input_count(); ++port) inputs.push_back(c.has(port) ? *c.value(port) : Tensor());
   return run_node(c.node(), inputs);
 }
 
@@ -128,17 +130,12 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
       keep_declared(graph, node, result);
       continue;
     }
-    std::vector<InferContext::Input> types;
-    std::vector<Tensor> values;
-    for (const ValueId input : node.inputs) {
-      if (!input.valid()) {
-        types.emplace_back();
-        values.emplace_back();
-        continue;
-      }
+    std::vector<InferContext::Input> types(node.inputs.size());
+    for (size_t port = 0; port < types.size(); ++port) {
+      const ValueId input = node.inputs[port];
+      if (!input.valid()) continue;
       const Tensor& value = result.values[input.index];
-      types.push_back({true, result.types[input.index], value ? &value : nullptr});
-      values.push_back(value);
+      types[port] = {true, result.types[input.index], value ? &value : nullptr};
     }
     // Behind an opaque node element types may be unknown, which rules need not expect.
     const bool behind_unknown = std::any_of(types.begin(), types.end(), [](const InferContext::Input& input) {
@@ -154,7 +151,7 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
         result.hinted[output.index] = node.row->timing == ShapeTiming::kFromBody && !inferred.shape.is_fixed();
         result.types[output.index] = merge(inferred, graph.value(output).type);
       }
-      std::vector<Tensor> followed = follow(context, values);
+      std::vector<Tensor> followed = follow(context);
       for (size_t port = 0; port < followed.size() && port < node.outputs.size(); ++port) {
         const ValueId output = node.outputs[port];
         if (output.valid()) result.values[output.index] = std::move(followed[port]);

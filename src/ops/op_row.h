@@ -6,6 +6,7 @@
 // in lower_snake_case; older versions are normalised on import and restored on export.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
