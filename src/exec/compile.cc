@@ -274,8 +274,8 @@ class Compiler {
     }
     std::vector<Epilogue> epilogues;
     for (const Absorbed& absorbed : chain) epilogues.push_back(absorbed.epilogue);
-    auto step = node.row->lower(
-        LowerContext(graph_, node, std::move(inputs), std::move(outputs), epilogues, p_.options.threads));
+    auto step = node.row->lower(LowerContext(graph_, node, std::move(inputs), std::move(outputs), epilogues,
+                                             p_.options.threads, !p_.options.lean));
     if (step != nullptr && step->sums_in_place()) {
       for (const Epilogue& epilogue : epilogues) {
         if (epilogue.kind == Epilogue::Kind::kAdd && !may_overwrite(epilogue.operand, layout)) return nullptr;
@@ -295,7 +295,9 @@ class Compiler {
         continue;
       }
       const Dims extents = presented_dims(node, port, layout);
-      compiled.inputs.push_back(fetch(input, extents, port_layout(node, port, extents, layout)));
+      const Layout own = port_layout(node, port, extents, layout);
+      const bool packed = known(input) && !step->reads(port);
+      compiled.inputs.push_back(packed ? place_of(-1, dtype(input), extents, own) : fetch(input, extents, own));
     }
     int sum_buffer = -1;
     for (const Absorbed& absorbed : chain) {

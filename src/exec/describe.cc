@@ -31,7 +31,7 @@ Program::StepInfo describe_run(const Graph& graph, const Node& node, const std::
     std::vector<Dims> result;
     for (const Tensor& tensor : tensors) {
       result.push_back(tensor ? tensor.dims() : Dims());
-      info.bytes += tensor ? static_cast<int64_t>(tensor.bytes().size()) : 0;
+      info.bytes += tensor ? static_cast<int64_t>(tensor.byte_size()) : 0;
     }
     return result;
   };

@@ -25,6 +25,9 @@ struct CompileOptions {
   std::vector<ValueId> observe;  // values handed to the observer as soon as they are computed
   bool absorb = true;            // let compute steps take in epilogues
   bool compiled_kernels = true;  // false: every node runs its plain kernel (the reference for tests)
+  // For models whose weights fill the memory: matrix products read them where they lie, without a packed copy, and what
+  // is not in memory comes there for one step at a time.
+  bool lean = false;
 };
 
 // What the program reads: concrete extents of every graph input, and the values of those integer inputs that shape

@@ -17,6 +17,17 @@ struct BoundStep {
   std::vector<std::pair<ValueId, TensorView>> observed;
 };
 
+// Binds a step anew at every run, to constants that are in memory for that run only.
+std::function<void()> bind_late(const Step& step, StepIo io, std::vector<std::pair<size_t, Tensor>> constants) {
+  return [&step, io = std::move(io), constants = std::move(constants)]() mutable {
+    std::vector<Tensor> resident;
+    for (const auto& [port, tensor] : constants) {
+      io.inputs[port].data = resident.emplace_back(tensor.resident()).view().data;
+    }
+    step.bind(io)();
+  };
+}
+
 }  // namespace
 
 struct Runner::Impl {
@@ -56,10 +67,18 @@ Runner::Runner(std::shared_ptr<const Program> program) : program_(std::move(prog
   const ThreadLimit limit(p.options.threads);
   for (const CompiledStep& step : p.steps) {
     StepIo io;
-    for (const Place& place : step.inputs) io.inputs.push_back(readable(place));
+    std::vector<std::pair<size_t, Tensor>> late;
+    for (const Place& place : step.inputs) {
+      if (p.options.lean && place.constant && !place.constant.is_resident()) {
+        late.emplace_back(io.inputs.size(), place.constant);
+        io.inputs.push_back({place.dtype, place.dims, nullptr});
+      } else {
+        io.inputs.push_back(readable(place));
+      }
+    }
     for (const Place& place : step.outputs) io.outputs.push_back(writable(place));
     if (step.scratch >= 0) io.scratch = address(step.scratch);
-    BoundStep bound{step.step->bind(io), {}};
+    BoundStep bound{late.empty() ? step.step->bind(io) : bind_late(*step.step, io, std::move(late)), {}};
     for (const auto& [id, place] : step.observed) bound.observed.emplace_back(id, readable(place));
     impl_->steps.push_back(std::move(bound));
   }

@@ -1,8 +1,10 @@
 #include "ir/tensor.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "base/checked_math.h"
 #include "base/memory_limit.h"
@@ -13,6 +15,12 @@ namespace amct {
 namespace {
 
 constexpr size_t kAlignment = 64;
+
+// Addresses of elements are multiples of it.
+size_t alignment_of(DType dtype) {
+  if (dtype == DType::kComplex64 || dtype == DType::kComplex128) return element_bytes(dtype) / 2;
+  return std::max<size_t>(element_bytes(dtype), 1);
+}
 
 size_t bytes_of(DType dtype, const Dims& dims) {
   const auto count = checked_product(dims);
@@ -43,8 +51,70 @@ Tensor narrowed(const Tensor& floats, DType dtype) {
 
 }  // namespace
 
+// What a tensor needs to have its elements in memory.
+struct Tensor::Recipe {
+  std::function<Tensor()> make;
+  std::mutex mutex;
+  std::weak_ptr<const std::byte> passing;          // while somebody holds it
+  std::shared_ptr<const std::byte> lasting;        // once `values` or `view` was asked for
+  std::atomic<const std::byte*> address{nullptr};  // of `lasting`
+
+  // Under the mutex.
+  std::shared_ptr<const std::byte> get() {
+    if (lasting != nullptr) return lasting;
+    auto held = passing.lock();
+    if (held == nullptr) {
+      held = make().data_;
+      passing = held;
+    }
+    return held;
+  }
+};
+
 Tensor::Tensor(DType dtype, Dims dims, std::shared_ptr<const std::byte> data)
-    : dtype_(dtype), dims_(std::move(dims)), data_(std::move(data)) {}
+    : dtype_(dtype), dims_(std::move(dims)), data_(std::move(data)) {
+  if (dtype_ == DType::kUndefined || reinterpret_cast<uintptr_t>(data_.get()) % alignment_of(dtype_) == 0) return;
+  recipe_ = std::make_shared<Recipe>();
+  recipe_->make = [misplaced = data_, dtype, dims = dims_] {
+    return copy_of(dtype, dims, {misplaced.get(), static_cast<size_t>(element_count(dims)) * element_bytes(dtype)});
+  };
+}
+
+Tensor Tensor::deferred(DType dtype, Dims dims, std::function<Tensor()> make) {
+  Tensor tensor;
+  tensor.dtype_ = dtype;
+  tensor.dims_ = std::move(dims);
+  tensor.recipe_ = std::make_shared<Recipe>();
+  tensor.recipe_->make = [make = std::move(make), dtype, bytes = tensor.byte_size()] {
+    Tensor result = make();
+    AMCT_CHECK(result.dtype() == dtype && result.byte_size() == bytes, "a deferred tensor became another one");
+    return result.resident();
+  };
+  return tensor;
+}
+
+bool Tensor::is_resident() const { return recipe_ == nullptr || recipe_->address.load() != nullptr; }
+bool Tensor::is_deferred() const { return data_ == nullptr && recipe_ != nullptr && !is_resident(); }
+
+const void* Tensor::identity() const {
+  return recipe_ != nullptr ? static_cast<const void*>(recipe_.get()) : data_.get();
+}
+
+Tensor Tensor::resident() const {
+  if (recipe_ == nullptr) return *this;
+  const std::lock_guard lock(recipe_->mutex);
+  return Tensor(dtype_, dims_, recipe_->get());
+}
+
+const std::byte* Tensor::made() const {
+  if (const std::byte* address = recipe_->address.load()) return address;
+  const std::lock_guard lock(recipe_->mutex);
+  if (recipe_->lasting == nullptr) {
+    recipe_->lasting = recipe_->get();
+    recipe_->address.store(recipe_->lasting.get());
+  }
+  return recipe_->lasting.get();
+}
 
 Tensor Tensor::allocate(DType dtype, Dims dims) {
   const size_t bytes = bytes_of(dtype, dims);
@@ -62,7 +132,7 @@ Tensor Tensor::allocate(DType dtype, Dims dims) {
 
 Tensor Tensor::copy_of(DType dtype, Dims dims, std::span<const std::byte> bytes) {
   Tensor tensor = allocate(dtype, std::move(dims));
-  AMCT_CHECK(tensor.bytes().size() == bytes.size(), "tensor filled with a wrong number of bytes");
+  AMCT_CHECK(tensor.byte_size() == bytes.size(), "tensor filled with a wrong number of bytes");
   if (!bytes.empty()) std::memcpy(tensor.mutable_data(), bytes.data(), bytes.size());
   return tensor;
 }
@@ -72,17 +142,19 @@ Tensor Tensor::copy_of(const TensorView& view) {
 }
 
 std::span<const std::byte> Tensor::bytes() const {
-  return {data_.get(), static_cast<size_t>(size()) * element_bytes(dtype_)};
+  return {data_ != nullptr || recipe_ == nullptr ? data_.get() : made(), byte_size()};
 }
 
 std::byte* Tensor::mutable_data() {
-  AMCT_CHECK(data_.use_count() == 1, "a shared tensor must not change");
+  AMCT_CHECK(data_.use_count() == 1 && recipe_ == nullptr, "a shared tensor must not change");
   return const_cast<std::byte*>(data_.get());
 }
 
 Tensor Tensor::reshaped(Dims dims) const {
   AMCT_CHECK(element_count(dims) == size(), "reshape changes the number of elements");
-  return Tensor(dtype_, std::move(dims), data_);
+  Tensor result = *this;
+  result.dims_ = std::move(dims);
+  return result;
 }
 
 std::vector<double> Tensor::to_doubles() const {

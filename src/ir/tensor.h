@@ -1,11 +1,17 @@
 // Tensor: a shared, immutable block of elements with a type and extents (row-major). Copies share the bytes; the bytes
 // may be owned or lie in a mapped file, which stays mapped as long as a tensor needs it.
 //
+// Not every tensor has its elements in memory where they can be computed with: a mapped payload may stand at an address
+// that does not suit its type, and a *deferred* tensor is a recipe (quantized weights, which take as much memory as the
+// model once all are made). `values` and `view` bring the elements into memory for good, when first asked; `resident`
+// brings them for as long as its result lives. Who goes through large weights one by one takes the latter.
+//
 // TensorView / MutableView: raw memory with a type and extents, as kernels see it; they own nothing.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <type_traits>
@@ -92,8 +98,12 @@ struct MutableView {
 class Tensor {
  public:
   Tensor() = default;  // no tensor
-  // Shares `data`, of which the tensor's bytes are the first; whatever `data` owns stays alive.
+  // Shares `data`, of which the tensor's bytes are the first; whatever `data` owns stays alive. The address need not
+  // suit the type.
   Tensor(DType dtype, Dims dims, std::shared_ptr<const std::byte> data);
+  // A tensor that is made when somebody needs its elements. `make` gives a tensor of this type and these extents,
+  // always the same; it may be called several times, from any thread.
+  static Tensor deferred(DType dtype, Dims dims, std::function<Tensor()> make);
 
   // Memory for a new tensor, aligned to 64 bytes and not initialised; fill it through `mutable_data` before sharing.
   // Throws Error(kResource) when there is not enough memory.
@@ -114,11 +124,18 @@ class Tensor {
   const Dims& dims() const { return dims_; }
   size_t rank() const { return dims_.size(); }
   int64_t size() const { return element_count(dims_); }
-  std::span<const std::byte> bytes() const;
+  size_t byte_size() const { return static_cast<size_t>(size()) * element_bytes(dtype_); }
+  // True if the elements are in memory, fit to be computed with.
+  bool is_resident() const;
+  bool is_deferred() const;  // true if the elements are nowhere, or only as long as others need them
+  // These elements in memory: the tensor itself, or a copy that goes with its last holder; at one time there is one.
+  Tensor resident() const;
+  const void* identity() const;              // equal for tensors that share their bytes
+  std::span<const std::byte> bytes() const;  // at any address
   template <typename T>
   std::span<const T> values() const {
     AMCT_CHECK(stored_as<T>(dtype_), "tensor read as the wrong type");
-    return {reinterpret_cast<const T*>(data_.get()), static_cast<size_t>(size())};
+    return {reinterpret_cast<const T*>(data()), static_cast<size_t>(size())};
   }
   template <typename T>
   std::span<T> mutable_values() {
@@ -127,7 +144,7 @@ class Tensor {
   }
   std::byte* mutable_data();         // only between allocate() and the first copy
   Tensor reshaped(Dims dims) const;  // the same bytes under other extents of equal size
-  TensorView view() const { return {dtype_, dims_, data_.get()}; }
+  TensorView view() const { return {dtype_, dims_, data()}; }
   MutableView mutable_view() { return {dtype_, dims_, mutable_data()}; }
   TensorType type() const { return {dtype_, Shape::of(dims_)}; }
 
@@ -139,9 +156,14 @@ class Tensor {
   bool same_bytes(const Tensor& other) const;  // equal type, extents and bytes
 
  private:
+  struct Recipe;
+  const std::byte* data() const { return recipe_ == nullptr ? data_.get() : made(); }
+  const std::byte* made() const;
+
   DType dtype_ = DType::kUndefined;
   Dims dims_;
-  std::shared_ptr<const std::byte> data_;
+  std::shared_ptr<const std::byte> data_;  // null for a deferred tensor without elements at hand
+  std::shared_ptr<Recipe> recipe_;         // of a tensor whose elements are not in memory; shared by copies
 };
 
 }  // namespace amct

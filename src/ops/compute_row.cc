@@ -61,6 +61,13 @@ class KernelStep : public Step {
   }
   size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
   std::string implementation() const override { return kernel_->implementation(); }
+  bool reads(size_t input) const override {
+    if (input >= input_count_) return true;
+    for (size_t i = 0; i < ports_.size(); ++i) {
+      if (ports_[i] == input) return kernel_->reads(static_cast<int>(i));
+    }
+    return false;
+  }
   bool sums_in_place() const override { return std::find(in_place_.begin(), in_place_.end(), true) != in_place_.end(); }
 
  private:

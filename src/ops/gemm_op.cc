@@ -119,7 +119,7 @@ std::unique_ptr<Step> lower(const LowerContext& c) {
                        .a_transposed = trans_a(node),
                        .b_transposed = trans_b(node),
                        .bias_dims = has_bias ? two_dims(c.input(2).dims) : Dims(),
-                       .b = scaled(b, alpha),
+                       .b = c.packs_products() || alpha != 1 ? scaled(b, alpha) : Tensor(),
                        .bias = has_bias ? scaled(bias, beta) : Tensor(),
                        .threads = c.threads()};
   return lower_kernel(c, {0, 1, 2}, [&](const std::vector<dnn::PostOp>& post_ops) {

@@ -81,6 +81,8 @@ class Step {
   // True if output 0 must share the buffer of the kAdd operand (a sum in place); the executor grants it or lowers again
   // without that epilogue.
   virtual bool sums_in_place() const { return false; }
+  // False for a constant that the step keeps in a form of its own: it is not read any more, and `bind` may find null.
+  virtual bool reads(size_t /*input*/) const { return true; }
 };
 
 class LowerContext {
@@ -89,16 +91,18 @@ class LowerContext {
     DType dtype = DType::kUndefined;  // kUndefined = absent
     Dims dims;                        // logical extents
     Layout layout = Layout::kPlain;
-    const Tensor* constant = nullptr;  // set if the value is constant: weights are packed once, at lowering
+    const Tensor* constant = nullptr;  // set if the value is constant: weights are packed once, at lowering; not always
+                                       // resident (ir/tensor.h)
   };
   LowerContext(const Graph& graph, const Node& node, std::vector<Port> inputs, std::vector<Port> outputs,
-               std::vector<Epilogue> epilogues, int threads)
+               std::vector<Epilogue> epilogues, int threads, bool packs_products = true)
       : graph_(graph),
         node_(node),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
         epilogues_(std::move(epilogues)),
-        threads_(threads) {}
+        threads_(threads),
+        packs_products_(packs_products) {}
 
   const Graph& graph() const { return graph_; }
   const Node& node() const { return node_; }
@@ -110,6 +114,8 @@ class LowerContext {
   // with fewer).
   const std::vector<Epilogue>& epilogues() const { return epilogues_; }
   int threads() const { return threads_; }
+  // False: matrix products read their constant operand where it lies, at every run, instead of packing it.
+  bool packs_products() const { return packs_products_; }
 
  private:
   const Graph& graph_;
@@ -118,6 +124,7 @@ class LowerContext {
   std::vector<Port> outputs_;
   std::vector<Epilogue> epilogues_;
   int threads_;
+  bool packs_products_;
 };
 
 // Null = this case has no compiled step: the executor offers fewer epilogues, then plain layouts, then uses `run`.

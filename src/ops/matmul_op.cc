@@ -61,7 +61,7 @@ std::unique_ptr<Step> lower(const LowerContext& c) {
   dnn::MatmulSpec spec{.a_dims = dims(shape.a_batch, shape.m, shape.k),
                        .b_dims = dims(shape.b_batch, shape.k, shape.n),
                        .dst_dims = dims(shape.batch, shape.m, shape.n),
-                       .b = constant_of(c, 1),
+                       .b = c.packs_products() ? constant_of(c, 1) : Tensor(),
                        .threads = c.threads()};
   if (element_count(shape.b_batch) == 1) {  // one matrix for the whole batch: a single product
     const int64_t rows = element_count(shape.batch) * shape.m;

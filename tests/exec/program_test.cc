@@ -210,5 +210,65 @@ TEST(Session, ReadsShapesFromInputs) {
   EXPECT_EQ(session.run({data, Tensor::of<int64_t>({2}, {-1, 2})})[0].dims(), (Dims{6, 2}));
 }
 
+// Products read their weights where they lie; deferred ones are made for one step, and gone after it.
+TEST(Program, LeanOnesKeepNoCopyOfLargeWeights) {
+  Network net(11);
+  const ValueId x = net.input({3, 19});
+  const Tensor data[] = {net.tensor({19, 13}), net.tensor({7, 13})};
+  int made = 0;
+  const auto deferred = [&](const Tensor& tensor) {
+    return Tensor::deferred(DType::kFloat32, tensor.dims(), [&made, tensor] {
+      ++made;
+      return Tensor::copy_of(tensor.view());
+    });
+  };
+  const auto build = [&](Graph& graph, bool defers) {
+    const auto weight = [&](size_t i) { return graph.add_constant("w", defers ? deferred(data[i]) : data[i]); };
+    const auto add = [&](std::string_view op, std::vector<ValueId> inputs, Attrs attrs) {
+      return graph.node(add_op(graph, op, op, std::move(inputs), std::move(attrs))).output();
+    };
+    const ValueId first = add("relu", {add("matmul", {x, weight(0)}, {})}, {});
+    graph.set_outputs({add("gemm", {first, weight(1)}, {{"transB", int64_t{1}}})});
+    update_types(graph);
+  };
+  Graph plain = net.graph, lean = net.graph;
+  build(plain, false);
+  build(lean, true);
+  const Tensor input = net.tensor({3, 19});
+  const std::vector<Tensor> expected = interpret(plain, {input}, plain.outputs());
+  const auto program =
+      Program::compile(std::make_shared<const Graph>(lean), {{{x, {3, 19}}}, {}, {}}, {.threads = 1, .lean = true});
+  Runner runner(program);
+  EXPECT_EQ(made, 0) << "compiling needs no weights";
+  for (int run = 1; run <= 2; ++run) {
+    std::memcpy(runner.input(0).data, input.bytes().data(), input.bytes().size());
+    runner.run();
+    EXPECT_EQ(made, 2 * run);
+    expect_close(Tensor::copy_of(runner.output(0)), expected[0], 1e-4f);
+  }
+}
+
+// A packed constant is not read any more: a program does not hold on to the form that the file has.
+TEST(Program, LetsGoOfWeightsThatItHasPacked) {
+  Network net(12);
+  const ValueId x = net.input({1, 8, 9, 7});
+  int made = 0;
+  const Tensor data = net.tensor({24, 8, 3, 3});
+  const ValueId w = net.graph.add_constant("w", Tensor::deferred(DType::kFloat32, data.dims(), [&] {
+                                             ++made;
+                                             return Tensor::copy_of(data.view());
+                                           }));
+  net.graph.set_outputs({net.op("conv", {x, w})});
+  update_types(net.graph);
+  const auto graph = std::make_shared<const Graph>(net.graph);
+  const auto program = Program::compile(graph, {{{x, {1, 8, 9, 7}}}, {}, {}}, {.threads = 1});
+  const int when_compiled = made;
+  Runner runner(program);
+  runner.run();
+  EXPECT_GE(when_compiled, 1);
+  EXPECT_EQ(made, when_compiled);
+  EXPECT_TRUE(graph->constant(w)->is_deferred());
+}
+
 }  // namespace
 }  // namespace amct

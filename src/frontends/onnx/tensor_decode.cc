@@ -55,7 +55,7 @@ Tensor unpack_nibbles(DType dtype, const Dims& dims, Bytes packed) {
   return result;
 }
 
-// Bytes as the file stores them -> a tensor; in place when `owner` is given and the address allows it.
+// Bytes as the file stores them -> a tensor; in place, at whatever address, when `owner` is given.
 Tensor from_raw(DType dtype, const Dims& dims, Bytes bytes, const std::shared_ptr<const MappedFile>& owner) {
   if (bit_width(dtype) == 4) return unpack_nibbles(dtype, dims, bytes);
   if (dtype == DType::kBool) {  // any byte but 0 and 1 would be no bool in C++
@@ -64,10 +64,7 @@ Tensor from_raw(DType dtype, const Dims& dims, Bytes bytes, const std::shared_pt
                    [](std::byte b) { return b == std::byte{0} ? b : std::byte{1}; });
     return result;
   }
-  const size_t alignment = dtype == DType::kComplex64 ? 4 : dtype == DType::kComplex128 ? 8 : element_bytes(dtype);
-  if (owner != nullptr && reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0) {
-    return Tensor(dtype, dims, std::shared_ptr<const std::byte>(owner, bytes.data()));
-  }
+  if (owner != nullptr) return Tensor(dtype, dims, std::shared_ptr<const std::byte>(owner, bytes.data()));
   return Tensor::copy_of(dtype, dims, bytes);
 }
 

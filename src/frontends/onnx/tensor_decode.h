@@ -1,7 +1,7 @@
 // TensorProto -> Tensor: every encoding that the format allows, with sizes checked before memory is taken.
 //
-// Payloads of the model file and of external data files are used in place where their address suits the element type;
-// 4-bit elements are unpacked to a byte each (low nibble first in the file).
+// Payloads of the model file and of external data files stay in place, at addresses that need not suit the element type
+// (ir/tensor.h); 4-bit elements are unpacked to a byte each (low nibble first in the file).
 #pragma once
 
 #include <filesystem>

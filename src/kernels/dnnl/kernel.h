@@ -65,6 +65,7 @@ class Kernel {
   // `scratch_bytes` long, and of this worker alone. Throws Error(kResource); so may the call.
   std::function<void()> bind(std::span<const void* const> inputs, void* output, std::byte* scratch) const;
   size_t scratch_bytes() const;
+  bool reads(int input) const;                // false if entry `input` of bind's inputs is not read
   const std::string& implementation() const;  // the library's name for what runs: "jit:avx512_core"
 
  private:

@@ -221,6 +221,11 @@ std::function<void()> Kernel::bind(std::span<const void* const> inputs, void* ou
 }
 
 size_t Kernel::scratch_bytes() const { return impl_->scratch_bytes; }
+bool Kernel::reads(int input) const {
+  const auto is_input = [&](const auto& operand) { return operand.index == input; };
+  return std::any_of(impl_->slots.begin(), impl_->slots.end(), is_input) ||
+         std::any_of(impl_->packs.begin(), impl_->packs.end(), is_input);
+}
 const std::string& Kernel::implementation() const { return impl_->implementation; }
 
 KernelBuilder::KernelBuilder() : impl_(std::make_shared<Kernel::Impl>()) {}
@@ -237,10 +242,11 @@ void KernelBuilder::input(int argument, const MemoryDesc& desc, int index) {
 }
 
 void KernelBuilder::constant(int argument, const MemoryDesc& desc, const Tensor& value) {
-  AMCT_CHECK(value.bytes().size() == desc.get_size(), "a constant operand has the wrong size");
+  AMCT_CHECK(value.byte_size() == desc.get_size(), "a constant operand has the wrong size");
   // Constants may lie anywhere in a mapped file.
-  const bool is_aligned = reinterpret_cast<uintptr_t>(value.bytes().data()) % kAlignment == 0;
-  const Tensor& kept = impl_->keep_alive.emplace_back(is_aligned ? value : Tensor::copy_of(value.view()));
+  const Tensor resident = value.resident();
+  const bool is_aligned = reinterpret_cast<uintptr_t>(resident.bytes().data()) % kAlignment == 0;
+  const Tensor& kept = impl_->keep_alive.emplace_back(is_aligned ? resident : Tensor::copy_of(resident.view()));
   void* address = const_cast<std::byte*>(kept.bytes().data());
   impl_->slots.push_back({argument, desc, -1, dnnl::memory(desc, engine(), address)});
 }
@@ -261,8 +267,9 @@ void KernelBuilder::packed(int argument, const MemoryDesc& given, const MemoryDe
     impl_->packs.push_back({reorder, given, wanted, desc.scratchpad_desc(), argument, index, offset, scratch_offset});
     return;
   }
-  AMCT_CHECK(value.bytes().size() == given.get_size(), "a constant operand has the wrong size");
-  dnnl::memory from(given, engine(), const_cast<std::byte*>(value.bytes().data()));
+  AMCT_CHECK(value.byte_size() == given.get_size(), "a constant operand has the wrong size");
+  const Tensor resident = value.resident();
+  dnnl::memory from(given, engine(), const_cast<std::byte*>(resident.bytes().data()));
   dnnl::memory to(wanted, engine());
   dnnl::memory scratchpad(desc.scratchpad_desc(), engine());
   dnnl::stream stream(engine());

@@ -63,7 +63,7 @@ PassReport fold_constants(Graph& graph, const PassContext&) {
     if (!foldable(graph, node)) continue;
     const std::vector<Tensor> inputs = inputs_of(graph, node);
     int64_t input_bytes = 0;
-    for (const Tensor& input : inputs) input_bytes += input ? static_cast<int64_t>(input.bytes().size()) : 0;
+    for (const Tensor& input : inputs) input_bytes += input ? static_cast<int64_t>(input.byte_size()) : 0;
     const auto bytes = result_bytes(node, inputs);
     // A result whose size depends on the data has at most an index of 8 bytes for each axis of each input element.
     const bool small = bytes ? *bytes <= std::max(kMaxResultBytes, input_bytes) : input_bytes <= kMaxResultBytes / 64;

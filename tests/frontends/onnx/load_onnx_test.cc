@@ -256,5 +256,44 @@ TEST(LoadOnnx, ReadsExternalData) {
   EXPECT_EQ(constant_of(load_onnx(folder / "model.onnx"), "w").to_doubles(), (std::vector<double>{1, 2, 3}));
 }
 
+// Payloads stay where they lie in the file, at any address, in the main graph and in subgraphs.
+TEST(LoadOnnx, WeightsAreNotCopied) {
+  std::string floats(4000, '\0');
+  for (size_t i = 0; i < floats.size(); ++i) floats[i] = static_cast<char>(i * 7 % 61);
+  for (size_t shift = 0; shift < 4; ++shift) {
+    ModelBuilder builder;
+    builder.input("x", {1000});
+    builder.model.set_producer_name(std::string(shift + 1, 'p'));  // moves what follows
+    builder.constant("w", {1000}).set_raw_data(floats);
+    builder.node("Add", "add", {"x", "w"}, {"y"});
+    builder.output("y");
+    const Graph graph = builder.load();
+    const Tensor& w = constant_of(graph, "w");
+    const auto address = reinterpret_cast<uintptr_t>(w.bytes().data());
+    EXPECT_EQ(w.is_resident(), address % 4 == 0);
+    EXPECT_EQ(std::memcmp(w.bytes().data(), floats.data(), floats.size()), 0);
+    EXPECT_EQ(std::memcmp(w.values<float>().data(), floats.data(), floats.size()), 0);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(w.values<float>().data()) % 4, 0u);
+  }
+}
+
+TEST(LoadOnnx, ReadsTheNewestOpsets) {
+  for (const int64_t opset : {24, 25}) {
+    ModelBuilder builder(opset);
+    builder.input("x", {2, 3});
+    builder.node("Swish", "swish", {"x"}, {"y"});
+    builder.node("TensorScatter", "scatter", {"y", "x"}, {"z"});
+    builder.output("z");
+    const Graph graph = builder.load();
+    EXPECT_EQ(graph.node(graph.find_node("swish")).op, "swish");
+    EXPECT_TRUE(graph.node(graph.find_node("scatter")).is_opaque());
+  }
+  ModelBuilder older(23);
+  older.input("x", {2, 3});
+  older.node("Swish", "swish", {"x"}, {"y"});
+  older.output("y");
+  EXPECT_TRUE(older.load().node(NodeId{0}).is_opaque());
+}
+
 }  // namespace
 }  // namespace amct::testing
