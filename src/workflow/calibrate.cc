@@ -153,6 +153,7 @@ void correct_biases(const Graph& graph, Plan& plan, const std::vector<ObservedTe
                     const Statistics& statistics, int workers) {
   std::unordered_map<std::string, size_t> index;
   for (size_t i = 0; i < tensors.size(); ++i) index[tensors[i].name] = i;
+  if (has_large_weights(graph)) workers = 1;  // each takes copies of a layer's weights
   parallel_for(plan.layers.size(), workers, [&](int, size_t i) {
     LayerPlan& layer = plan.layers[i];
     if (!layer.quantize || !layer.weight) return;

@@ -5,12 +5,13 @@
 namespace amct {
 namespace {
 
+constexpr uint64_t kLargeWeights = 256'000'000;
 constexpr uint64_t kBatchesAhead = 3;  // samples that wait for a worker, or that it works on
 
-void add_constants(const Graph& graph, std::unordered_set<const std::byte*>& seen, uint64_t& bytes) {
+void add_constants(const Graph& graph, std::unordered_set<const void*>& seen, uint64_t& bytes) {
   for (const ValueId id : graph.values()) {
     const Tensor& data = graph.value(id).data;
-    if (data && seen.insert(data.bytes().data()).second) bytes += data.bytes().size();
+    if (data && seen.insert(data.identity()).second) bytes += data.byte_size();
   }
 }
 
@@ -26,11 +27,13 @@ uint64_t input_bytes(const Program& program) {
 }  // namespace
 
 uint64_t constant_bytes(const Graph& graph) {
-  std::unordered_set<const std::byte*> seen;
+  std::unordered_set<const void*> seen;
   uint64_t bytes = 0;
   add_constants(graph, seen, bytes);
   return bytes;
 }
+
+bool has_large_weights(const Graph& graph) { return constant_bytes(graph) >= kLargeWeights; }
 
 void require_memory_to_run(const std::vector<std::shared_ptr<const Program>>& programs, int workers,
                            const MemoryNeed& besides, std::string_view what) {
@@ -38,7 +41,7 @@ void require_memory_to_run(const std::vector<std::shared_ptr<const Program>>& pr
   MemoryNeed need = besides;
   need.workers = workers;
   need.per_worker += kBatchesAhead * input_bytes(*programs.front());
-  std::unordered_set<const std::byte*> seen;
+  std::unordered_set<const void*> seen;
   for (const auto& program : programs) {
     add_constants(program->graph(), seen, need.shared);
     need.shared += constant_bytes(program->graph());  // packed

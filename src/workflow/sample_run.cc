@@ -58,6 +58,7 @@ class Worker {
 std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> graph, const DataSource& source,
                                                    CompileOptions options) {
   graph = executable(*graph);
+  options.lean = has_large_weights(*graph);
   InputBinding binding;
   const std::vector<Dims> samples = source.sample_dims(0);
   for (size_t i = 0; i < graph->inputs().size(); ++i) {

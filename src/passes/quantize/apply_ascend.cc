@@ -179,12 +179,16 @@ class Applier {
     const auto& rule = graph_.node(id).row->quant.compute_rule();
     const int axis = rule.channel_axis_for(graph_, graph_.node(id));
     const ValueId old = graph_.node(id).input(rule.weight_port);
-    Tensor integers = integer_weights(*graph_.constant(old), weight, axis);
     Node& node = graph_.node(id);
-    if (node.op == "gemm") {
-      if (attr_int(node, "transB") != 0) integers = transposed(integers);
-      node.attrs.set("transB", int64_t{0});
-    }
+    const bool transposes = node.op == "gemm" && attr_int(node, "transB") != 0;
+    if (node.op == "gemm") node.attrs.set("transB", int64_t{0});
+    const Tensor& floats = *graph_.constant(old);
+    Dims dims = floats.dims();
+    if (transposes) std::swap(dims[0], dims[1]);
+    Tensor integers = when_needed(floats, DType::kInt8, dims, [weight, axis, transposes](const Tensor& tensor) {
+      const Tensor result = integer_weights(tensor, weight, axis);
+      return transposes ? transposed(result) : result;
+    });
     const std::string name = node.name + ".sub_module.weight";
     const bool swapped = node.row->attr("weight_layout") != nullptr;  // exported under the name in its origin
     const ValueId fresh = graph_.add_constant(swapped ? name + ".out_in" : name, std::move(integers));

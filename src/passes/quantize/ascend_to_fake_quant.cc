@@ -12,6 +12,7 @@
 #include "ops/infer.h"
 #include "ops/onnx_types.h"
 #include "ops/op_row.h"
+#include "passes/quantize/integer_constants.h"
 
 namespace amct {
 namespace {
@@ -51,6 +52,11 @@ class FakeQuantizer {
     return graph_.node(id).output();
   }
 
+  static Tensor as_floats(const Tensor& integers) {
+    return when_needed(integers, DType::kFloat32, integers.dims(),
+                       [](const Tensor& tensor) { return tensor.cast(DType::kFloat32); });
+  }
+
   // Every constant of integers that meets quantized activations becomes floating point.
   void follow_integers() {
     std::unordered_set<ValueId> integers;
@@ -81,10 +87,10 @@ class FakeQuantizer {
       return;
     }
     if (graph_.value(value).uses.size() == 1) {  // the usual case: the constant keeps its name
-      graph_.replace_constant(value, tensor->cast(DType::kFloat32));
+      graph_.replace_constant(value, as_floats(*tensor));
       return;
     }
-    const ValueId fresh = graph_.add_constant(graph_.value(value).name + ".float", tensor->cast(DType::kFloat32));
+    const ValueId fresh = graph_.add_constant(graph_.value(value).name + ".float", as_floats(*tensor));
     graph_.value(fresh).origin = graph_.value(value).origin;
     converted_.emplace(value, fresh);
     graph_.set_input(id, port, fresh);

@@ -125,13 +125,13 @@ std::vector<float> bias_correction(const Graph& graph, const LayerPlan& layer, c
   if (!layer.weight || layer.weight->scales.empty() || means.empty() || !has_place_for_bias(graph, node)) return {};
   const QuantRule::Compute& rule = node.row->quant.compute_rule();
   const int axis = rule.channel_axis_for(graph, node);
-  const Tensor weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)))->cast(DType::kFloat32);
-  const Tensor rounded = fake_quantized(weight, *layer.weight, axis);
-  Tensor delta = Tensor::allocate(DType::kFloat32, weight.dims());
+  const Tensor& constant = *graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
+  if (!is_window(node) && constant.rank() != 2) return {};
+  const Tensor weight = constant.resident().cast(DType::kFloat32);
+  Tensor delta = fake_quantized(weight, *layer.weight, axis);
   const auto values = delta.mutable_values<float>();
-  for (size_t i = 0; i < values.size(); ++i) values[i] = weight.values<float>()[i] - rounded.values<float>()[i];
-  if (is_window(node)) return correct_window(graph, node, delta, means);
-  return weight.rank() == 2 ? correct_matrix(delta, axis, means) : std::vector<float>();
+  for (size_t i = 0; i < values.size(); ++i) values[i] = weight.values<float>()[i] - values[i];
+  return is_window(node) ? correct_window(graph, node, delta, means) : correct_matrix(delta, axis, means);
 }
 
 Graph with_corrected_biases(const Graph& graph, const Plan& plan) {

@@ -19,8 +19,11 @@ Graph fake_quantized_weights(const Graph& graph, const Plan& plan) {
     const auto& rule = node.row->quant.compute_rule();
     const ValueId weight = node.input(rule.weight_port);
     const int axis = rule.channel_axis_for(result, node);
-    Tensor fake = fake_quantized(*result.constant(weight), *layer.weight, axis);
-    result.replace_constant(weight, fake.cast(result.value(weight).type.dtype));
+    const Tensor& before = *result.constant(weight);
+    result.replace_constant(
+        weight, when_needed(before, before.dtype(), before.dims(), [plan = *layer.weight, axis](const Tensor& tensor) {
+          return fake_quantized(tensor, plan, axis).cast(tensor.dtype());
+        }));
   }
   return result;
 }

@@ -14,6 +14,8 @@
 namespace amct {
 namespace {
 
+constexpr size_t kLargeBytes = size_t{4} << 20;  // less is not worth making again
+
 // Weights next to each other that have one scale (step 0) or one each (step 1).
 struct ScaledRun {
   int64_t first, count;
@@ -82,8 +84,13 @@ Dims group_scale_dims(const Dims& weight, const WeightPlan& plan, int channel_ax
   return dims;
 }
 
+Tensor when_needed(const Tensor& tensor, DType dtype, const Dims& dims, std::function<Tensor(const Tensor&)> make) {
+  if (tensor.byte_size() < kLargeBytes && !tensor.is_deferred()) return make(tensor);
+  return Tensor::deferred(dtype, dims, [tensor, make = std::move(make)] { return make(tensor.resident()); });
+}
+
 Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis) {
-  const Tensor source = weights.cast(DType::kFloat32);
+  const Tensor source = weights.resident().cast(DType::kFloat32);
   const float* from = source.values<float>().data();
   Tensor result = Tensor::allocate(DType::kInt8, weights.dims());
   int8_t* to = result.mutable_values<int8_t>().data();

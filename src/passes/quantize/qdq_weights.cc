@@ -59,20 +59,24 @@ class LayerConstants {
       graph_.value(fresh).origin = graph_.value(weight).origin;
       return replace_input(rule().weight_port, fresh);
     }
-    Tensor integers = integer_weights(values, plan_, axis);
+    const DType type = plan_.bits == 4 && target_.packed_int4 ? DType::kInt4 : DType::kInt8;
+    Tensor integers;
     Dims dims = dims_of(plan_.scales);
     if (plan_.group > 0) {
       storage = {.axis = group_axis(values.dims(), axis), .block = plan_.group};
       dims = group_scale_dims(values.dims(), plan_, axis);
     }
     if (transposed) {
-      integers = swap_in_out(integers, groups);
+      integers = swap_in_out(integer_weights(values, plan_, axis), groups).cast(type);
       graph_.node(id_).attrs.set("weight_layout", std::string("in_out"));
       storage.axis = 1;
+    } else {
+      integers = when_needed(values, type, values.dims(), [plan = plan_, axis, type](const Tensor& tensor) {
+        return integer_weights(tensor, plan, axis).cast(type);
+      });
     }
-    const DType type = plan_.bits == 4 && target_.packed_int4 ? DType::kInt4 : DType::kInt8;
     Tensor zeros = Tensor::of<int8_t>(dims, std::vector<int8_t>(plan_.scales.size(), 0)).cast(type);
-    replace_input(rule().weight_port, dequantized(layer_.name + ".weight", integers.cast(type),
+    replace_input(rule().weight_port, dequantized(layer_.name + ".weight", std::move(integers),
                                                   scale_tensor(dims, plan_.scales, dtype_), std::move(zeros), storage));
   }
 

@@ -18,15 +18,16 @@ void fill_weight_scales(const Graph& graph, Plan& plan) {
     const QuantRule::Compute& rule = node.row->quant.compute_rule();
     const Tensor* weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
     AMCT_CHECK(weight != nullptr, fmt::format("the weight of layer '{}' is not constant", layer.name));
+    const Tensor resident = weight->resident();
     const int axis = rule.channel_axis_for(graph, node);
     if (layer.weight->group > 0) {
-      layer.weight->scales = arq_group_scales(*weight, group_axis(weight->dims(), axis), layer.weight->group,
+      layer.weight->scales = arq_group_scales(resident, group_axis(weight->dims(), axis), layer.weight->group,
                                               layer.weight->bits, layer.name);
       continue;
     }
-    layer.weight->scales = arq_scales(*weight, axis, layer.weight->per_channel, layer.weight->bits, layer.name);
+    layer.weight->scales = arq_scales(resident, axis, layer.weight->per_channel, layer.weight->bits, layer.name);
     if (layer.weight->steps > 0) {
-      layer.weight->clusters = nuq_clusters(*weight, *layer.weight, axis);
+      layer.weight->clusters = nuq_clusters(resident, *layer.weight, axis);
     }
   }
 }
