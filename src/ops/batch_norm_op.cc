@@ -204,7 +204,7 @@ std::vector<AxisRelation> axes_training(const AxesContext& c) {
 void export_training(ExportContext& c) {
   Attrs attrs = c.node().attrs;
   attrs.set("training_mode", int64_t{1});
-  c.emit(input_names(c), std::move(attrs));
+  c.emit(input_names(c), std::move(attrs), 3);
 }
 
 std::vector<Sample> training_samples() {

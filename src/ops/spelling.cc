@@ -42,8 +42,13 @@ std::optional<std::vector<int64_t>> ExportContext::constant_ints(size_t port, in
   return tensor->to_int64s();
 }
 
-void ExportContext::emit(std::vector<std::string> inputs, Attrs attrs) {
+void ExportContext::emit(std::vector<std::string> inputs, Attrs attrs, size_t required_outputs) {
   emit_as(type_, std::move(inputs), std::move(attrs));
+  std::vector<std::string>& outputs = emitted_.back().outputs;
+  outputs.resize(std::max(outputs.size(), required_outputs));
+  for (size_t port = 0; port < required_outputs; ++port) {
+    if (outputs[port].empty()) outputs[port] = fmt::format("{}.unused{}", node_.name, port);
+  }
 }
 
 // A type of another domain than the spelling's is written "domain::Type".

@@ -70,8 +70,9 @@ class ExportContext {
   // is an Error(kUnsupported) naming the node and the opset that allows it.
   std::optional<std::vector<int64_t>> constant_ints(size_t port, int64_t needed_version) const;
 
-  // Emits the node under its own name and type; `inputs` are value names.
-  void emit(std::vector<std::string> inputs, Attrs attrs);
+  // Emits the node under its own name and type; `inputs` are value names. Of an operator that must have so many
+  // outputs, those that nobody wants get names of their own.
+  void emit(std::vector<std::string> inputs, Attrs attrs, size_t required_outputs = 0);
   // The same under another foreign type: the last of several nodes that stand for ours.
   void emit_as(std::string type, std::vector<std::string> inputs, Attrs attrs);
   // Emits a helper node and returns the name of its (new) output.

@@ -209,5 +209,85 @@ TEST(WriteOnnx, OverwritesTheFileThatItsWeightsLieIn) {
   EXPECT_EQ(read_bytes(folder / "m.onnx"), before);
 }
 
+// w0 has `elements` elements, each further one half as many; their names have a slash.
+Graph halving_graph(int64_t elements, int weights) {
+  Graph graph;
+  graph.info.opsets[""] = 13;
+  std::vector<ValueId> sums;
+  for (int i = 0; i < weights; ++i, elements /= 2) {
+    const Tensor w = random_tensor(DType::kFloat32, {elements}, static_cast<uint64_t>(i));
+    const ValueId id = graph.add_constant(fmt::format("block/w{}", i), w);
+    sums.push_back(graph.node(add_op(graph, "relu", "relu", {id})).output());
+  }
+  graph.set_outputs(sums);
+  return graph;
+}
+
+TEST(WriteOnnx, TheLargestWeightsGoToFilesOfTheirOwn) {
+  const ScratchFolder folder;
+  const Graph graph = halving_graph(2000, 4);  // 8000, 4000, 2000 and 1000 bytes
+  write_onnx(graph, folder / "m.onnx", {.external_data_from = 3500, .external_suffix = "_deploy.external"});
+  const wire::ModelProto model = read_model(folder / "m.onnx");
+  for (int i = 0; i < 4; ++i) {
+    const auto& tensor = model.graph().initializer(i);
+    EXPECT_EQ(tensor.has_raw_data(), i >= 2) << tensor.name();
+    if (i >= 2) continue;
+    EXPECT_EQ(tensor.external_data(0).value(), fmt::format("block_w{}_deploy.external", i));
+    EXPECT_EQ(std::filesystem::file_size(folder / tensor.external_data(0).value()), 8000u >> i);
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "m.onnx.data"));
+  const Graph again = load_onnx(folder / "m.onnx");
+  for (int i = 0; i < 4; ++i) {
+    const std::string name = fmt::format("block/w{}", i);
+    EXPECT_TRUE(again.constant(again.find_value(name))->same_bytes(*graph.constant(graph.find_value(name)))) << name;
+  }
+}
+
+TEST(WriteOnnx, FilesOfTensorsDoNotCollide) {
+  const ScratchFolder folder;
+  Graph graph = halving_graph(2000, 2);
+  graph.rename_value(graph.find_value("block/w1"), "block_w0");
+  write_onnx(graph, folder / "m.onnx", {.external_data_from = 1, .external_suffix = ".external"});
+  const Graph again = load_onnx(folder / "m.onnx");
+  EXPECT_EQ(again.constant(again.find_value("block/w0"))->size(), 2000);
+  EXPECT_EQ(again.constant(again.find_value("block_w0"))->size(), 1000);
+  EXPECT_TRUE(std::filesystem::exists(folder / "block_w0_1.external"));
+}
+
+TEST(WriteOnnx, DeferredTensorsAreMadeOnceAndNotKept) {
+  const ScratchFolder folder;
+  const Tensor data = random_tensor(DType::kFloat32, {5000}, 7);
+  int made = 0;
+  Graph graph;
+  graph.info.opsets[""] = 13;
+  const ValueId w = graph.add_constant("w", Tensor::deferred(DType::kFloat32, {5000}, [&] {
+                                         ++made;
+                                         return data;
+                                       }));
+  graph.set_outputs({graph.node(add_op(graph, "relu", "relu", {w})).output()});
+  write_onnx(graph, folder / "m.onnx");
+  EXPECT_EQ(made, 1);
+  EXPECT_TRUE(graph.constant(w)->is_deferred());
+  const Graph again = load_onnx(folder / "m.onnx");
+  EXPECT_TRUE(again.constant(again.find_value("w"))->same_bytes(data));
+}
+
+TEST(WriteOnnx, TrainingModeBatchNormHasAllItsOutputs) {
+  const ScratchFolder folder;
+  Graph graph;
+  graph.info.opsets[""] = 17;
+  std::vector<ValueId> inputs{graph.add_input("x", {DType::kFloat32, Shape::of({2, 3, 5})})};
+  for (const char* name : {"scale", "bias", "mean", "variance"}) {
+    inputs.push_back(graph.add_constant(name, Tensor::of<float>({3}, {1, 2, 3})));
+  }
+  graph.set_outputs({graph.node(add_op(graph, "bn", "batch_norm_training", inputs, {}, "y")).output()});
+  write_onnx(graph, folder / "m.onnx");
+  const wire::ModelProto model = read_model(folder / "m.onnx");
+  ASSERT_EQ(model.graph().node_size(), 1);
+  EXPECT_EQ(std::vector<std::string>(model.graph().node(0).output().begin(), model.graph().node(0).output().end()),
+            (std::vector<std::string>{"y", "bn.unused1", "bn.unused2"}));
+  EXPECT_EQ(load_onnx(folder / "m.onnx").node_count(), 1u);
+}
+
 }  // namespace
 }  // namespace amct::testing

@@ -70,13 +70,11 @@ std::map<std::string, int64_t> encode_subgraph(const Graph& graph, const Enclosi
   const LoweredNodes lowered = lower_nodes(own, enclosing.opset, names, &enclosing);
 
   out.set_name(own.info.graph_name.empty() ? "subgraph" : own.info.graph_name);
-  for (const std::string& node : lowered.nodes) {
-    AMCT_CHECK(out.add_node()->ParseFromString(node), "a node that was written just now");
-  }
+  AMCT_CHECK(out.MergeFromString(lowered.nodes), "nodes that were written just now");
   for (const ValueId id : own.values()) {
     const Value& value = own.value(id);
     if (!value.is_constant()) continue;
-    if (lowered.used.contains(value.name) || own.is_output(id)) add_constant(value.name, value.data, out);
+    if (lowered.used[id.index] || own.is_output(id)) add_constant(value.name, value.data, out);
   }
   for (const auto& [name, tensor] : lowered.constants) add_constant(name, tensor, out);
   for (size_t i = 0; i < formal; ++i) {

@@ -6,6 +6,7 @@
 
 #include "export/onnx/encode.h"
 #include "export/onnx/encode_subgraph.h"
+#include "export/onnx/pieces.h"
 #include "onnx_wire.pb.h"
 #include "ops/op_row.h"
 #include "ops/opaque.h"
@@ -17,6 +18,7 @@ namespace {
 namespace wire = amct::wire::onnx;
 
 constexpr int kGraphAttribute = 5;  // AttributeProto.type
+constexpr uint32_t kGraphNode = 1;  // field of GraphProto
 
 // Among the row's spellings at this opset, the one that the node was read from, else the first.
 const Spelling* find_spelling(const Graph& graph, const Node& node, int64_t opset) {
@@ -37,7 +39,9 @@ const Spelling* find_spelling(const Graph& graph, const Node& node, int64_t opse
 class Lowering {
  public:
   Lowering(const Graph& graph, int64_t opset, NameSpace& names, const Enclosing* enclosing)
-      : graph_(graph), opset_(opset), names_(names), enclosing_(enclosing) {}
+      : graph_(graph), opset_(opset), names_(names), enclosing_(enclosing) {
+    result_.used.resize(graph.value_slots());
+  }
 
   LoweredNodes run() {
     for (const NodeId id : graph_.topological_order()) {
@@ -76,7 +80,8 @@ class Lowering {
     };
     for (const auto& [name, tensor] : context.constants()) result_.constants.emplace_back(current(name), tensor);
     for (const ExportContext::Emitted& emitted : context.emitted()) {
-      wire::NodeProto proto;
+      wire::NodeProto& proto = scratch_;
+      proto.Clear();
       for (const std::string& input : emitted.inputs) proto.add_input(current(input));
       for (const std::string& output : emitted.outputs) proto.add_output(current(output));
       proto.set_name(emitted.name);
@@ -98,8 +103,8 @@ class Lowering {
     std::vector<std::string> captured;
     for (size_t port = node.inputs.size() - capture_count(node); port < node.inputs.size(); ++port) {
       captured.push_back(graph_.value(node.inputs[port]).name);
+      result_.used[node.inputs[port].index] = true;
     }
-    result_.used.insert(captured.begin(), captured.end());
     out.set_name(name);
     out.set_type(kGraphAttribute);
     const Enclosing enclosing{graph_, opset_, captured, enclosing_};
@@ -143,12 +148,7 @@ class Lowering {
     alias_captures(node, captures);
     bool same = rename(*proto.mutable_input(), node.inputs, node.inputs.size() - captures.size());
     same &= rename(*proto.mutable_output(), node.outputs, node.outputs.size());
-    if (same) {
-      result_.nodes.push_back(bytes);
-      result_.used.insert(proto.input().begin(), proto.input().end());
-    } else {
-      add(proto);
-    }
+    same ? add(proto, bytes) : add(proto);
   }
 
   // Subgraphs name values of the graph around them; a value that is called otherwise now gets a second name.
@@ -157,7 +157,7 @@ class Lowering {
     const size_t first = node.inputs.size() - captures.size();
     for (size_t i = 0; i < captures.size(); ++i) {
       const std::string& current = graph_.value(node.inputs[first + i]).name;
-      result_.used.insert(current);
+      result_.used[node.inputs[first + i].index] = true;
       if (current == captures[i] || !aliases_.insert(captures[i]).second) continue;
       if (graph_.find_value(captures[i]).valid()) {
         throw Error(ErrorCode::kUnsupported,
@@ -188,8 +188,14 @@ class Lowering {
   }
 
   void add(const wire::NodeProto& proto) {
-    result_.nodes.push_back(proto.SerializeAsString());
-    result_.used.insert(proto.input().begin(), proto.input().end());
+    proto.SerializeToString(&bytes_);
+    add(proto, bytes_);
+  }
+  void add(const wire::NodeProto& proto, const std::string& bytes) {
+    append_field(result_.nodes, kGraphNode, bytes);
+    for (const std::string& input : proto.input()) {
+      if (const ValueId id = graph_.find_value(input); id.valid()) result_.used[id.index] = true;
+    }
   }
 
   const Graph& graph_;
@@ -198,20 +204,28 @@ class Lowering {
   NameSpace& names_;
   const Enclosing* enclosing_;
   std::unordered_set<std::string> aliases_;
+  wire::NodeProto scratch_;  // used again and again, and so is its serialized form
+  std::string bytes_;
 };
 
 }  // namespace
 
+NameSpace::NameSpace(const Graph& graph) : graph_(graph) { add_subgraphs(graph); }
+
 std::string NameSpace::make(const std::string& base) {
   std::string name = base;
-  for (int suffix = 1; !names_.insert(name).second; ++suffix) name = fmt::format("{}_{}", base, suffix);
+  for (int suffix = 1; graph_.find_value(name).valid() || !others_.insert(name).second; ++suffix) {
+    name = fmt::format("{}_{}", base, suffix);
+  }
   return name;
 }
 
-void NameSpace::add(const Graph& graph) {
-  for (const ValueId id : graph.values()) names_.insert(graph.value(id).name);
+void NameSpace::add_subgraphs(const Graph& graph) {
   for (const NodeId id : graph.nodes()) {
-    for (const Subgraph& inner : subgraphs(graph.node(id))) add(*inner.graph);
+    for (const Subgraph& inner : subgraphs(graph.node(id))) {
+      for (const ValueId value : inner.graph->values()) others_.insert(inner.graph->value(value).name);
+      add_subgraphs(*inner.graph);
+    }
   }
 }
 

@@ -12,25 +12,26 @@
 namespace amct::onnx_file {
 
 struct LoweredNodes {
-  std::vector<std::string> nodes;                         // serialized, producers first
+  std::string nodes;                                      // serialized fields `node` of a GraphProto, producers first
   std::vector<std::pair<std::string, Tensor>> constants;  // that lowering added
-  std::unordered_set<std::string> used;                   // names that nodes read, subgraphs included
+  std::vector<bool> used;                                 // by value: nodes read it, or their subgraphs do
   std::map<std::string, int64_t> opsets;                  // domain -> version of what was emitted
 };
 
 struct Enclosing;
 
 // Names that values of the graph and of the graphs within it have, or that were given meanwhile. Names made anew are in
-// no graph of the file, so that nothing shadows anything.
+// no graph of the file, so that nothing shadows anything. The graph must stay as it is meanwhile.
 class NameSpace {
  public:
-  explicit NameSpace(const Graph& graph) { add(graph); }
+  explicit NameSpace(const Graph& graph);
   // `base`, or the first of base_1, base_2, … that is free; from now on it is not.
   std::string make(const std::string& base);
 
  private:
-  void add(const Graph& graph);
-  std::unordered_set<std::string> names_;
+  void add_subgraphs(const Graph& graph);
+  const Graph& graph_;
+  std::unordered_set<std::string> others_;  // names that are not the graph's own
 };
 
 // Throws Error(kUnsupported) naming the node that has no form at `opset`, or whose opaque form is of another opset.

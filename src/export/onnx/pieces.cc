@@ -8,20 +8,27 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "ONNX stores little-endian elements");
 
 constexpr uint32_t kDelimited = 2;
+constexpr uint64_t kSmallPayload = 4096;  // is copied rather than kept aside
 
 void append_varint(std::string& out, uint64_t value) {
   for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
   out.push_back(static_cast<char>(value));
 }
 
+void append_header(std::string& out, uint32_t number, uint64_t length) {
+  append_varint(out, (uint64_t{number} << 3) | kDelimited);
+  append_varint(out, length);
+}
+
 }  // namespace
 
 uint64_t payload_bytes(const Tensor& tensor) {
-  const uint64_t bytes = tensor.bytes().size();
+  const uint64_t bytes = tensor.byte_size();
   return bit_width(tensor.dtype()) == 4 ? (bytes + 1) / 2 : bytes;
 }
 
-std::string pack_payload(const Tensor& tensor) {
+std::string pack_payload(const Tensor& whole) {
+  const Tensor tensor = whole.is_deferred() ? whole.resident() : whole;
   const auto bytes = tensor.bytes();
   if (bit_width(tensor.dtype()) != 4) return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   std::string packed((bytes.size() + 1) / 2, '\0');
@@ -36,7 +43,7 @@ void write_payload(const Tensor& tensor, OutputFiles::Writer& out) {
   if (bit_width(tensor.dtype()) == 4) {
     out.write(pack_payload(tensor));
   } else {
-    out.write(tensor.bytes());
+    out.write((tensor.is_deferred() ? tensor.resident() : tensor).bytes());
   }
 }
 
@@ -46,10 +53,14 @@ void Pieces::add_bytes(std::string_view bytes) {
   size_ += bytes.size();
 }
 
+void append_field(std::string& out, uint32_t number, std::string_view bytes) {
+  append_header(out, number, bytes.size());
+  out += bytes;
+}
+
 void Pieces::add_header(uint32_t number, uint64_t length) {
   std::string header;
-  append_varint(header, (uint64_t{number} << 3) | kDelimited);
-  append_varint(header, length);
+  append_header(header, number, length);
   add_bytes(header);
 }
 
@@ -58,11 +69,21 @@ void Pieces::add_field(uint32_t number, std::string_view bytes) {
   add_bytes(bytes);
 }
 
-void Pieces::add_payload_field(uint32_t number, Tensor tensor) {
+void Pieces::add_payload_field(uint32_t number, const Tensor& tensor) {
   const uint64_t length = payload_bytes(tensor);
   add_header(number, length);
-  pieces_.push_back({{}, std::move(tensor)});
+  if (length <= kSmallPayload) return add_bytes(pack_payload(tensor));
+  pieces_.push_back({{}, tensor});
   size_ += length;
+}
+
+void Pieces::add_message(uint32_t number, std::string_view head, uint32_t payload_number, const Tensor& payload) {
+  const uint64_t length = payload_bytes(payload);
+  std::string header;
+  append_header(header, payload_number, length);
+  add_header(number, head.size() + header.size() + length);
+  add_bytes(head);
+  add_payload_field(payload_number, payload);
 }
 
 void Pieces::add_message(uint32_t number, Pieces message) {

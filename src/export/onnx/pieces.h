@@ -16,11 +16,15 @@ uint64_t payload_bytes(const Tensor& tensor);
 std::string pack_payload(const Tensor& tensor);
 void write_payload(const Tensor& tensor, OutputFiles::Writer& out);
 
+void append_field(std::string& out, uint32_t number, std::string_view bytes);  // a delimited field
+
 class Pieces {
  public:
   void add_bytes(std::string_view bytes);
-  void add_field(uint32_t number, std::string_view bytes);  // a delimited field
-  void add_payload_field(uint32_t number, Tensor tensor);   // the same, from a tensor's payload
+  void add_field(uint32_t number, std::string_view bytes);        // a delimited field
+  void add_payload_field(uint32_t number, const Tensor& tensor);  // the same, from a tensor's payload
+  // A message of `head` and, as its last field, the payload.
+  void add_message(uint32_t number, std::string_view head, uint32_t payload_number, const Tensor& payload);
   void add_message(uint32_t number, Pieces message);
   uint64_t size() const { return size_; }
   void write(OutputFiles::Writer& out) const;

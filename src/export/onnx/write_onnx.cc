@@ -7,6 +7,7 @@
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "export/onnx/encode.h"
 #include "export/onnx/lower_nodes.h"
@@ -23,18 +24,19 @@ using onnx_file::Pieces;
 constexpr int64_t kDefaultOpset = 21;  // of graphs that come from no ONNX file
 constexpr int64_t kMinIrVersion = 4;   // before it, every initializer had to be an input
 constexpr uint64_t kMinExternalBytes = 1024;
+constexpr size_t kLongestStem = 200;           // file systems take 255 bytes
 constexpr uint64_t kExternalAlignment = 4096;  // a page: readers map tensors one by one
 
 // Field numbers of the parts that are put together here.
-constexpr uint32_t kModelGraph = 7, kGraphNode = 1, kGraphInitializer = 5, kTensorRawData = 9;
+constexpr uint32_t kModelGraph = 7, kGraphInitializer = 5, kGraphValueInfo = 13, kTensorRawData = 9;
 
 // The IR version that came with each opset.
 int64_t ir_version_of(int64_t opset) {
   struct Row {
     int64_t opset, ir;
   };
-  constexpr std::array kTable = {Row{8, 3},  Row{9, 4},  Row{10, 5},  Row{11, 6}, Row{14, 7},
-                                 Row{18, 8}, Row{20, 9}, Row{22, 10}, Row{23, 11}};
+  constexpr std::array kTable = {Row{8, 3},  Row{9, 4},   Row{10, 5},  Row{11, 6},  Row{14, 7}, Row{18, 8},
+                                 Row{20, 9}, Row{22, 10}, Row{23, 11}, Row{24, 12}, Row{25, 13}};
   const auto* at = std::find_if(kTable.begin(), kTable.end(), [&](const Row& row) { return opset <= row.opset; });
   return at != kTable.end() ? at->ir : kTable.back().ir;
 }
@@ -43,6 +45,8 @@ template <typename Message>
 std::string serialize(const Message& message) {
   return message.SerializeAsString();
 }
+
+using Constant = std::pair<const std::string*, const Tensor*>;
 
 class Writer {
  public:
@@ -108,7 +112,7 @@ class Writer {
 
   Pieces graph_message() {
     Pieces graph;
-    for (const std::string& node : lowered_.nodes) graph.add_field(kGraphNode, node);
+    graph.add_bytes(std::exchange(lowered_.nodes, {}));
     add_constants(graph);
     wire::GraphProto rest = kept_;
     rest.set_name(graph_.info.graph_name.empty() ? "graph" : graph_.info.graph_name);
@@ -117,19 +121,29 @@ class Writer {
       if (options_.overridable_constants && constants_.contains(input.name())) *rest.add_input() = input;
     }
     for (const ValueId id : graph_.outputs()) add_value_info(id, *rest.add_output());
+    graph.add_bytes(serialize(rest));
+    add_value_infos(graph);
+    return graph;
+  }
+
+  void add_value_infos(Pieces& graph) const {
+    wire::ValueInfoProto info;
+    std::string bytes;
     for (const ValueId id : graph_.values()) {
       const Value& value = graph_.value(id);
       if (value.kind != ValueKind::kComputed || graph_.is_output(id)) continue;
       const bool known = value.type.dtype != DType::kUndefined && value.type.shape.ranked();
-      if (known || foreign_types_.contains(value.name)) add_value_info(id, *rest.add_value_info());
+      if (!known && !foreign_types_.contains(value.name)) continue;
+      info.Clear();
+      add_value_info(id, info);
+      info.SerializeToString(&bytes);
+      graph.add_field(kGraphValueInfo, bytes);
     }
-    graph.add_bytes(serialize(rest));
-    return graph;
   }
 
   void add_value_info(ValueId id, wire::ValueInfoProto& out) const {
     const Value& value = graph_.value(id);
-    const auto foreign = foreign_types_.find(value.name);
+    const auto foreign = foreign_types_.empty() ? foreign_types_.end() : foreign_types_.find(value.name);
     if (foreign != foreign_types_.end()) {
       out = foreign->second;
     } else if (value.type.dtype == DType::kUndefined && !value.type.shape.ranked()) {
@@ -139,52 +153,82 @@ class Writer {
     }
   }
 
-  void add_constants(Pieces& graph) {
-    std::vector<std::pair<std::string, Tensor>> constants;
+  // Weights that lie in files of their own: from the largest on, until the others fit into the model's.
+  void choose_external(const std::vector<Constant>& constants) {
     uint64_t total = 0;
+    for (const auto& [name, tensor] : constants) total += onnx_file::payload_bytes(*tensor);
+    if (total < options_.external_data_from) return;
+    std::vector<const Constant*> by_size;
+    for (const Constant& constant : constants) {
+      if (onnx_file::payload_bytes(*constant.second) >= kMinExternalBytes) by_size.push_back(&constant);
+    }
+    std::stable_sort(by_size.begin(), by_size.end(), [](const Constant* a, const Constant* b) {
+      return onnx_file::payload_bytes(*a->second) > onnx_file::payload_bytes(*b->second);
+    });
+    for (const Constant* constant : by_size) {
+      if (!options_.external_suffix.empty() && total < options_.external_data_from) return;
+      total -= onnx_file::payload_bytes(*constant->second);
+      external_.insert(*constant->first);
+    }
+  }
+
+  void add_constants(Pieces& graph) {
+    std::vector<Constant> constants;
     for (const ValueId id : graph_.values()) {
       const Value& value = graph_.value(id);
       if (value.kind != ValueKind::kConstant && value.kind != ValueKind::kVariable) continue;
-      if (lowered_.used.contains(value.name) || graph_.is_output(id)) constants.emplace_back(value.name, value.data);
+      if (lowered_.used[id.index] || graph_.is_output(id)) constants.emplace_back(&value.name, &value.data);
     }
-    for (auto& constant : lowered_.constants) constants.push_back(std::move(constant));
-    for (const auto& [name, tensor] : constants) total += onnx_file::payload_bytes(tensor);
-    external_ = total >= options_.external_data_from;
-    for (auto& [name, tensor] : constants) {
-      constants_.insert(name);
-      graph.add_message(kGraphInitializer, constant_message(name, tensor));
-    }
-  }
-
-  Pieces constant_message(const std::string& name, const Tensor& tensor) {
+    for (const auto& [name, tensor] : lowered_.constants) constants.emplace_back(&name, &tensor);
+    choose_external(constants);
     wire::TensorProto header;
-    onnx_file::encode_tensor_header(tensor, name, header);
-    Pieces message;
-    if (external_ && onnx_file::payload_bytes(tensor) >= kMinExternalBytes) {
-      put_external(tensor, header);
-      message.add_bytes(serialize(header));
-    } else {
-      message.add_bytes(serialize(header));
-      message.add_payload_field(kTensorRawData, tensor);
+    std::string bytes;
+    for (const auto& [name, tensor] : constants) {
+      if (!overridable_.empty()) constants_.insert(*name);
+      header.Clear();
+      onnx_file::encode_tensor_header(*tensor, *name, header);
+      const bool external = !external_.empty() && external_.contains(*name);
+      if (external) put_external(*name, *tensor, header);
+      header.SerializeToString(&bytes);
+      if (external) {
+        graph.add_field(kGraphInitializer, bytes);
+      } else {
+        graph.add_message(kGraphInitializer, bytes, kTensorRawData, *tensor);
+      }
     }
-    return message;
   }
 
-  void put_external(const Tensor& tensor, wire::TensorProto& header) {
-    const std::string location = path_.filename().string() + ".data";
-    if (data_ == nullptr) data_ = &files_.add(path_.parent_path() / location);
-    const uint64_t misaligned = data_->position() % kExternalAlignment;
-    if (misaligned != 0) data_->write(std::string(kExternalAlignment - misaligned, '\0'));
+  // Where the tensor's bytes go: a file that all share, or one of its own.
+  OutputFiles::Writer& external_file(const std::string& name, std::string& location) {
+    if (options_.external_suffix.empty()) {
+      location = path_.filename().string() + ".data";
+      if (data_ == nullptr) data_ = &files_.add(path_.parent_path() / location);
+      return *data_;
+    }
+    std::string stem = name.substr(0, kLongestStem);
+    std::replace(stem.begin(), stem.end(), '/', '_');
+    location = stem + options_.external_suffix;
+    for (int suffix = 1; !locations_.insert(location).second; ++suffix) {
+      location = fmt::format("{}_{}{}", stem, suffix, options_.external_suffix);
+    }
+    return files_.add(path_.parent_path() / location);
+  }
+
+  void put_external(const std::string& name, const Tensor& tensor, wire::TensorProto& header) {
+    std::string location;
+    OutputFiles::Writer& data = external_file(name, location);
+    const uint64_t misaligned = data.position() % kExternalAlignment;
+    if (misaligned != 0) data.write(std::string(kExternalAlignment - misaligned, '\0'));
     const auto add = [&](const char* key, const std::string& value) {
       auto& entry = *header.add_external_data();
       entry.set_key(key);
       entry.set_value(value);
     };
     add("location", location);
-    add("offset", fmt::format("{}", data_->position()));
+    add("offset", fmt::format("{}", data.position()));
     add("length", fmt::format("{}", onnx_file::payload_bytes(tensor)));
     header.set_data_location(1);
-    onnx_file::write_payload(tensor, *data_);
+    onnx_file::write_payload(tensor, data);
   }
 
   const Graph& graph_;
@@ -198,8 +242,9 @@ class Writer {
   std::unordered_map<std::string, wire::ValueInfoProto> foreign_types_;
   std::vector<wire::ValueInfoProto> overridable_;
   std::unordered_set<std::string> constants_;
-  bool external_ = false;
-  OutputFiles::Writer* data_ = nullptr;
+  std::unordered_set<std::string> external_;   // names of constants that lie in other files
+  std::unordered_set<std::string> locations_;  // those files, where each has one tensor
+  OutputFiles::Writer* data_ = nullptr;        // the one file, where they share it
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "base/files.h"
 #include "ir/graph.h"
@@ -20,6 +21,9 @@ struct OnnxWriteOptions {
   bool overridable_constants = true;
   // From this many bytes of weights on, they go to `<file>.data` beside the model (protobuf ends at 2 GB).
   uint64_t external_data_from = 2'000'000'000;
+  // Not empty: only the largest ones go, until the others fit below that limit, each to a file `<tensor><suffix>`
+  // beside the model (AMCT's `<tensor>_deploy.external`, spec F.1). A "/" in the name of a tensor becomes "_".
+  std::string external_suffix = {};
 };
 
 // The file appears when it is complete. Throws Error(kUnsupported) naming the node that cannot be written at the opset,

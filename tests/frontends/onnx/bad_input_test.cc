@@ -196,7 +196,7 @@ TEST(BadInput, DimensionsOfInputs) {
 TEST(BadInput, Opsets) {
   ModelBuilder newer = relu_model();
   newer.model.mutable_opset_import(0)->set_version(99);
-  EXPECT_EQ(newer.error(ErrorCode::kUnsupported), "opset 99 is newer than 23, the newest that is read");
+  EXPECT_EQ(newer.error(ErrorCode::kUnsupported), "opset 99 is newer than 25, the newest that is read");
   ModelBuilder none = relu_model();
   none.model.clear_opset_import();
   EXPECT_EQ(none.error(), "the model does not say its opset");
