@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd/value_counts.cc"
@@ -53,22 +54,34 @@ constexpr size_t kChunk = 1024;
 constexpr size_t kSlack = 64;  // lanes of the widest vector, that a compressed store may write beyond its count
 }  // namespace
 
-void ValueCounts::prepare() {
-  if (!keys_.empty()) return;
-  keys_.assign(kSlots, kEmpty);
-  counters_.assign(kSlots * kLanes, 0);
+// At most a quarter of the slots is taken, unless the table is as large as it may become: it exceeds the limit by more
+// than a chunk or another table adds, so that there is always a free slot.
+void ValueCounts::make_room(size_t more) {
+  int bits = std::max(slot_bits_, kLeastSlotBits);
+  while (bits < kMostSlotBits && (size_t{1} << bits) < 4 * (distinct_ + more)) ++bits;
+  if (bits == slot_bits_) return;
+  if (distinct_ > 0) fold();
+  const std::vector<uint32_t> keys = std::exchange(keys_, std::vector<uint32_t>(size_t{1} << bits, kEmpty));
+  const std::vector<uint64_t> totals = std::exchange(totals_, {});
+  slot_bits_ = bits;
+  counters_.assign(slots() * kLanes, 0);
+  if (distinct_ > 0) totals_.assign(slots(), 0);
+  distinct_ = 0;
+  for (size_t slot = 0; slot < keys.size(); ++slot) {
+    if (keys[slot] != kEmpty) totals_[find_or_insert(keys[slot])] = totals[slot];
+  }
 }
 
 size_t ValueCounts::add(std::span<const float> values) {
-  prepare();
   size_t taken = 0;
   uint32_t hits[kChunk + kSlack];
   uint32_t misses[kChunk + kSlack];
   while (taken < values.size() && !overfull()) {
     const size_t count = std::min(kChunk, values.size() - taken);
+    make_room(count);
     if (pending_ + count > 0xffffffffu) fold();
     const size_t found =
-        HWY_DYNAMIC_DISPATCH(LookUp)(values.data() + taken, count, keys_.data(), kSlotBits, hits, misses);
+        HWY_DYNAMIC_DISPATCH(LookUp)(values.data() + taken, count, keys_.data(), slot_bits_, hits, misses);
     uint32_t* __restrict counters = counters_.data();
     for (size_t i = 0; i < found; ++i) ++counters[hits[i] + (i & (kLanes - 1))];
     for (size_t i = 0; i < count - found; ++i) ++counters[find_or_insert(misses[i]) * kLanes];
@@ -80,12 +93,11 @@ size_t ValueCounts::add(std::span<const float> values) {
 
 void ValueCounts::add(float value, uint64_t count) {
   if (count == 0) return;
-  prepare();
-  if (totals_.empty()) totals_.assign(kSlots, 0);
+  make_room(1);
+  if (totals_.empty()) totals_.assign(slots(), 0);
   totals_[find_or_insert(std::bit_cast<uint32_t>(value + 0.0f))] += count;
 }
 
-// There is always a free slot: kSlots exceeds the limit by more than a chunk or another table adds.
 size_t ValueCounts::find_or_insert(uint32_t key) {
   size_t slot = slot_of(key);
   while (keys_[slot] != key) {
@@ -94,14 +106,14 @@ size_t ValueCounts::find_or_insert(uint32_t key) {
       ++distinct_;
       break;
     }
-    slot = (slot + 1) & (kSlots - 1);
+    slot = (slot + 1) & (slots() - 1);
   }
   return slot;
 }
 
 void ValueCounts::fold() {
-  if (totals_.empty()) totals_.assign(kSlots, 0);
-  for (size_t slot = 0; slot < kSlots; ++slot) {
+  if (totals_.empty()) totals_.assign(slots(), 0);
+  for (size_t slot = 0; slot < slots(); ++slot) {
     const auto lanes = counters_.begin() + static_cast<ptrdiff_t>(slot * kLanes);
     totals_[slot] = std::accumulate(lanes, lanes + kLanes, totals_[slot]);
     std::fill_n(lanes, kLanes, 0u);

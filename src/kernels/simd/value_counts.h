@@ -30,15 +30,16 @@ class ValueCounts {
   void for_each(const std::function<void(float value, uint64_t count)>& visit) const;
 
  private:
-  static constexpr int kSlotBits = 13;
-  static constexpr size_t kSlots = size_t{1} << kSlotBits;
+  static constexpr int kLeastSlotBits = 6, kMostSlotBits = 13;
   static constexpr size_t kLanes = 4;  // interleaved counters: runs of a value do not wait for their store
-  static size_t slot_of(uint32_t key) { return (key * 0x9e3779b1u) >> (32 - kSlotBits); }
+  size_t slots() const { return keys_.size(); }
+  size_t slot_of(uint32_t key) const { return (key * 0x9e3779b1u) >> (32 - slot_bits_); }
   size_t find_or_insert(uint32_t key);
-  void prepare();
+  void make_room(size_t more);  // for so many further values
   void fold();
 
   static constexpr uint32_t kEmpty = 0x80000000u;  // the pattern of -0, which is counted as 0
+  int slot_bits_ = 0;                              // the table grows with its values: most tensors have few
   std::vector<uint32_t> keys_;                     // bit patterns
   std::vector<uint32_t> counters_;                 // [slot][4]
   std::vector<uint64_t> totals_;
