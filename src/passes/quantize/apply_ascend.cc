@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "ops/convolution.h"
@@ -31,7 +32,7 @@ std::string type_name(int bits) { return fmt::format("INT{}", bits == 16 ? 16 : 
 
 class Applier {
  public:
-  Applier(const Graph& source, const Plan& plan) : plan_(plan), graph_(source) {}
+  Applier(Graph source, const Plan& plan) : plan_(plan), graph_(std::move(source)) {}
 
   Graph run() {
     index_quantizers();
@@ -230,6 +231,6 @@ class Applier {
 
 }  // namespace
 
-Graph apply_ascend(const Graph& graph, const Plan& plan) { return Applier(graph, plan).run(); }
+Graph apply_ascend(Graph graph, const Plan& plan) { return Applier(std::move(graph), plan).run(); }
 
 }  // namespace amct

@@ -16,6 +16,6 @@ namespace amct {
 
 // Opset of the result: the source's, at least 11. Throws Error(kConfig) when a quantized layer of the plan has no
 // factors or is not in the graph, Error(kNumeric) when a bias leaves the range of int32; all faults at once.
-Graph apply_ascend(const Graph& graph, const Plan& plan);
+Graph apply_ascend(Graph graph, const Plan& plan);
 
 }  // namespace amct

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
+#include <utility>
 
 #include "base/error.h"
 #include "ops/infer.h"
@@ -23,8 +24,8 @@ struct Quantizer {
 
 class Applier {
  public:
-  Applier(const Graph& source, const Plan& plan, const QdqTarget& target)
-      : plan_(plan), target_(target), graph_(source) {}
+  Applier(Graph source, const Plan& plan, const QdqTarget& target)
+      : plan_(plan), target_(target), graph_(std::move(source)) {}
 
   Graph run() {
     const std::vector<QdqPlace> places = qdq_places(graph_, plan_, target_);
@@ -177,8 +178,8 @@ class Applier {
 
 }  // namespace
 
-Graph apply_qdq(const Graph& graph, const Plan& plan, const QdqTarget& target) {
-  return Applier(graph, plan, target).run();
+Graph apply_qdq(Graph graph, const Plan& plan, const QdqTarget& target) {
+  return Applier(std::move(graph), plan, target).run();
 }
 
 }  // namespace amct

@@ -15,6 +15,6 @@ namespace amct {
 
 // Opset of the result: the source's, at least 13 (19 for float16 models, 21 with 4 or 16 bits or weight groups). Throws
 // Error(kConfig) naming a value that has no factor in the plan (tensors_to_calibrate says which are needed).
-Graph apply_qdq(const Graph& graph, const Plan& plan, const QdqTarget& target);
+Graph apply_qdq(Graph graph, const Plan& plan, const QdqTarget& target);
 
 }  // namespace amct

@@ -19,14 +19,14 @@ namespace {
 
 class FakeQuantizer {
  public:
-  explicit FakeQuantizer(const Graph& deploy) : graph_(deploy), types_(infer_types(deploy)) {}
+  explicit FakeQuantizer(const Graph& deploy) : graph_(deploy) {}
 
   Graph run() {
     follow_integers();
     for (const NodeId id : graph_.nodes()) {  // before the values that they read are replaced
       const Node& node = graph_.node(id);
       if (node.op != "ascend_quant") continue;
-      if (types_.types[node.input(0).index].dtype == DType::kFloat16) half_inputs_.insert(id);
+      if (graph_.value(node.input(0)).type.dtype == DType::kFloat16) half_inputs_.insert(id);
     }
     for (const NodeId id : graph_.topological_order()) {
       const std::string& op = graph_.node(id).op;
@@ -99,6 +99,7 @@ class FakeQuantizer {
 
   void replace_by(NodeId id, ValueId result) {
     const ValueId output = graph_.node(id).output();
+    graph_.value(result).type = graph_.value(output).type;  // extents and floats are those of what follows
     graph_.replace_uses(output, result);
     graph_.erase_node(id);
   }
@@ -144,7 +145,7 @@ class FakeQuantizer {
     }
     const bool ends = node.name.ends_with(".dequant");
     const std::string base = (ends ? node.name.substr(0, node.name.size() - 8) : node.name) + ".fakedequant.";
-    const Shape& shape = types_.types[node.input(0).index].shape;
+    const Shape& shape = graph_.value(node.input(0)).type.shape;
     if (!shape.ranked() && scales.size() > 1) {
       throw Error(ErrorCode::kUnsupported, "the rank of its input is not known", {.node = node.name, .op = node.op});
     }
@@ -174,7 +175,6 @@ class FakeQuantizer {
   }
 
   Graph graph_;
-  InferredTypes types_;
   std::unordered_set<NodeId> half_inputs_;  // quantizers of float16 data
   std::unordered_map<ValueId, ValueId> converted_;
 };
