@@ -88,6 +88,12 @@ OutputFiles::Writer& OutputFiles::add(const std::filesystem::path& path) {
   return added;
 }
 
+std::vector<std::filesystem::path> OutputFiles::targets() const {
+  std::vector<std::filesystem::path> paths;
+  for (const auto& writer : writers_) paths.push_back(writer->target_);
+  return paths;
+}
+
 void OutputFiles::commit() {
   for (const auto& writer : writers_) {
     writer->flush();

@@ -64,6 +64,8 @@ class OutputFiles {
     void write_through(std::span<const std::byte> bytes);
   };
   Writer& add(const std::filesystem::path& path);
+  // The paths that were added, in order.
+  std::vector<std::filesystem::path> targets() const;
 
   // Completes all files and renames them to their final names; when one cannot be renamed, those before it become again
   // what they were. Nobody sees half a file, however the process ends; the disk is not waited for, as results can be

@@ -1,5 +1,9 @@
 #include "workflow/products.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "base/files.h"
@@ -14,6 +18,11 @@
 #include "recipe/record_file.h"
 
 namespace amct {
+namespace {
+
+bool has_4_bit_weight(const LayerPlan& layer) { return layer.quantize && layer.weight && layer.weight->bits == 4; }
+
+}  // namespace
 
 Products make_products(const Graph& graph, const Plan& plan, const std::set<Emit>& emit, const QdqTarget& target) {
   Products products{.emit = emit,
@@ -24,22 +33,26 @@ Products make_products(const Graph& graph, const Plan& plan, const std::set<Emit
                     .packed = {},
                     .notes = {},
                     .plan_file = true};
-  const Graph corrected = with_corrected_biases(graph, plan);
-  Graph deploy = apply_ascend(corrected, plan);
+  Graph corrected = with_corrected_biases(graph, plan);
+  if (emit.contains(Emit::kQdq)) {
+    check_qdq_target(plan, target);
+    products.qdq = std::make_shared<const Graph>(apply_qdq(corrected, plan, target));
+  }
+  Graph deploy = apply_ascend(std::move(corrected), plan);
   products.fake = std::make_shared<const Graph>(ascend_to_fake_quant(deploy));
   if (plan.has_weight_groups() && products.emit.erase(Emit::kDeploy) != 0) {
     products.notes.push_back(
         "no deploy model, record and quantization file: weights have a scale for each group of inputs, Ascend's "
         "operators one for each output channel");
   }
-  if (products.emit.contains(Emit::kDeploy)) {
-    products.packed = std::make_shared<Graph>(deploy);
-    products.notes = pack_int4_weights(*products.packed, plan);
-  }
   products.deploy = std::make_shared<const Graph>(std::move(deploy));
-  if (emit.contains(Emit::kQdq)) {
-    check_qdq_target(plan, target);
-    products.qdq = std::make_shared<const Graph>(apply_qdq(corrected, plan, target));
+  if (products.emit.contains(Emit::kDeploy)) {
+    products.packed = products.deploy;
+    if (std::any_of(plan.layers.begin(), plan.layers.end(), has_4_bit_weight)) {
+      Graph packed = *products.deploy;
+      products.notes = pack_int4_weights(packed, plan);
+      products.packed = std::make_shared<const Graph>(std::move(packed));
+    }
   }
   return products;
 }
@@ -53,20 +66,32 @@ std::vector<OutputFile> write_products(const Products& products, const Plan& pla
   const std::string plan_json = format_plan(plan);
   std::vector<OutputFile> written;
   OutputFiles files;
-  const auto named = [&](std::string_view suffix, std::string purpose) {
-    written.push_back({prefix.string() + std::string(suffix), 0, std::move(purpose)});
+  const auto add_file = [&](std::filesystem::path path, std::string purpose) {
+    written.push_back({std::move(path), 0, std::move(purpose)});
     std::error_code error;
     written.back().replaced = std::filesystem::exists(written.back().path, error);
     return written.back().path;
   };
-  const auto add_model = [&](const Graph& graph, std::string_view suffix, std::string purpose) {
-    write_onnx(graph, files, named(suffix, std::move(purpose)), {.overridable_constants = false});
+  const auto named = [&](std::string_view suffix, std::string purpose) {
+    return add_file(prefix.string() + std::string(suffix), std::move(purpose));
+  };
+  const auto add_model = [&](const Graph& graph, std::string_view suffix, std::string purpose,
+                             std::string external_suffix = {}) {
+    const std::filesystem::path model = named(suffix, std::move(purpose));
+    const size_t first = files.targets().size();
+    write_onnx(graph, files, model, {.overridable_constants = false, .external_suffix = std::move(external_suffix)});
+    const std::vector<std::filesystem::path> targets = files.targets();
+    for (size_t i = first; i < targets.size(); ++i) {
+      if (targets[i] != model) add_file(targets[i], fmt::format("weights of {}", model.filename().string()));
+    }
   };
   if (products.emit.contains(Emit::kQdq)) add_model(*products.qdq, "_qdq.onnx", products.target.runtime);
   if (products.emit.contains(Emit::kFake)) {
-    add_model(*products.fake, "_fake_quant_model.onnx", "simulation, any ONNX runtime");
+    add_model(*products.fake, "_fake_quant_model.onnx", "simulation, any ONNX runtime", "_fakequant.external");
   }
-  if (products.packed != nullptr) add_model(*products.packed, "_deploy_model.onnx", "Ascend (ATC)");
+  if (products.packed != nullptr) {
+    add_model(*products.packed, "_deploy_model.onnx", "Ascend (ATC)", "_deploy.external");
+  }
   if (!plan.has_weight_groups()) {
     files.add(named("_record.txt", "factors, as AMCT writes them")).write(record);
     files.add(named("_quant.json", "inserted operators, original to quantized layers")).write(quant_json);

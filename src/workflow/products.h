@@ -31,7 +31,7 @@ struct Products {
   std::set<Emit> emit;
   QdqTarget target;
   std::shared_ptr<const Graph> deploy, fake, qdq;
-  std::shared_ptr<Graph> packed;   // the deploy graph as it is written
+  std::shared_ptr<const Graph> packed;   // the deploy graph as it is written
   std::vector<std::string> notes;  // what is not as one may expect: a clause each
   bool plan_file = true;           // write PREFIX_plan.json as well
 };

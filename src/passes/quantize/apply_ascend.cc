@@ -95,7 +95,12 @@ class Applier {
     const ValueId weight = node.input(rule.weight_port);
     const Tensor& values = *graph_.constant(weight);
     const bool half = values.dtype() == DType::kFloat16;
-    const Tensor fake = fake_quantized(values, *layer.weight, rule.channel_axis_for(graph_, node));
+    const int axis = rule.channel_axis_for(graph_, node);
+    Tensor fake = when_needed(values, half ? DType::kFloat16 : DType::kFloat32, values.dims(),
+                              [plan = *layer.weight, axis, half](const Tensor& tensor) {
+                                const Tensor floats = fake_quantized(tensor, plan, axis);
+                                return half ? floats.cast(DType::kFloat16) : floats;
+                              });
     const ScaleOffset factor = *layer.activation.factor;
     const std::string name = layer.name + ".antiquant";
     const NodeId back = add_op(graph_, name, "ascend_anti_quant", {node.input(0)},
@@ -105,8 +110,7 @@ class Applier {
                                 {"dtype", int64_t{half ? 1 : 0}}},
                                name + ".output0");
     graph_.set_input(id, 0, graph_.node(back).output());
-    const ValueId fresh =
-        graph_.add_constant(layer.name + ".sub_module.weight", half ? fake.cast(DType::kFloat16) : fake);
+    const ValueId fresh = graph_.add_constant(layer.name + ".sub_module.weight", std::move(fake));
     replace_constant_input(id, rule.weight_port, fresh);
   }
 

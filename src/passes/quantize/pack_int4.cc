@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "ops/op_row.h"
+#include "passes/quantize/integer_constants.h"
 
 namespace amct {
 namespace {
@@ -53,7 +54,11 @@ std::vector<std::string> pack_int4_weights(Graph& deploy, const Plan& plan) {
       lines.push_back(fmt::format("{}: its 4-bit weights take a byte each: {}", layer.name, reason));
       continue;
     }
-    deploy.replace_constant(id, packed_int4(weight, input_axis(deploy, node, weight)));
+    const size_t axis = input_axis(deploy, node, weight);
+    Dims dims = weight.dims();
+    dims[axis] /= 2;
+    deploy.replace_constant(id, when_needed(weight, DType::kInt8, dims,
+                                            [axis](const Tensor& tensor) { return packed_int4(tensor, axis); }));
   }
   return lines;
 }
