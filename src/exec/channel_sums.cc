@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "ir/half.h"
 #include "kernels/simd/row_sums.h"
 
 namespace amct {
@@ -38,6 +39,15 @@ __int128 fixed_point(double sum) {
 }  // namespace
 
 void ChannelSums::add(const TensorView& view, size_t channel_axis) {
+  if (view.dtype == DType::kFloat16) {
+    const Half* from = view.as<Half>();
+    std::vector<float> values(static_cast<size_t>(view.size()));
+    std::transform(from, from + values.size(), values.begin(), [](Half value) { return static_cast<float>(value); });
+    TensorView widened = view;
+    widened.dtype = DType::kFloat32;
+    widened.data = values.data();
+    return add(widened, channel_axis);
+  }
   if (view.dtype != DType::kFloat32 || channel_axis >= view.dims.size() || channel_axis == 0) return;
   const int64_t channels = view.dims[channel_axis];
   int64_t outer = 1;

@@ -14,8 +14,8 @@ namespace amct {
 
 class ChannelSums {
  public:
-  // `view` has the batch on axis 0 and channels on `channel_axis` (>= 1) of its memory extents; float32 elements only,
-  // others are ignored. Values that are not finite make the means empty.
+  // `view` has the batch on axis 0 and channels on `channel_axis` (>= 1) of its memory extents; float32 and float16
+  // elements, others are ignored. Values that are not finite make the means empty.
   void add(const TensorView& view, size_t channel_axis);
   // The same for one sample in parts: rows of one value a channel, in order, from when `end_sample` was called last.
   void add_rows(std::span<const float> rows, int64_t channels);

@@ -39,6 +39,16 @@ TEST(ChannelSums, AgreesWithAPlainMeanOnEveryAxis) {
   }
 }
 
+TEST(ChannelSums, WidensFloat16) {
+  const Tensor half = random_tensor({2, 5, 7, 3}, 4).cast(DType::kFloat16);
+  ChannelSums narrow, wide;
+  narrow.add(half.view(), 1);
+  const Tensor widened = half.cast(DType::kFloat32);
+  wide.add(widened.view(), 1);
+  EXPECT_EQ(narrow.means().size(), 5u);
+  EXPECT_EQ(narrow.means(), wide.means());
+}
+
 TEST(ChannelSums, GivesTheSameBitsInAnyOrderAndSplit) {
   std::vector<Tensor> samples;
   for (uint32_t i = 0; i < 20; ++i) samples.push_back(random_tensor({1, 33, 7, 6}, i));

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "ops/infer.h"
+#include "ops/onnx_types.h"
 #include "ops/op_row.h"
 #include "passes/quantize/qdq_places.h"
 #include "passes/quantize/qdq_weights.h"
@@ -39,7 +40,7 @@ class Applier {
     for (const QdqPlace& place : places) {
       try {
         quantizers.push_back(quantizer_for(place, factors.of(place.source)));
-        quantizers.back().scale = stored_scale(quantizers.back().scale, graph_.value(place.value).type.dtype);
+        quantizers.back().scale = stored_scale(quantizers.back().scale, scale_type(place.value, quantizers.back()));
       } catch (const Error& error) {
         faults.add(error.with({.model = graph_.info.path}));
       }
@@ -132,11 +133,14 @@ class Applier {
     return opset;
   }
 
-  std::vector<ValueId> with_parameters(ValueId x, const std::string& name, const Quantizer& q) {
-    const float stored[] = {q.scale};
-    const ValueId scale = graph_.add_constant(name + ".scale", scale_tensor({}, stored, graph_.value(x).type.dtype));
-    const ValueId zero = graph_.add_constant(name + ".zero_point", Tensor::scalar<int64_t>(q.zero).cast(type_of(q)));
-    return {x, scale, zero};
+  // The scale's type is that of the division. 16 bits do not fit float16: such data is cast around the pair.
+  DType scale_type(ValueId value, const Quantizer& q) const {
+    const bool half = graph_.value(value).type.dtype == DType::kFloat16;
+    return half && q.bits <= 8 ? DType::kFloat16 : DType::kFloat32;
+  }
+
+  ValueId cast(ValueId x, const std::string& name, DType to) {
+    return graph_.node(add_op(graph_, name, "cast", {x}, {{"to", int64_t{onnx_code(to)}}})).output();
   }
 
   void quantize_value(const QdqPlace& place, const Quantizer& q) {
@@ -148,13 +152,19 @@ class Applier {
       graph_.erase_node(place.absorbed->node);
       value = before;
     }
-    const std::vector<ValueId> inputs = with_parameters(value, name, q);
-    const NodeId quantize = add_op(graph_, name + ".quantize", "quantize_linear", inputs);
-    std::vector<ValueId> back = inputs;
-    back[0] = graph_.node(quantize).output();
-    const NodeId dequantize = add_op(graph_, name + ".dequantize", "dequantize_linear", back);
-    graph_.replace_uses(value, graph_.node(dequantize).output());
-    graph_.set_input(quantize, 0, value);
+    const DType type = scale_type(value, q);
+    const bool casts = graph_.value(value).type.dtype == DType::kFloat16 && type != DType::kFloat16;
+    const float stored[] = {q.scale};
+    const ValueId scale = graph_.add_constant(name + ".scale", scale_tensor({}, stored, type));
+    const ValueId zero = graph_.add_constant(name + ".zero_point", Tensor::scalar<int64_t>(q.zero).cast(type_of(q)));
+    const ValueId x = casts ? cast(value, name + ".widen", type) : value;
+    const NodeId quantize = add_op(graph_, name + ".quantize", "quantize_linear", {x, scale, zero});
+    const ValueId integers = graph_.node(quantize).output();
+    ValueId back =
+        graph_.node(add_op(graph_, name + ".dequantize", "dequantize_linear", {integers, scale, zero})).output();
+    if (casts) back = cast(back, name + ".narrow", DType::kFloat16);
+    graph_.replace_uses(value, back);
+    graph_.set_input(casts ? graph_.value(x).producer : quantize, 0, value);
   }
 
   void quantize_constants(const LayerPlan& layer) {

@@ -143,7 +143,8 @@ Graph with_corrected_biases(const Graph& graph, const Plan& plan) {
     const auto channels = static_cast<int64_t>(layer.bias_correction.size());
     const Tensor* old = bias.valid() ? result.constant(bias) : nullptr;
     const std::vector<double> before = old != nullptr ? old->to_doubles() : std::vector<double>{0.0};
-    const DType dtype = old != nullptr ? old->dtype() : DType::kFloat32;
+    const bool half = result.value(result.node(id).output()).type.dtype == DType::kFloat16;
+    const DType dtype = old != nullptr ? old->dtype() : half ? DType::kFloat16 : DType::kFloat32;
     std::vector<float> values(layer.bias_correction);
     for (size_t i = 0; i < values.size(); ++i) {
       values[i] += static_cast<float>(before[before.size() == 1 ? 0 : i]);
