@@ -35,7 +35,7 @@ Products make_products(const Graph& graph, const Plan& plan, const std::set<Emit
                     .plan_file = true};
   Graph corrected = with_corrected_biases(graph, plan);
   if (emit.contains(Emit::kQdq)) {
-    check_qdq_target(plan, target);
+    check_qdq_target(graph, plan, target);
     products.qdq = std::make_shared<const Graph>(apply_qdq(corrected, plan, target));
   }
   Graph deploy = apply_ascend(std::move(corrected), plan);

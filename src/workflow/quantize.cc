@@ -268,7 +268,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   const int64_t samples = samples_to_read(request, config, report);
   report.balance_folded = balance(graph, plan, *source, samples, request.workers);
   if (request.emit.contains(Emit::kQdq)) {
-    check_qdq_target(plan, qdq_target(request.qdq_target));
+    check_qdq_target(graph, plan, qdq_target(request.qdq_target));
     add_tensors(graph, plan, request);
   }
   const CalibrationTimes times = calibrate(graph, plan, *source, samples, request.workers);

@@ -102,9 +102,10 @@ class HalfModels(HalfCase):
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(half))
         samples = rng.normal(0, 1, (16, 64)).astype(np.float32)
         np.save(self.data, samples)
-        self.run_amct("quantize", half, "--data", self.data, "--out", self.work / "q", "--weight-group", 32)
+        self.run_amct("quantize", half, "--data", self.data, "--out", self.work / "q", "--weight-group", 32,
+                      "--weight-bits", 4)
         for suffix in ("fake_quant_model", "qdq"):
-            self.check_file(self.work / f"q_{suffix}.onnx", {"x": samples.astype(np.float16)}, half, 30)
+            self.check_file(self.work / f"q_{suffix}.onnx", {"x": samples.astype(np.float16)}, half, 17)
 
     def test_pools_stay_float_by_name(self):
         nodes = [helper.make_node("Conv", ["x", "w"], ["c"], "conv"),

@@ -284,9 +284,9 @@ class WeightGroups(QdqCase):
         return result
 
     def test_file_holds_blocks(self):
-        for bits in (4, 8):
+        for bits, activation in ((4, 8), (8, 16)):
             with self.subTest(bits=bits):
-                file = self.qdq("--weight-group", 32, "--weight-bits", bits)
+                file = self.qdq("--weight-group", 32, "--weight-bits", bits, "--activation-bits", activation)
                 self.assertEqual(file.opset, 21)
                 for layer, name, axis in (("first", "a", 0), ("second", "b", 1), ("third", "c", 0)):
                     node = file.producer[next(n for n in file.nodes if n.name == layer).input[1]]
@@ -309,12 +309,25 @@ class WeightGroups(QdqCase):
         self.assertGreater(ratios["--weight-group", 64], ratios[()])
 
     def test_the_deploy_model_says_why_not(self):
-        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "g", "--weight-group", 32)
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "g", "--weight-group", 32,
+                               "--weight-bits", 4)
         self.assertTrue(any("no deploy model" in line for line in report["warnings"]), report["warnings"])
         names = sorted(path.name for path in self.work.glob("g_*"))
         self.assertEqual(names, ["g_fake_quant_model.onnx", "g_plan.json", "g_qdq.onnx"])
         self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "g2/q", "--weight-group", 32,
                    "--emit", "deploy", code=2, says=["no deploy model can have groups of weights", "--emit fake,qdq"])
+
+    def test_groups_that_a_target_does_not_take_are_refused_by_layer(self):
+        for extra, layers, text in (
+                ((), 3, "ONNX Runtime (CPU) takes no groups of 8-bit weights beside 8-bit activations"),
+                (("--weight-bits", 4, "--qdq-target", "tensorrt", "--skip", "second,third"), 2, "TensorRT takes no groups"),
+                (("--qdq-target", "openvino"), 2, "OpenVINO (CPU) takes no groups of 32 of its")):
+            with self.subTest(extra=extra):
+                result = self.run_amct("quantize", self.model, "--data", self.data, "--out", self.work / "n/q",
+                                       "--weight-group", 32, *extra, code=1)
+                self.assertEqual(result.stderr.count("error: "), layers, result.stderr)
+                self.assertIn(text, result.stderr)
+        self.assertFalse((self.work / "n").exists())
 
     def test_the_plan_keeps_groups(self):
         self.qdq("--weight-group", 64, "--weight-bits", 4)

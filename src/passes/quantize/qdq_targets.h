@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ir/graph.h"
 #include "plan/plan.h"
 
 namespace amct {
@@ -20,6 +21,8 @@ struct QdqTarget {
   bool adds_in_layer;
   bool packed_int4;                  // weights of 4 bits are INT4, two in a byte, else int8
   std::vector<int> activation_bits;  // what the runtime takes
+  std::vector<int> group_bits;       // widths of stored weights in groups that it takes beside 8-bit activations
+  bool partial_groups;               // the last group may be smaller
   // Operators computed in integers when all they read and give is quantized.
   std::vector<std::string> quantized_both_sides;
   // Operators that vanish between a layer and its quantizer when the quantizer's range lies inside theirs.
@@ -35,8 +38,8 @@ std::vector<std::string> qdq_target_names();
 // Throws Error(kConfig) for an unknown name, with the closest known one.
 const QdqTarget& qdq_target(std::string_view name);
 
-// Throws ErrorList of Error(kConfig) naming every layer and tensor of the plan with a width that the target does not
-// take.
-void check_qdq_target(const Plan& plan, const QdqTarget& target);
+// Throws ErrorList of Error(kConfig) naming every layer and tensor of the plan with a width or groups of weights that
+// the target does not take.
+void check_qdq_target(const Graph& graph, const Plan& plan, const QdqTarget& target);
 
 }  // namespace amct
