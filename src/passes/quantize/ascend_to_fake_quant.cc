@@ -54,7 +54,7 @@ class FakeQuantizer {
 
   static Tensor as_floats(const Tensor& integers) {
     return when_needed(integers, DType::kFloat32, integers.dims(),
-                       [](const Tensor& tensor) { return tensor.cast(DType::kFloat32); });
+                       [](const Tensor& tensor) { return tensor.resident().cast(DType::kFloat32); });
   }
 
   // Every constant of integers that meets quantized activations becomes floating point.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <optional>
 
 #include "ops/op_row.h"
@@ -127,10 +128,15 @@ std::vector<float> bias_correction(const Graph& graph, const LayerPlan& layer, c
   const int axis = rule.channel_axis_for(graph, node);
   const Tensor& constant = *graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
   if (!is_window(node) && constant.rank() != 2) return {};
-  const Tensor weight = constant.resident().cast(DType::kFloat32);
-  Tensor delta = fake_quantized(weight, *layer.weight, axis);
-  const auto values = delta.mutable_values<float>();
-  for (size_t i = 0; i < values.size(); ++i) values[i] = weight.values<float>()[i] - values[i];
+  Tensor delta = fake_quantized(constant, *layer.weight, axis);
+  const Tensor weight = constant.dtype() == DType::kFloat32 ? constant : constant.resident().cast(DType::kFloat32);
+  const std::byte* bytes = weight.bytes().data();  // at any address
+  for (float& value : delta.mutable_values<float>()) {
+    float exact;
+    std::memcpy(&exact, bytes, sizeof(float));
+    bytes += sizeof(float);
+    value = exact - value;
+  }
   return is_window(node) ? correct_window(graph, node, delta, means) : correct_matrix(delta, axis, means);
 }
 

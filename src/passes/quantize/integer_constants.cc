@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "base/error.h"
@@ -13,6 +14,12 @@
 
 namespace amct {
 namespace {
+
+float float_at(const std::byte* floats, int64_t index) {
+  float value;
+  std::memcpy(&value, floats + index * static_cast<int64_t>(sizeof(float)), sizeof(float));
+  return value;
+}
 
 constexpr size_t kLargeBytes = size_t{4} << 20;  // less is not worth making again
 
@@ -86,19 +93,20 @@ Dims group_scale_dims(const Dims& weight, const WeightPlan& plan, int channel_ax
 
 Tensor when_needed(const Tensor& tensor, DType dtype, const Dims& dims, std::function<Tensor(const Tensor&)> make) {
   if (tensor.byte_size() < kLargeBytes && !tensor.is_deferred()) return make(tensor);
-  return Tensor::deferred(dtype, dims, [tensor, make = std::move(make)] { return make(tensor.resident()); });
+  return Tensor::deferred(dtype, dims, [tensor, make = std::move(make)] { return make(tensor); });
 }
 
 Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis) {
-  const Tensor source = weights.resident().cast(DType::kFloat32);
-  const float* from = source.values<float>().data();
+  const bool in_place = weights.dtype() == DType::kFloat32 && !weights.is_deferred();  // at any address
+  const Tensor source = in_place ? weights : weights.resident().cast(DType::kFloat32);
+  const std::byte* from = source.bytes().data();
   Tensor result = Tensor::allocate(DType::kInt8, weights.dims());
   int8_t* to = result.mutable_values<int8_t>().data();
   const auto low = static_cast<float>(-(1 << (plan.bits - 1)));
   const auto high = static_cast<float>((1 << (plan.bits - 1)) - 1);
   for_each_scaled(weights.dims(), plan, axis, [=](const ScaledRun& run) {
     run.for_each([=](int64_t i, float scale) {
-      to[i] = static_cast<int8_t>(static_cast<int32_t>(rounded(std::clamp(from[i] / scale, low, high))));
+      to[i] = static_cast<int8_t>(static_cast<int32_t>(rounded(std::clamp(float_at(from, i) / scale, low, high))));
     });
   });
   if (plan.clusters.empty()) return result;

@@ -23,8 +23,9 @@ Tensor integer_weights(const Tensor& weights, const WeightPlan& plan, int axis);
 // The same, multiplied by the scales again: float32.
 Tensor fake_quantized(const Tensor& weights, const WeightPlan& plan, int axis);
 
-// `make(tensor)`, which has type `dtype` and extents `dims`: at once for small tensors; a deferred tensor (ir/tensor.h)
-// for large ones, so that a network's quantized weights are never in memory all together.
+// `make(tensor)`, which has type `dtype` and extents `dims` and leaves the tensor as it is (not resident): at once for
+// small tensors; a deferred tensor (ir/tensor.h) for large ones, so that a network's quantized weights are never in
+// memory all together.
 Tensor when_needed(const Tensor& tensor, DType dtype, const Dims& dims, std::function<Tensor(const Tensor&)> make);
 
 // scale_d * scale_w in float32, one per weight scale; `scale_d` alone for a layer without weights.

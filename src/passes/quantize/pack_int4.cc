@@ -57,8 +57,9 @@ std::vector<std::string> pack_int4_weights(Graph& deploy, const Plan& plan) {
     const size_t axis = input_axis(deploy, node, weight);
     Dims dims = weight.dims();
     dims[axis] /= 2;
-    deploy.replace_constant(id, when_needed(weight, DType::kInt8, dims,
-                                            [axis](const Tensor& tensor) { return packed_int4(tensor, axis); }));
+    deploy.replace_constant(id, when_needed(weight, DType::kInt8, dims, [axis](const Tensor& tensor) {
+                              return packed_int4(tensor.resident(), axis);
+                            }));
   }
   return lines;
 }

@@ -80,10 +80,11 @@ void check_finite(const Graph& graph, const Node& node, ValueId id, const char* 
   if (tensor == nullptr || !is_floating(tensor->dtype())) return;
   const auto bad = [](auto value) { return !std::isfinite(static_cast<float>(value)); };
   bool found = false;
+  const Tensor resident = tensor->resident();
   if (tensor->dtype() == DType::kFloat32) {
-    found = std::ranges::any_of(tensor->values<float>(), bad);
+    found = std::ranges::any_of(resident.values<float>(), bad);
   } else {
-    found = std::ranges::any_of(tensor->to_doubles(), bad);
+    found = std::ranges::any_of(resident.to_doubles(), bad);
   }
   if (!found) return;
   faults.add(Error(ErrorCode::kNumeric, fmt::format("{} '{}' holds NaN or infinity", what, graph.value(id).name),
