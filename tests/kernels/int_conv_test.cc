@@ -386,9 +386,8 @@ TEST(IntWindowSums, LeavesPadsOut) {
                        .strides = {1, 1, 2},
                        .pads = {0, 0, 0}};
   const std::vector<int8_t> x = {1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6};
-  std::vector<int64_t> sums(8), counts(4);
-  int_window_sums(s, {x.data(), IntInput::Type::kInt8, 1}, sums.data(), counts.data());
-  EXPECT_EQ(counts, (std::vector<int64_t>{4, 2, 2, 1}));
+  std::vector<int64_t> sums(8);
+  int_window_sums(s, {x.data(), IntInput::Type::kInt8, 1}, sums.data());
   EXPECT_EQ(sums, (std::vector<int64_t>{8, 7, 7, 5, -16, -11, -11, -7}));
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/simd/byte_conv.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/simd/int_epilogue_tile.h"
 #include "kernels/simd/int_image.h"
@@ -25,32 +26,42 @@ bool needs_pads(const IntConvShape& shape) {
 
 }  // namespace
 
-ByteImage::ByteImage(const IntConvShape& shape, bool exact)
-    : shape_(shape), extents_(shape.padded()), direct_(exact && shape.channels_last && !needs_pads(shape)) {
+ByteImage::ByteImage(const IntConvShape& shape, bool exact, int value_bytes)
+    : shape_(shape),
+      extents_(shape.padded()),
+      value_bytes_(value_bytes),
+      direct_(exact && value_bytes == 1 && shape.channels_last && !needs_pads(shape)) {
   if (direct_) extents_ = shape.input;
 }
 
 size_t ByteImage::bytes() const {
   constexpr size_t kSlack = 64;  // what a vector may read behind the last element
-  return direct_ ? 0 : static_cast<size_t>(IntConvShape::product(extents_) * shape_.in_channels) + kSlack;
+  return direct_ ? 0
+                 : static_cast<size_t>(IntConvShape::product(extents_) * shape_.in_channels * value_bytes_) + kSlack;
 }
 
 const uint8_t* ByteImage::sample(const IntInput& x, int64_t n, uint8_t* scratch) const {
   if (direct_) {
     return static_cast<const uint8_t*>(x.data) + n * IntConvShape::product(shape_.input) * shape_.in_channels;
   }
-  fill_bytes(shape_, extents_, x, n, static_cast<uint8_t>(unsigned_zero(x)), scratch);
+  const auto zero = static_cast<uint8_t>(unsigned_zero(x));
+  if (value_bytes_ == 1) {
+    fill_unsigned(shape_, extents_, x, n, zero, scratch);
+  } else {
+    fill_unsigned(shape_, extents_, x, n, uint16_t{zero}, reinterpret_cast<uint16_t*>(scratch));
+  }
   return scratch;
 }
 
 int64_t ByteImage::row_offset(int64_t row) const {
   const int64_t d = row / shape_.output[1], h = row % shape_.output[1];
-  return (d * shape_.strides[0] * extents_[1] + h * shape_.strides[1]) * extents_[2] * shape_.in_channels;
+  return (d * shape_.strides[0] * extents_[1] + h * shape_.strides[1]) * extents_[2] * shape_.in_channels *
+         value_bytes_;
 }
 
 void ByteImage::windows(const uint8_t* image, int64_t first, int64_t count, int64_t pixel_step,
                         const uint8_t** x) const {
-  const int64_t width = shape_.output[2], pixel = shape_.strides[2] * shape_.in_channels;
+  const int64_t width = shape_.output[2], pixel = shape_.strides[2] * shape_.in_channels * value_bytes_;
   int64_t row = first / width, column = first % width;
   while (count > 0) {
     const int64_t here = std::min(count, (width - column + pixel_step - 1) / pixel_step);
@@ -69,7 +80,7 @@ std::vector<int64_t> ByteImage::positions(bool join_rows) const {
     for (int64_t h = 0; h < shape_.kernel[1]; ++h) {
       const int64_t row = (d * shape_.dilations[0] * extents_[1] + h * shape_.dilations[1]) * extents_[2];
       for (int64_t w = 0; w < (join_rows ? 1 : shape_.kernel[2]); ++w) {
-        offsets.push_back((row + w * shape_.dilations[2]) * shape_.in_channels);
+        offsets.push_back((row + w * shape_.dilations[2]) * shape_.in_channels * value_bytes_);
       }
     }
   }
@@ -88,19 +99,23 @@ std::vector<int32_t> start_values(const std::vector<int64_t>& weight_sums, const
 ByteConv::ByteConv(const IntConvShape& shape, const ByteDot& dot, std::span<const int16_t> weights)
     : shape_(shape),
       dot_(dot),
-      image_(shape, run_values(shape) % 4 == 0),
+      image_(shape, run_values(shape) % 4 == 0, dot.value_bytes),
       runs_(image_.positions(joins_rows(shape))),
-      run_bytes_((run_values(shape) + 3) / 4 * 4) {
+      run_bytes_((run_values(shape) * dot.value_bytes + 3) / 4 * 4) {
   const int64_t run = run_values(shape);
   const auto count = static_cast<int64_t>(runs_.size());
   for (int64_t g = 0; g < shape.groups; ++g) {
-    for (ByteBlock& block : byte_blocks(shape.out_group(), count * run_bytes_)) {
+    for (ByteBlock& block : byte_blocks(dot, shape.out_group(), count * run_bytes_)) {
       block.first += g * shape.out_group();
       for (int64_t row = 0; row < block.rows; ++row) {
         const int16_t* from = weights.data() + (block.first + row) * count * run;
         for (int64_t k = 0; k < count * run; ++k) {
-          block.quads[static_cast<size_t>(byte_index(block, row, k / run * run_bytes_ + k % run))] =
-              static_cast<int8_t>(from[k]);
+          int8_t* to = block.quads.data() + byte_index(block, row, k / run * run_bytes_ + k % run * dot.value_bytes);
+          if (dot.value_bytes == 1) {
+            *to = static_cast<int8_t>(from[k]);
+          } else {
+            std::memcpy(to, from + k, sizeof(from[k]));
+          }
         }
       }
       blocks_.push_back(std::move(block));
@@ -126,7 +141,7 @@ void ByteConv::run_task(const Task& task) const {
   alignas(64) int32_t start[ByteBlock::kMaxWidth] = {};
   alignas(64) int32_t sums[ByteTile::kSums + ByteBlock::kMaxWidth];
   std::copy_n(task.start.data() + block.first, block.rows, start);
-  const uint8_t* image = task.image + block.first / shape_.out_group() * shape_.in_group();
+  const uint8_t* image = task.image + block.first / shape_.out_group() * shape_.in_group() * dot_.value_bytes;
   const int64_t ld = block.rows == channels ? channels : block.width;  // rows of all channels lie side by side
   const int64_t multiple = dot_.rows_at_once(block.width);
   const int64_t most = ByteTile::kSums / block.width / multiple * multiple;

@@ -17,11 +17,11 @@
 
 namespace amct {
 
-// The copy of one sample that a window kernel reads: unsigned bytes, channels last, with pads.
+// The copy of one sample that a window kernel reads: unsigned integers of one or two bytes, channels last, with pads.
 class ByteImage {
  public:
-  // `run_bytes`: adjacent bytes that are read at once; `exact` if they all belong to the window.
-  ByteImage(const IntConvShape& shape, bool exact);
+  // `exact` if all bytes that are read at once belong to the window.
+  ByteImage(const IntConvShape& shape, bool exact, int value_bytes = 1);
   // True if x can be read where it lies.
   bool is_direct() const { return direct_; }
   size_t bytes() const;
@@ -30,13 +30,14 @@ class ByteImage {
   // The first elements of the windows of `count` output pixels from pixel `first` on, every `pixel_step`th, of a sample
   // at `image`. Steps do not lead past the beginning of a row.
   void windows(const uint8_t* image, int64_t first, int64_t count, int64_t pixel_step, const uint8_t** x) const;
-  // Offsets of the window's positions, row by row; runs of whole rows if `join_rows`.
+  // Offsets in bytes of the window's positions, row by row; runs of whole rows if `join_rows`.
   std::vector<int64_t> positions(bool join_rows) const;
 
  private:
   int64_t row_offset(int64_t row) const;  // of the first window of a row of output pixels
   IntConvShape shape_;
   IntConvShape::Spatial extents_;
+  int64_t value_bytes_;
   bool direct_;
 };
 
@@ -48,7 +49,7 @@ std::vector<int32_t> start_values(const std::vector<int64_t>& weight_sums, const
 
 class ByteConv {
  public:
-  // `weights`: (out, spatial, in / group), all of them within int8.
+  // `weights`: (out, spatial, in / group), all of them within int8 if those of `dot` have one byte.
   ByteConv(const IntConvShape& shape, const ByteDot& dot, std::span<const int16_t> weights);
   size_t scratch_bytes() const { return image_.bytes(); }
   const char* kernel() const { return dot_.name; }

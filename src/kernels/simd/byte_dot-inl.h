@@ -21,8 +21,8 @@ inline void tile(const ByteTile& t, int64_t column) {
     const V start = load(t.start + column + v * kLanes);
     for (int r = 0; r < kRows; ++r) sums[r][v] = start;
   }
-  const int64_t step = t.width * 4;
-  const int8_t* w = t.weights + column * 4;
+  const int64_t step = (kLanes == 16 ? t.width : kVectors * kLanes) * 4;
+  const int8_t* w = t.weights + column * static_cast<int64_t>(t.runs.size()) * t.run_bytes;
   for (const int64_t run : t.runs) {
     const uint8_t* x[kRows];
     for (int r = 0; r < kRows; ++r) x[r] = t.x[r] + run;
@@ -56,3 +56,19 @@ inline void rows_of_tile(ByteTile t, int64_t column) {
     if (t.rows > 0) rows_of_tile<(kRows > 4 ? 4 : kRows / 2), kVectors>(t, column);
   }
 }
+
+// With 32 registers, 24 sums, 4 weights and a broadcast quad live in them; with 16, 12 sums, 2 weights and the quad.
+// The first columns come last: those before them may have written over them.
+void run(const ByteTile& t) {
+  if constexpr (kLanes == 16) {
+    switch (t.width / kLanes) {
+      case 1: return rows_of_tile<8, 1>(t, 0);
+      case 2: return rows_of_tile<8, 2>(t, 0);
+      case 3: return rows_of_tile<8, 3>(t, 0);
+      default: return rows_of_tile<6, 4>(t, 0);
+    }
+  } else {
+    for (int64_t column = t.width - 2 * kLanes; column >= 0; column -= 2 * kLanes) rows_of_tile<6, 2>(t, column);
+  }
+}
+int rows_at_once(int64_t width) { return kLanes == 16 && width < ByteBlock::kMaxWidth ? 8 : 6; }

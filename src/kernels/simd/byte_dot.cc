@@ -17,23 +17,12 @@ namespace avx512_vnni {
 
 constexpr int kLanes = 16;
 using V [[gnu::vector_size(64)]] = int32_t;
+using M = __m512i;
 inline V dot(const V& sum, const V& x, const V& w) {
   return reinterpret_cast<V>(
-      _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(w)));
+      _mm512_dpbusd_epi32(reinterpret_cast<M>(sum), reinterpret_cast<M>(x), reinterpret_cast<M>(w)));
 }
-
 #include "kernels/simd/byte_dot-inl.h"
-
-// 24 sums, 4 weights and a broadcast quad live in 32 registers.
-void run(const ByteTile& t) {
-  switch (t.width / kLanes) {
-    case 1: return rows_of_tile<8, 1>(t, 0);
-    case 2: return rows_of_tile<8, 2>(t, 0);
-    case 3: return rows_of_tile<8, 3>(t, 0);
-    default: return rows_of_tile<6, 4>(t, 0);
-  }
-}
-int rows_at_once(int64_t width) { return width == ByteBlock::kMaxWidth ? 6 : 8; }
 
 }  // namespace avx512_vnni
 }  // namespace amct
@@ -45,21 +34,48 @@ namespace avx_vnni {
 
 constexpr int kLanes = 8;
 using V [[gnu::vector_size(32)]] = int32_t;
+using M = __m256i;
 inline V dot(const V& sum, const V& x, const V& w) {
-  return reinterpret_cast<V>(_mm256_dpbusd_avx_epi32(reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(x),
-                                                     reinterpret_cast<__m256i>(w)));
+  return reinterpret_cast<V>(
+      _mm256_dpbusd_avx_epi32(reinterpret_cast<M>(sum), reinterpret_cast<M>(x), reinterpret_cast<M>(w)));
 }
-
 #include "kernels/simd/byte_dot-inl.h"
 
-// 12 sums, 2 weights and a broadcast quad live in 16 registers. The first columns come last: those before them may have
-// written over them.
-void run(const ByteTile& t) {
-  for (int64_t column = t.width - 2 * kLanes; column >= 0; column -= 2 * kLanes) rows_of_tile<6, 2>(t, column);
-}
-int rows_at_once(int64_t) { return 6; }
-
 }  // namespace avx_vnni
+}  // namespace amct
+HWY_POP_ATTRIBUTES
+
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl")
+namespace amct {
+namespace avx512 {
+
+constexpr int kLanes = 16;
+using V [[gnu::vector_size(64)]] = int32_t;
+using M = __m512i;
+inline V dot(const V& sum, const V& x, const V& w) {
+  return reinterpret_cast<V>(
+      _mm512_add_epi32(reinterpret_cast<M>(sum), _mm512_madd_epi16(reinterpret_cast<M>(x), reinterpret_cast<M>(w))));
+}
+#include "kernels/simd/byte_dot-inl.h"
+
+}  // namespace avx512
+}  // namespace amct
+HWY_POP_ATTRIBUTES
+
+HWY_PUSH_ATTRIBUTES("avx2")
+namespace amct {
+namespace avx2 {
+
+constexpr int kLanes = 8;
+using V [[gnu::vector_size(32)]] = int32_t;
+using M = __m256i;
+inline V dot(const V& sum, const V& x, const V& w) {
+  return reinterpret_cast<V>(
+      _mm256_add_epi32(reinterpret_cast<M>(sum), _mm256_madd_epi16(reinterpret_cast<M>(x), reinterpret_cast<M>(w))));
+}
+#include "kernels/simd/byte_dot-inl.h"
+
+}  // namespace avx2
 }  // namespace amct
 HWY_POP_ATTRIBUTES
 
@@ -81,26 +97,35 @@ std::span<const ByteDot> byte_dots() {
   static const std::vector<ByteDot> found = [] {
     std::vector<ByteDot> dots;
 #if HWY_ARCH_X86_64
-    const bool vectors_of_64 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-    if (!vectors_allowed(VectorLevel::kAvx512Vnni)) return dots;
-    if (vectors_of_64) dots.push_back({"avx512_vnni", avx512_vnni::run, avx512_vnni::rows_at_once});
-    if (has_avx_vnni()) dots.push_back({"avx_vnni", avx_vnni::run, avx_vnni::rows_at_once});
+    const bool vectors_of_64 = vectors_allowed(VectorLevel::kAvx512) && __builtin_cpu_supports("avx512bw") &&
+                               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    const bool sums_of_four = vectors_allowed(VectorLevel::kAvx512Vnni);
+    if (sums_of_four && vectors_of_64 && __builtin_cpu_supports("avx512vnni")) {
+      dots.push_back({"avx512_vnni", 1, 64, avx512_vnni::run, avx512_vnni::rows_at_once});
+    }
+    if (sums_of_four && has_avx_vnni()) dots.push_back({"avx_vnni", 1, 16, avx_vnni::run, avx_vnni::rows_at_once});
+    if (vectors_of_64) dots.push_back({"avx512", 2, 64, avx512::run, avx512::rows_at_once});
+    if (vectors_allowed(VectorLevel::kAvx2) && __builtin_cpu_supports("avx2")) {
+      dots.push_back({"avx2", 2, 16, avx2::run, avx2::rows_at_once});
+    }
 #endif
     return dots;
   }();
   return found;
 }
 
-std::vector<ByteBlock> byte_blocks(int64_t rows, int64_t depth) {
+std::vector<ByteBlock> byte_blocks(const ByteDot& dot, int64_t rows, int64_t depth) {
   constexpr int64_t kMost = ByteBlock::kMaxWidth, kLanes = ByteBlock::kLanes;
+  const int64_t padded = (depth + 3) / 4 * 4;
   std::vector<ByteBlock> blocks;
   for (int64_t first = 0; first < rows; first += kMost) {
     const int64_t here = std::min(kMost, rows - first), width = (here + kLanes - 1) / kLanes * kLanes;
     blocks.push_back({.first = first,
                       .rows = here,
                       .width = width,
-                      .quads = std::vector<int8_t>(static_cast<size_t>((depth + 3) / 4 * 4 * width))});
+                      .panel = std::min(width, dot.panel),
+                      .depth = padded,
+                      .quads = std::vector<int8_t>(static_cast<size_t>(padded * width))});
   }
   return blocks;
 }

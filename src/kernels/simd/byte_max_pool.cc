@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/simd/byte_window.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd/byte_max_pool.cc"
 #include <hwy/foreach_target.h>
@@ -54,35 +56,8 @@ namespace amct {
 
 HWY_EXPORT(window_maxima);
 
-namespace {
-
-using Spatial = IntConvShape::Spatial;
-
-// The elements of the window at an output position that lie in the input.
-void list_window(const IntConvShape& s, const Spatial& at, const uint8_t* x, std::vector<const void*>& elements) {
-  elements.clear();
-  Spatial begin, end;
-  for (size_t i = 0; i < 3; ++i) {
-    const int64_t first = at[i] * s.strides[i] - s.pads[i];
-    begin[i] = first >= 0 ? 0 : (-first + s.dilations[i] - 1) / s.dilations[i];
-    end[i] = std::min(s.kernel[i], (s.input[i] - first + s.dilations[i] - 1) / s.dilations[i]);
-  }
-  for (int64_t d = begin[0]; d < end[0]; ++d) {
-    for (int64_t h = begin[1]; h < end[1]; ++h) {
-      const int64_t row = ((at[0] * s.strides[0] - s.pads[0] + d * s.dilations[0]) * s.input[1] + at[1] * s.strides[1] -
-                           s.pads[1] + h * s.dilations[1]) *
-                          s.input[2];
-      for (int64_t w = begin[2]; w < end[2]; ++w) {
-        elements.push_back(x + (row + at[2] * s.strides[2] - s.pads[2] + w * s.dilations[2]) * s.in_channels);
-      }
-    }
-  }
-}
-
-}  // namespace
-
 void byte_max_pool(const IntConvShape& shape, const void* x, bool is_signed, void* y, int threads) {
-  const Spatial& out = shape.output;
+  const IntConvShape::Spatial& out = shape.output;
   const int64_t rows = out[0] * out[1];
   const auto* from = static_cast<const uint8_t*>(x);
   auto* to = static_cast<uint8_t*>(y);

@@ -55,7 +55,8 @@ IntConv::IntConv(const IntConvShape& shape, const T* weights, const int32_t* wei
   }
   if (sums_fit(shape) && is_depthwise()) {
     byte_depthwise_ = std::make_unique<ByteDepthwise>(shape, ordered, options.kernel == 0);
-  } else if (sums_fit(shape) && options.kernel < byte_dots().size() && all_bytes(ordered)) {
+  } else if (sums_fit(shape) && options.kernel < byte_dots().size() &&
+             (byte_dots()[options.kernel].value_bytes > 1 || all_bytes(ordered))) {
     bytes_ = std::make_unique<ByteConv>(shape, byte_dots()[options.kernel], ordered);
   }
   const bool has_bytes = bytes_ != nullptr || byte_depthwise_ != nullptr;

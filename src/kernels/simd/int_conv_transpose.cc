@@ -91,7 +91,7 @@ void IntConvTranspose::run(const IntInput& x, const int32_t* bias, Acc* y, int t
   }
 }
 
-void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums, int64_t* counts) {
+void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums) {
   IntConvShape plain = shape;
   plain.pads = {0, 0, 0};
   const Spatial& in = shape.input;
@@ -106,7 +106,6 @@ void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums
       const Spatial at = {pixel / (out[1] * out[2]), pixel / out[2] % out[1], pixel % out[2]};
       int64_t* row = rows.data() + pixel * channels;
       std::fill_n(row, channels, int64_t{0});
-      int64_t count = 0;
       for (int64_t s = 0; s < IntConvShape::product(shape.kernel); ++s) {
         const Spatial k = {s / (shape.kernel[1] * shape.kernel[2]), s / shape.kernel[2] % shape.kernel[1],
                            s % shape.kernel[2]};
@@ -117,11 +116,9 @@ void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums
           inside = inside && from[i] >= 0 && from[i] < in[i];
         }
         if (!inside) continue;
-        ++count;
         const int16_t* element = image.data() + ((from[0] * in[1] + from[1]) * in[2] + from[2]) * channels;
         for (int64_t c = 0; c < channels; ++c) row[c] += element[c] - left;
       }
-      counts[pixel] = count;
     }
     store_rows(shape, rows.data(), n, 0, pixels, nullptr, sums);
   }

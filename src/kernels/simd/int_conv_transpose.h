@@ -27,8 +27,7 @@ class IntConvTranspose {
   std::vector<PackedWeights> groups_;  // rows (out / group, spatial)
 };
 
-// Sums of the window's elements minus x_zero each, pads left out: the part of average pooling that is exact. `counts`
-// receives the number of elements inside the input for each output position.
-void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums, int64_t* counts);
+// Sums of the window's elements minus x_zero each, pads left out: the part of average pooling that is exact.
+void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums);
 
 }  // namespace amct

@@ -18,93 +18,12 @@
 // After foreach_target.
 #include <hwy/highway.h>
 
+#include "kernels/simd/int_epilogue-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace amct {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using DF = hn::CappedTag<float, 16>;  // scales are padded to 16
-using DI = hn::RebindToSigned<DF>;
-using VF = hn::Vec<DF>;
-
-// Calls f with a full vector's worth of elements: those in memory, or a copy where fewer are left.
-template <typename T>
-HWY_INLINE const T* full(const T* from, size_t count, T* copy) {
-  if (count == hn::Lanes(DF())) return from;
-  std::memcpy(copy, from, count * sizeof(T));
-  return copy;
-}
-
-template <typename T>
-HWY_INLINE VF load_integers(const std::byte* at, size_t count) {
-  const DF d;
-  const hn::Rebind<T, DF> narrow;
-  HWY_ALIGN T copy[HWY_MAX_BYTES / sizeof(float)] = {};
-  const T* from = full(reinterpret_cast<const T*>(at), count, copy);
-  return hn::ConvertTo(d, hn::PromoteTo(DI(), hn::LoadU(narrow, from)));
-}
-
-HWY_INLINE VF load_floats(const std::byte* at, size_t count) {
-  HWY_ALIGN float copy[HWY_MAX_BYTES / sizeof(float)] = {};
-  return hn::LoadU(DF(), full(reinterpret_cast<const float*>(at), count, copy));
-}
-
-// Adding it rounds to the nearest integer, ties to even, and leaves that in the lowest bits.
-constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
-
-// Stores the lowest bits of vectors of integers, plus `added`; the last vector has `count` elements.
-template <typename T, int kVectors>
-HWY_INLINE void store_low_bits(const hn::Vec<DI> (&v)[kVectors], int32_t added, T* y, size_t count) {
-  using U = std::make_unsigned_t<T>;
-  U* to = reinterpret_cast<U*>(y);
-#if HWY_TARGET != HWY_SCALAR
-  const hn::Repartition<uint16_t, DF> d16;
-  const auto joined = [&](int i)
-                          HWY_ATTR { return hn::ConcatEven(d16, hn::BitCast(d16, v[i + 1]), hn::BitCast(d16, v[i])); };
-  const auto store = [&](auto d, auto integers) HWY_ATTR {
-    hn::StoreU(hn::Add(integers, hn::Set(d, static_cast<U>(added))), d, to);
-    to += hn::Lanes(d);
-  };
-  if constexpr (kVectors > 1 && sizeof(T) == 2) {
-    for (int i = 0; i < kVectors; i += 2) store(d16, joined(i));
-    return;
-  } else if constexpr (kVectors == 4) {
-    const hn::Repartition<uint8_t, DF> d8;
-    return store(d8, hn::ConcatEven(d8, hn::BitCast(d8, joined(2)), hn::BitCast(d8, joined(0))));
-  } else if constexpr (kVectors == 2) {
-    const hn::Rebind<uint8_t, decltype(d16)> d8;
-    return store(d8, hn::TruncateTo(d8, joined(0)));
-  }
-#endif
-  const hn::RebindToUnsigned<DF> du;
-  const hn::Rebind<U, DF> narrow;
-  const size_t lanes = hn::Lanes(du);
-  for (int i = 0; i < kVectors; ++i, to += lanes) {
-    const auto integers =
-        hn::Add(hn::TruncateTo(narrow, hn::BitCast(du, v[i])), hn::Set(narrow, static_cast<U>(added)));
-    if (count == lanes) {
-      hn::StoreU(integers, narrow, to);
-      continue;
-    }
-    HWY_ALIGN U copy[HWY_MAX_BYTES / sizeof(float)];
-    hn::StoreU(integers, narrow, copy);
-    std::memcpy(to, copy, count * sizeof(U));
-  }
-}
-
-template <int kVectors>
-HWY_INLINE void store_floats(const VF (&v)[kVectors], float* y, size_t count) {
-  const DF d;
-  for (int i = 0; i < kVectors; ++i, y += hn::Lanes(d)) {
-    if (count == hn::Lanes(d)) {
-      hn::StoreU(v[i], d, y);
-      continue;
-    }
-    HWY_ALIGN float copy[HWY_MAX_BYTES / sizeof(float)];
-    hn::Store(v[i], d, copy);
-    std::memcpy(y, copy, count * sizeof(float));
-  }
-}
 
 HWY_INLINE VF limited(VF v, float low, float high) {
   const DF d;
@@ -126,6 +45,15 @@ struct Run {
   std::array<const std::byte*, IntEpilogue::kMaxOperands> operands;
 };
 
+HWY_INLINE VF scaled(const Run& run, int64_t at, VF one_scale) {
+  const DF d;
+  const VF scale = run.scales == nullptr ? one_scale : hn::LoadU(d, run.scales + at);
+  return hn::Mul(hn::ConvertTo(d, hn::LoadU(DI(), run.sums + at)), scale);
+}
+
+// The nearest integers within limits that are integers; `round` holds kRound.
+HWY_INLINE VF rounded(VF v, VF low, VF high, VF round) { return hn::Add(hn::Min(hn::Max(v, low), high), round); }
+
 // All stages in turn on kVectors vectors, the last one of `count` elements.
 template <typename T, int kVectors>
 HWY_INLINE void any_stages(const std::vector<IntStage>& stages, const Run& run, int64_t at, size_t count) {
@@ -136,10 +64,7 @@ HWY_INLINE void any_stages(const std::vector<IntStage>& stages, const Run& run, 
     for (int i = 0; i < kVectors; ++i) f(v[i], at + i * lanes);
   };
   const VF one_scale = hn::Set(d, stages[0].scales[0]);
-  each([&](VF& value, int64_t i) HWY_ATTR {
-    const VF scale = run.scales == nullptr ? one_scale : hn::LoadU(d, run.scales + i);
-    value = hn::Mul(hn::ConvertTo(d, hn::LoadU(DI(), run.sums + i)), scale);
-  });
+  each([&](VF& value, int64_t i) HWY_ATTR { value = scaled(run, i, one_scale); });
   size_t operand = 0;
   for (size_t stage = 1; stage < stages.size(); ++stage) {
     const IntStage& s = stages[stage];
@@ -200,14 +125,50 @@ class Requantizer {
 
  private:
   HWY_INLINE hn::Vec<DI> steps_at(const Run& run, int64_t at) const {
-    const DF d;
-    const VF scale = run.scales == nullptr ? one_scale_ : hn::LoadU(d, run.scales + at);
-    VF v = hn::Mul(hn::ConvertTo(d, hn::LoadU(DI(), run.sums + at)), scale);
+    VF v = scaled(run, at, one_scale_);
     if constexpr (kFactor) v = kDivides ? hn::Div(v, factor_) : hn::Mul(v, factor_);
-    return hn::BitCast(DI(), hn::Add(hn::Min(hn::Max(v, low_), high_), hn::Set(d, kRound)));
+    return hn::BitCast(DI(), rounded(v, low_, high_, hn::Set(DF(), kRound)));
   }
   VF low_, high_, factor_, one_scale_;
   int32_t zero_;
+};
+
+// Requantization, a quantized operand, quantization: a layer whose result is added to another's. Between the first two
+// the zero point cancels out.
+template <typename T, typename Operand>
+class ResidualRequantizer {
+ public:
+  explicit ResidualRequantizer(const std::vector<IntStage>& stages)
+      : first_(stages[1]), back_(stages[2]), added_(stages[3]), last_(stages[4]), one_scale_(stages[0].scales[0]) {}
+
+  static bool fits(const std::vector<IntStage>& s) {
+    using Kind = IntStage::Kind;
+    return s.size() == 5 && s[1].kind == Kind::kQuantize && s[1].scale == 1 && s[2].kind == Kind::kDequantize &&
+           s[1].zero == s[2].zero && s[3].kind == Kind::kAddQuantized && s[4].kind == Kind::kQuantize && s[4].divides;
+  }
+
+  template <int kVectors>
+  HWY_INLINE void operator()(const Run& run, int64_t at, size_t count) const {
+    const DF d;
+    const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+    const VF round = hn::Set(d, kRound), one_scale = hn::Set(d, one_scale_);
+    const VF low = hn::Set(d, first_.low - first_.zero), high = hn::Set(d, first_.high - first_.zero);
+    const VF last_low = hn::Set(d, last_.low - last_.zero), last_high = hn::Set(d, last_.high - last_.zero);
+    hn::Vec<DI> steps[kVectors];
+    for (int i = 0; i < kVectors; ++i) {
+      const VF own = hn::Sub(rounded(scaled(run, at + i * lanes, one_scale), low, high, round), round);
+      const VF other = load_integers<Operand>(run.operands[0] + at + i * lanes, count);
+      const VF sum = hn::Add(hn::Mul(own, hn::Set(d, back_.scale)),
+                             hn::Mul(hn::Sub(other, hn::Set(d, added_.zero)), hn::Set(d, added_.scale)));
+      const VF quotient = hn::Div(sum, hn::Set(d, last_.scale));
+      steps[i] = hn::BitCast(DI(), rounded(quotient, last_low, last_high, round));
+    }
+    store_low_bits(steps, static_cast<int32_t>(last_.zero), reinterpret_cast<T*>(run.y) + at, count);
+  }
+
+ private:
+  const IntStage &first_, &back_, &added_, &last_;
+  float one_scale_;
 };
 
 // Calls f<vectors>(run, offset, elements of the last vector) for `count` adjacent results.
@@ -267,6 +228,11 @@ HWY_INLINE void apply_as(const IntEpilogue& epilogue, const EpilogueTile& tile, 
       if (q.scale == 1) return each_run<T>(epilogue, tile, to, Requantizer<T, false, false>(epilogue));
       if (q.divides) return each_run<T>(epilogue, tile, to, Requantizer<T, true, true>(epilogue));
       return each_run<T>(epilogue, tile, to, Requantizer<T, false, true>(epilogue));
+    }
+    if (ResidualRequantizer<T, int8_t>::fits(epilogue.stages())) {
+      return epilogue.stages()[3].operand_is_signed
+                 ? each_run<T>(epilogue, tile, to, ResidualRequantizer<T, int8_t>(epilogue.stages()))
+                 : each_run<T>(epilogue, tile, to, ResidualRequantizer<T, uint8_t>(epilogue.stages()));
     }
   }
   each_run<T>(epilogue, tile, to, [&]<int kVectors>(const Run& run, int64_t at, size_t count) HWY_ATTR {

@@ -71,8 +71,9 @@ int32_t fill_image(const IntConvShape& shape, const IntConvShape::Spatial& padde
   return x.zero;
 }
 
-void fill_bytes(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n,
-                uint8_t pad, uint8_t* image) {
+template <typename To>
+void fill_unsigned(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n, To pad,
+                   To* image) {
   const int64_t at = n * shape.in_channels * IntConvShape::product(shape.input);
   if (x.type == IntInput::Type::kInt8) {
     fill(shape, padded, static_cast<const int8_t*>(x.data) + at, 128, pad, image);
@@ -80,6 +81,11 @@ void fill_bytes(const IntConvShape& shape, const IntConvShape::Spatial& padded, 
     fill(shape, padded, static_cast<const uint8_t*>(x.data) + at, 0, pad, image);
   }
 }
+
+template void fill_unsigned(const IntConvShape&, const IntConvShape::Spatial&, const IntInput&, int64_t, uint8_t,
+                            uint8_t*);
+template void fill_unsigned(const IntConvShape&, const IntConvShape::Spatial&, const IntInput&, int64_t, uint16_t,
+                            uint16_t*);
 
 template <typename Acc>
 void store_rows(const IntConvShape& shape, const Acc* rows, int64_t n, int64_t begin, int64_t end, const int32_t* bias,

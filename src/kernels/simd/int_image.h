@@ -13,9 +13,11 @@ namespace amct {
 int32_t fill_image(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n,
                    int16_t* image);
 
-// The same for 8-bit types into unsigned bytes: 128 is added to signed values, pads become `pad`.
-void fill_bytes(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n,
-                uint8_t pad, uint8_t* image);
+// The same for 8-bit types into unsigned integers, uint8_t or uint16_t: 128 is added to signed values, pads become
+// `pad`.
+template <typename To>
+void fill_unsigned(const IntConvShape& shape, const IntConvShape::Spatial& padded, const IntInput& x, int64_t n, To pad,
+                   To* image);
 
 // Stores rows (pixels [begin, end), all output channels) of sample `n`, with the bias added modulo the width of Acc.
 // Channels last, `rows` may be the place in `y` itself.
