@@ -13,7 +13,6 @@
 #include "kernels/simd/int_conv_transpose.h"
 #include "ops/integer_epilogue.h"
 #include "ops/op_row.h"
-#include "ops/pool.h"
 #include "ops/product.h"
 #include "ops/window.h"
 
@@ -22,15 +21,6 @@ namespace {
 
 [[noreturn]] void fail(const Node& node, std::string message) {
   throw Error(ErrorCode::kInput, std::move(message), {.node = node.name, .op = node.op});
-}
-
-IntInput input_of(const Node& node, const TensorView& x) {
-  const int64_t zero = attr_int(node, "x_offset");
-  const bool wide = x.dtype == DType::kInt16;
-  if (wide ? zero < -32768 || zero > 32767 : zero < -255 || zero > 255) {
-    fail(node, fmt::format("an offset of {} does not fit inputs of type {}", zero, name_of(x.dtype)));
-  }
-  return {x.data, integer_type(x.dtype), static_cast<int32_t>(zero)};
 }
 
 void check_types(const Node& node, DType weights, DType bias) {
@@ -51,7 +41,7 @@ IntConvShape::Spatial spatial(std::span<const int64_t> entries, int64_t missing)
 
 // How the weights are packed for inputs of a type.
 IntConv::Options packing_for(const Node& node, DType type) {
-  return {.bytes_only = type != DType::kInt16 && input_of(node, {.dtype = type}).zero_fits()};
+  return {.bytes_only = type != DType::kInt16 && integer_input(node, {.dtype = type}).zero_fits()};
 }
 
 // A convolution of either kind with its weights packed.
@@ -87,7 +77,7 @@ void run_conv(RunContext& c) {
   check_types(c.node(), c.input(1).dtype, bias.dtype);
   const Conv conv =
       make_conv<Conv>(c.node(), c.input(0).dtype, c.input(0).dims, c.output(0).dims, c.input(1), Layout::kPlain);
-  run_sums(conv, input_of(c.node(), c.input(0)), bias_data(bias), c.output(0), c.threads());
+  run_sums(conv, integer_input(c.node(), c.input(0)), bias_data(bias), c.output(0), c.threads());
 }
 
 // What a transposed convolution cannot do is left to separate steps.
@@ -109,7 +99,7 @@ class ConvStep : public Step {
         threads_(c.threads()) {}
 
   std::function<void()> bind(const StepIo& io) const override {
-    const IntInput x = input_of(node_, io.inputs[0]);
+    const IntInput x = integer_input(node_, io.inputs[0]);
     const int32_t* bias = has_bias_ ? bias_data(io.inputs[2]) : nullptr;
     if constexpr (kHasEpilogue<Conv>) {
       if (epilogue_ != nullptr) {
@@ -184,7 +174,7 @@ class ProductStep : public Step {
         operands_from_(c.input_count()),
         threads_(c.threads()) {}
   std::function<void()> bind(const StepIo& io) const override {
-    const IntInput a = input_of(node_, io.inputs[0]);
+    const IntInput a = integer_input(node_, io.inputs[0]);
     const int32_t* bias = bias_.empty() ? nullptr : bias_.data();
     if (epilogue_ != nullptr) {
       return [this, a, bias, rows = epilogue_rows(io, operands_from_), scratch = io.scratch] {
@@ -223,6 +213,15 @@ IntInput::Type integer_type(DType dtype) {
   return dtype == DType::kInt16   ? IntInput::Type::kInt16
          : dtype == DType::kUInt8 ? IntInput::Type::kUInt8
                                   : IntInput::Type::kInt8;
+}
+
+IntInput integer_input(const Node& node, const TensorView& x) {
+  const int64_t zero = attr_int(node, "x_offset");
+  const bool wide = x.dtype == DType::kInt16;
+  if (wide ? zero < -32768 || zero > 32767 : zero < -255 || zero > 255) {
+    fail(node, fmt::format("an offset of {} does not fit inputs of type {}", zero, name_of(x.dtype)));
+  }
+  return {x.data, integer_type(x.dtype), static_cast<int32_t>(zero)};
 }
 
 IntConvShape int_window_shape(const Dims& x, const Dims& y, const dnn::Window& window, int64_t groups, Layout layout) {
@@ -287,7 +286,8 @@ void run_integer_gemm(RunContext& c) {
   check_types(c.node(), c.input(1).dtype, bias.dtype);
   const auto added = column_bias(c.node(), bias, c.output(0).dims[1]);
   const IntConv product = make_gemm(c.node(), c.input(0).dtype, c.input(0).dims, c.input(1));
-  run_sums(product, input_of(c.node(), c.input(0)), added.empty() ? nullptr : added.data(), c.output(0), c.threads());
+  run_sums(product, integer_input(c.node(), c.input(0)), added.empty() ? nullptr : added.data(), c.output(0),
+           c.threads());
 }
 
 std::unique_ptr<Step> lower_integer_gemm(const LowerContext& c) {
@@ -305,7 +305,7 @@ std::unique_ptr<Step> lower_integer_gemm(const LowerContext& c) {
 void run_integer_matmul(RunContext& c) {
   check_types(c.node(), c.input(1).dtype, DType::kUndefined);
   const ProductShape shape = product_shape(c.input(0).dims, c.input(1).dims);
-  const IntInput a = input_of(c.node(), c.input(0));
+  const IntInput a = integer_input(c.node(), c.input(0));
   const size_t y_bytes = element_bytes(c.output(0).dtype);
   const size_t a_bytes = element_bytes(c.input(0).dtype);
   for_each_matrix(shape, [&](int64_t to, int64_t from_a, int64_t from_b) {
@@ -332,32 +332,5 @@ std::unique_ptr<Step> lower_integer_matmul(const LowerContext& c) {
       int_product({b, DType::kInt8, shape.n, shape.k, 1, shape.n}, rows, packing_for(c.node(), c.input(0).dtype));
   return std::make_unique<ProductStep>(c, std::move(product), std::vector<int32_t>(), std::move(epilogue));
 }
-
-void run_integer_average_pool(RunContext& c) {
-  const Dims& x = c.input(0).dims;
-  const dnn::Window window = pool_window(c.node(), x);
-  IntConvShape shape = int_window_shape(x, c.output(0).dims, window, 1, Layout::kPlain);
-  const int64_t pixels = IntConvShape::product(shape.output);
-  std::vector<int64_t> sums(static_cast<size_t>(c.output(0).size())), counts(static_cast<size_t>(pixels));
-  int_window_sums(shape, input_of(c.node(), c.input(0)), sums.data(), counts.data());
-  if (attr_int(c.node(), "count_include_pad") != 0) {
-    // The same window over the padded image: what ceil_mode adds behind the pads does not count.
-    const auto ends = spatial(window.pads_end, 0);
-    for (size_t i = 0; i < 3; ++i) {
-      shape.input[i] += shape.pads[i] + ends[i];
-      shape.pads[i] = 0;
-    }
-    shape.batch = shape.in_channels = shape.out_channels = 1;
-    const std::vector<int8_t> ones(static_cast<size_t>(IntConvShape::product(shape.input)), 1);
-    std::vector<int64_t> unused(static_cast<size_t>(pixels));
-    int_window_sums(shape, {ones.data(), IntInput::Type::kInt8, 0}, unused.data(), counts.data());
-  }
-  float* y = c.output(0).as<float>();
-  for (size_t i = 0; i < sums.size(); ++i) {
-    y[i] = static_cast<float>(sums[i]) / static_cast<float>(counts[i % static_cast<size_t>(pixels)]);
-  }
-}
-
-std::unique_ptr<Step> lower_integer_average_pool(const LowerContext&) { return nullptr; }
 
 }  // namespace amct

@@ -30,6 +30,8 @@ DType integer_sum_type(DType activation, std::optional<int64_t> depth, bool has_
 
 // What the integer kernels call this type; int8 for all but int16 and uint8.
 IntInput::Type integer_type(DType dtype);
+// x with the offset that the node takes off; Error(kInput) if it does not fit the type.
+IntInput integer_input(const Node& node, const TensorView& x);
 // The shape that they work on, from the logical extents of the operands.
 IntConvShape int_window_shape(const Dims& x, const Dims& y, const dnn::Window& window, int64_t groups, Layout layout);
 IntConvShape int_conv_shape(const Node& node, const Dims& x, const Dims& y, const Dims& w, Layout layout,

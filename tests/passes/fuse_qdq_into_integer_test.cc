@@ -163,6 +163,26 @@ TEST(FuseQdqIntoInteger, ResidualAddition) {
   }));
 }
 
+TEST(FuseQdqIntoInteger, Averages) {
+  const Strings expected = {"quantize_linear", "average_pool", "quantize_linear", "dequantize_linear"};
+  const std::vector<int64_t> three = {3, 3}, two = {2, 2}, pads = {1, 0, 2, 1};
+  for (const int64_t included : {0, 1}) {
+    for (const DType type : {DType::kUInt8, DType::kInt8}) {
+      Qdq g;
+      const ValueId x = g.round_trip("x", g.input({2, 19, 9, 8}), 0.0083f, type == DType::kInt8 ? -5 : 117, type);
+      const ValueId y =
+          op(g.graph, "mean", "average_pool", {x},
+             {{"kernel_shape", three}, {"strides", two}, {"pads", pads}, {"count_include_pad", included}});
+      g.graph.set_outputs({g.round_trip("y", y, 0.0061f, 120)});
+      EXPECT_EQ(op_names(lowered(g.graph, 0.0061f)), expected);
+    }
+  }
+  Qdq g;
+  const ValueId x = g.round_trip("x", g.input({2, 67, 7, 9}), 0.0083f, 117);
+  g.graph.set_outputs({g.round_trip("y", op(g.graph, "mean", "global_average_pool", {x}), 0.0013f, 120)});
+  EXPECT_EQ(op_names(lowered(g.graph, 0.0013f, 0.02)), expected);
+}
+
 TEST(FuseQdqIntoInteger, LeavesAloneWhatIsNotInteger) {
   for (const bool computed : {true, false}) {  // a computed bias, and one that leaves 32 bits
     Qdq g;
@@ -181,6 +201,13 @@ TEST(FuseQdqIntoInteger, LeavesAloneWhatIsNotInteger) {
       {op(h.graph, "conv", "conv", {u, h.constant("w", {4, 3, 1, 1}, scales_of(3, 0.1f), 1, DType::kInt8, 2)})});
   update_types(h.graph);
   EXPECT_TRUE(run_pass(h.graph, "fuse_qdq_into_integer").left_alone("conv", "another axis"));
+
+  Qdq p;  // an average in floats
+  const ValueId mean =
+      op(p.graph, "mean", "global_average_pool", {p.round_trip("x", p.input({1, 3, 5, 5}), 0.008f, 128)});
+  p.graph.set_outputs({mean});
+  update_types(p.graph);
+  EXPECT_TRUE(run_pass(p.graph, "fuse_qdq_into_integer").left_alone("mean", "not quantized"));
 
   Qdq b;  // shapes that broadcast
   const ValueId left = b.round_trip("l", b.input({2, 3, 5}), 0.01f, 128);

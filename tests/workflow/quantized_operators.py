@@ -1,7 +1,7 @@
 """Every operator of a Q/DQ network gives the integers that ONNX Runtime gives for the same integers: at most one element in
 a thousand differs, and by one quantum.
 
-usage: quantized_operators.py AMCT [--assets [NETWORK…]] [--theirs]
+usage: quantized_operators.py AMCT [--isa NAME] [--assets [NETWORK…]] [--theirs]
 Each quantized tensor of a network becomes an output. What stands between it and the quantized tensors before it is run in
 ONNX Runtime alone, all optimizations on, on the integers that amct computed, so that deviations do not add up.
 Small networks made here run every day; --assets takes the networks of the assets as `amct quantize` writes them, and with
@@ -103,7 +103,7 @@ Count = collections.namedtuple("Count", "elements one more")
 def run_ours(amct, network, feed, work):
     """The quantized tensors as amct computes them, and the network's input."""
     onnx.save(network.with_outputs(), str(work / "outputs.onnx"))
-    command = [amct, "--quiet", "run", work / "outputs.onnx", "--out", work / "out"]
+    command = [*amct, "--quiet", "run", work / "outputs.onnx", "--out", work / "out"]
     for index, (name, value) in enumerate(feed.items()):
         np.save(work / f"input{index}.npy", value)
         command += ["--input", f"{name}={work / f'input{index}.npy'}"]
@@ -238,7 +238,7 @@ def asset_networks(amct, names, theirs, work, random):
         path = assets / "onnx" / f"{name}.onnx"
         samples = random.standard_normal((8, *shape[1:])).astype(np.float32)
         np.save(work / "samples.npy", samples)
-        command = [amct, "--quiet", "quantize", path, "--data", work / "samples.npy", "--out", work / name]
+        command = [*amct, "--quiet", "quantize", path, "--data", work / "samples.npy", "--out", work / name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         files = {"amct": work / f"{name}_qdq.onnx"}
         if theirs:
@@ -250,18 +250,20 @@ def asset_networks(amct, names, theirs, work, random):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("amct")
+    parser.add_argument("--isa")
     parser.add_argument("--assets", nargs="*", default=None)
     parser.add_argument("--theirs", action="store_true")
     arguments = parser.parse_args()
+    amct = [arguments.amct, *(["--isa", arguments.isa] if arguments.isa else [])]
     random = np.random.default_rng(SEED)
     by_kind = collections.defaultdict(lambda: np.zeros(3, np.int64))
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         networks = (made_networks(work, random) if arguments.assets is None else
-                    asset_networks(arguments.amct, arguments.assets, arguments.theirs, work, random))
+                    asset_networks(amct, arguments.assets, arguments.theirs, work, random))
         for name, path, feed in networks:
-            count = compare(arguments.amct, path, feed, by_kind)
+            count = compare(amct, path, feed, by_kind)
             print(f"{name}: {count.elements} elements, {count.one} differ by one quantum ({count.one / count.elements:.1e}), "
                   f"{count.more} by more", flush=True)
             if count.one > BOUND * count.elements or count.more > 0 or count.elements == 0:

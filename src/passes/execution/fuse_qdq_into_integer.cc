@@ -225,6 +225,31 @@ std::string fuse_pair(Graph& graph, NodeId id, std::string_view op) {
   return {};
 }
 
+// An average between quantizers: of the integers, in steps of the input, that are quantized in these steps.
+std::string fuse_average(Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  const auto x = hidden_integers(graph, node.input(0));
+  const auto behind = requantizer_behind(graph, node.output());
+  if (!x->per_tensor() || !x->is_8_bit()) return "its input is not an 8-bit integer of one scale";
+  if (!behind || !behind->dropped.empty()) return "its result is not quantized";
+  Attrs attrs = node.attrs;
+  if (is_op(node, "global_average_pool")) {
+    const Shape& shape = graph.value(node.input(0)).type.shape;
+    std::vector<int64_t> kernel;
+    for (size_t axis = 2; shape.ranked() && axis < shape.rank() && shape[axis].is_fixed(); ++axis) {
+      kernel.push_back(shape[axis].extent());
+    }
+    if (kernel.empty() || kernel.size() + 2 != shape.rank()) return "its extents are not known";
+    attrs.set("kernel_shape", kernel);
+  }
+  if (x->zeros[0] != 0) attrs.set("x_offset", x->zeros[0]);
+  const float steps = behind->step / x->scales.values<float>()[0];
+  graph.set_op(id, "average_pool", &op_table().get("average_pool"), std::move(attrs));
+  graph.set_input(id, 0, x->integers);
+  set_constant_input(graph, behind->node, 1, Tensor::scalar(steps), graph.node(id).name + ".steps");
+  return {};
+}
+
 }  // namespace
 
 PassReport fuse_qdq_into_integer(Graph& graph, const PassContext&) {
@@ -233,12 +258,14 @@ PassReport fuse_qdq_into_integer(Graph& graph, const PassContext&) {
     if (!graph.alive(id) || graph.node(id).is_opaque()) continue;
     const Node& node = graph.node(id);
     const bool layer = is_op(node, "conv") || is_op(node, "gemm") || is_op(node, "matmul");
-    const bool reads_integers = hidden_integers(graph, node.input(0)) || hidden_integers(graph, node.input(1));
-    if (!(layer || is_op(node, "add")) || !reads_integers) continue;
+    const bool average = is_op(node, "average_pool") || is_op(node, "global_average_pool");
+    if (!layer && !average && !is_op(node, "add")) continue;
+    const bool second = !average && hidden_integers(graph, node.input(1));
+    if (!second && !hidden_integers(graph, node.input(0))) continue;
     const std::string name = node.name, op = node.op;
-    const auto w = hidden_integers(graph, node.input(1));
-    const bool computed = w && graph.constant(w->integers) == nullptr;
-    const std::string reason = is_op(node, "add")                  ? fuse_pair(graph, id, "qlinear_add")
+    const bool computed = second && graph.constant(hidden_integers(graph, node.input(1))->integers) == nullptr;
+    const std::string reason = average                             ? fuse_average(graph, id)
+                               : is_op(node, "add")                ? fuse_pair(graph, id, "qlinear_add")
                                : is_op(node, "matmul") && computed ? fuse_pair(graph, id, "qlinear_matmul")
                                                                    : fuse_layer(graph, id);
     if (reason.empty()) {
