@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -17,6 +18,11 @@ constexpr double kFirstLook = 0.5;     // a projection is not trusted earlier
 constexpr double kTerminalInterval = 0.1;
 constexpr double kPlainInterval = 5.0;
 constexpr int kBarWidth = 24;
+
+constexpr std::string_view kTotalLine = "\x1ftotal ", kDoneLine =
+                                                          "\x1f"
+                                                          "done ";
+bool in_lines = false;
 
 double between(Progress::Clock::time_point from, Progress::Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
@@ -40,7 +46,10 @@ Progress::Progress(std::string what, size_t total, std::string unit, Output outp
   terminal_ = output_.is_terminal ? output_.is_terminal() : ::isatty(::fileno(output_.file)) != 0;
   start_ = output_.now();
   last_shown_ = start_;
+  if (in_lines) fmt::print(output_.file, "{}{}\n", kTotalLine, total_);
 }
+
+void report_progress_in_lines() { in_lines = true; }
 
 Progress::~Progress() {
   if (visible_ && terminal_) {
@@ -54,6 +63,7 @@ double Progress::seconds() const { return between(start_, output_.now()); }
 void Progress::advance(size_t count) {
   const std::lock_guard lock(mutex_);
   done_ += count;
+  if (in_lines) return fmt::print(output_.file, "{}{}\n", kDoneLine, count);
   if (log_level() == LogLevel::kQuiet) return;
   const auto now = output_.now();
   const double elapsed = between(start_, now);
@@ -68,6 +78,21 @@ void Progress::advance(size_t count) {
     return;
   }
   show(now);
+}
+
+bool Progress::take_line(std::string_view line) {
+  const bool is_total = line.starts_with(kTotalLine);
+  if (!is_total && !line.starts_with(kDoneLine)) return false;
+  size_t count = 0;
+  line.remove_prefix((is_total ? kTotalLine : kDoneLine).size());
+  std::from_chars(line.data(), line.data() + line.size(), count);
+  if (!is_total) {
+    advance(count);
+    return true;
+  }
+  const std::lock_guard lock(mutex_);
+  total_ += count;
+  return true;
 }
 
 void Progress::show(Clock::time_point now) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 namespace amct {
 
@@ -29,6 +30,8 @@ class Progress {
 
   void advance(size_t count = 1);  // may be called from several threads
   double seconds() const;          // since the start
+  // What another process reports (report_progress_in_lines) counts here; false for a line that is no such report.
+  bool take_line(std::string_view line);
 
  private:
   std::string line(double elapsed) const;
@@ -36,7 +39,7 @@ class Progress {
 
   const std::string what_;
   const std::string unit_;
-  const size_t total_;
+  size_t total_;
   Output output_;
   bool terminal_ = false;
   Clock::time_point start_;
@@ -45,6 +48,9 @@ class Progress {
   size_t done_ = 0;
   bool visible_ = false;
 };
+
+// For a process that works for another one: progress goes to standard error in lines that Progress::take_line reads.
+void report_progress_in_lines();
 
 // "4 s", "3 min 05 s", "2 h 10 min".
 std::string duration_text(double seconds);
