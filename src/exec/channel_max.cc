@@ -43,4 +43,19 @@ bool ChannelMax::finite() const {
   return std::ranges::all_of(values_, [](float value) { return std::isfinite(value); });
 }
 
+void ChannelMax::write(ByteWriter& out) const {
+  out.number(values_.size());
+  for (const float value : values_) out.real(value);
+}
+
+ChannelMax ChannelMax::read(ByteReader& in) {
+  ChannelMax result;
+  result.values_.resize(in.length(4));
+  for (float& value : result.values_) {
+    value = in.real();
+    if (value < 0) ByteReader::fail();
+  }
+  return result;
+}
+
 }  // namespace amct

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "ir/tensor.h"
 
 namespace amct {
@@ -16,6 +17,10 @@ class ChannelMax {
 
   const std::vector<float>& values() const { return values_; }  // empty if nothing was added
   bool finite() const;
+
+  // `read` throws Error(kInput).
+  void write(ByteWriter& out) const;
+  static ChannelMax read(ByteReader& in);
 
  private:
   std::vector<float> values_;

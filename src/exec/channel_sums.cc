@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kBlock = 32;  // rows
 constexpr double kFixedPoint = 0x1p40;
 constexpr double kLargest = 0x1p80;  // beyond, the fixed point could overflow
+constexpr __int128 kMostSum = static_cast<__int128>(1) << 120;
+constexpr uint64_t kMostValues = uint64_t{1} << 48;  // far more than anybody observes
 
 double sum_run(const float* values, int64_t count) {
   constexpr int64_t kLanes = 16;
@@ -110,7 +112,10 @@ void ChannelSums::take(const std::vector<double>& sums, int64_t positions) {
 void ChannelSums::merge(const ChannelSums& other) {
   if (other.count_ == 0) return;
   sums_.resize(other.sums_.size(), 0);
-  for (size_t c = 0; c < sums_.size(); ++c) sums_[c] += other.sums_[c];
+  using Unsigned = unsigned __int128;
+  for (size_t c = 0; c < sums_.size(); ++c) {
+    sums_[c] = static_cast<__int128>(static_cast<Unsigned>(sums_[c]) + static_cast<Unsigned>(other.sums_[c]));
+  }
   count_ += other.count_;
   finite_ = finite_ && other.finite_;
 }
@@ -121,6 +126,30 @@ std::vector<double> ChannelSums::means() const {
   for (const __int128 sum : sums_)
     means.push_back(static_cast<double>(sum) / kFixedPoint / static_cast<double>(count_));
   return means;
+}
+
+void ChannelSums::write(ByteWriter& out) const {
+  out.number(static_cast<uint64_t>(count_));
+  out.number(finite_ ? 1 : 0);
+  out.number(sums_.size());
+  for (const __int128 sum : sums_) {
+    out.fixed(static_cast<uint64_t>(sum), 8);
+    out.fixed(static_cast<uint64_t>(sum >> 64), 8);
+  }
+}
+
+ChannelSums ChannelSums::read(ByteReader& in) {
+  ChannelSums result;
+  result.count_ = static_cast<int64_t>(in.number(kMostValues));
+  result.finite_ = in.number(1) == 1;
+  result.sums_.resize(in.length(16));
+  if (result.sums_.empty() && result.count_ > 0) ByteReader::fail();
+  for (__int128& sum : result.sums_) {
+    const uint64_t low = in.fixed(8);
+    sum = static_cast<__int128>(static_cast<unsigned __int128>(in.fixed(8)) << 64 | low);
+    if (sum > kMostSum || sum < -kMostSum) ByteReader::fail();
+  }
+  return result;
 }
 
 }  // namespace amct

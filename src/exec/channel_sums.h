@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "ir/tensor.h"
 
 namespace amct {
@@ -24,6 +25,11 @@ class ChannelSums {
 
   // One mean per channel; empty if nothing was added.
   std::vector<double> means() const;
+  size_t channels() const { return sums_.size(); }  // 0 if nothing was added
+
+  // The sums to the bit. `read` throws Error(kInput).
+  void write(ByteWriter& out) const;
+  static ChannelSums read(ByteReader& in);
 
  private:
   void close_block();

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "exec/distribution.h"
 #include "kernels/simd/histogram.h"
 #include "kernels/simd/value_counts.h"
@@ -31,6 +32,15 @@ class Histogram {
 
   // Throws Error(kNumeric) if there was a NaN or an infinity.
   Distribution finish() const;
+  bool finite() const;  // there was none
+
+  // What merges and finishes to the same bits, in some kilobytes; only if it is finite. `read` throws Error(kInput) for
+  // what `write` cannot have written. A change of either, or of what is counted, is a new kCalibrationVersion
+  // (workflow/calibration_part.h).
+  void write(ByteWriter& out) const;
+  static Histogram read(ByteReader& in);
+
+  size_t tail_capacity() const { return tail_capacity_; }
   uint64_t count() const { return count_; }
   size_t resident_bytes() const;
 

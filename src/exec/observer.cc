@@ -93,4 +93,23 @@ void Observer::merge(const Observer& other) {
   sampled_ ? sampled_->merge(*other.sampled_) : histogram_.merge(other.histogram_);
 }
 
+void Observer::write(ByteWriter& out) const {
+  out.number(static_cast<uint64_t>(every_));
+  sampled_ ? sampled_->write(out) : histogram_.write(out);
+}
+
+Observer Observer::read(ByteReader& in) {
+  const auto every = static_cast<int64_t>(in.number(kMostEvery));
+  if (every == 0) ByteReader::fail();
+  if (every == 1) {
+    Observer observer;
+    observer.histogram_ = Histogram::read(in);
+    return observer;
+  }
+  SampledHistogram sampled = SampledHistogram::read(in);
+  Observer observer(sampled.tail_capacity(), every);
+  *observer.sampled_ = std::move(sampled);
+  return observer;
+}
+
 }  // namespace amct

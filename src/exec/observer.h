@@ -37,6 +37,15 @@ class Observer {
   // Throws Error(kNumeric) if there was a NaN or an infinity; the caller adds the tensor's name.
   Distribution finish() const { return sampled_ ? sampled_->finish() : histogram_.finish(); }
   const Histogram& histogram() const { return histogram_; }
+  size_t tail_capacity() const { return histogram_.tail_capacity(); }
+  bool finite() const { return sampled_ ? sampled_->finite() : histogram_.finite(); }
+  bool merges_with(const Observer& other) const {
+    return every_ == other.every_ && tail_capacity() == other.tail_capacity();
+  }
+
+  // What merges and finishes to the same bits; only if it is finite. `read` throws Error(kInput).
+  void write(ByteWriter& out) const;
+  static Observer read(ByteReader& in);
 
  private:
   struct Rows;

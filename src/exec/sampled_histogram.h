@@ -25,6 +25,12 @@ class SampledHistogram {
 
   // Throws Error(kNumeric) if there was a NaN or an infinity.
   Distribution finish() const;
+  bool finite() const;  // there was none
+
+  // As Histogram's.
+  void write(ByteWriter& out) const;
+  static SampledHistogram read(ByteReader& in);
+  size_t tail_capacity() const { return chosen_.tail_capacity(); }
 
  private:
   void degrade();  // from exact counts
