@@ -99,6 +99,7 @@ struct Plan {
   bool half_scales = false;  // activation scales are rounded to float16 (AMCT's FORCE_FP16_QUANT)
   bool correct_bias = true;  // take the mean error of the rounded weights off the biases
   std::vector<std::string> warnings;
+  std::vector<std::string> origin;  // what the factors depend on besides model, data and settings: in the record file
   std::vector<std::string> downgrades;  // settings that a layer cannot have, and what it has instead
 
   const LayerPlan* find(const std::string& layer) const;

@@ -94,7 +94,8 @@ ScaleOffset with_half_scale(ScaleOffset factor) {
   return factor;
 }
 
-FactorChoice choose_factor(const Distribution& distribution, const ActivationPlan& plan, const RangeLimits& limits) {
+FactorChoice choose_factor(const Distribution& distribution, const ActivationPlan& plan, const RangeLimits& limits,
+                           const EqualBins* ordered) {
   if (const auto faults = check_search(plan); !faults.empty()) throw Error(ErrorCode::kConfig, faults.front());
   AMCT_CHECK(limits.low <= 0 && limits.high >= 0, "range limits without zero");
   FactorChoice choice;
@@ -108,7 +109,8 @@ FactorChoice choose_factor(const Distribution& distribution, const ActivationPla
     case Method::kMse: choice = search_mse(distribution, plan, limits); break;
     case Method::kKl: choice = search_kl(distribution, plan, limits); break;
     case Method::kHfmg:
-      choice = search_equal_bins(equal_bins_of(distribution, plan.search.bins), plan.bits, plan.asymmetric);
+      choice = search_equal_bins(ordered != nullptr ? *ordered : equal_bins_of(distribution, plan.search.bins),
+                                 plan.bits, plan.asymmetric);
       break;
   }
   choice.factor = settle(choice.factor, plan.bits, plan.asymmetric, limits);

@@ -34,9 +34,11 @@ struct FactorChoice {
 // Faults of the parameters, one clause each: "max_percentile is 0.4, must be in (0.5, 1]" (spec B.1).
 std::vector<std::string> check_search(const ActivationPlan& plan);
 
-// Throws Error(kConfig) if check_search finds a fault, Error(kNumeric) if the range exceeds what a scale can express.
-FactorChoice choose_factor(const Distribution& distribution, const ActivationPlan& plan,
-                           const RangeLimits& limits = {});
+// `ordered`: what kHfmg searches instead of a histogram made from the distribution. Throws Error(kConfig) if
+// check_search finds a fault, Error(kNumeric) if the range exceeds what a scale can express.
+struct EqualBins;
+FactorChoice choose_factor(const Distribution& distribution, const ActivationPlan& plan, const RangeLimits& limits = {},
+                           const EqualBins* ordered = nullptr);
 
 // The range of the values without those beyond the percentiles, extended to zero and cut to the limits (C.1 step 1).
 struct ClipRange {
