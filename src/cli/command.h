@@ -17,6 +17,7 @@
 namespace amct {
 
 struct QuantizeReport;
+struct QuantizeRequest;
 
 // Of the commands that run a model.
 inline constexpr const char* kExactHelp =
@@ -53,6 +54,7 @@ std::set<Emit> parse_emit(const std::vector<std::string>& names);
 
 // Each adds one subcommand whose callback does the work.
 void add_quantize_command(CLI::App& app, const GlobalOptions& global);
+void add_calibrate_command(CLI::App& app, const GlobalOptions& global);
 void add_convert_command(CLI::App& app, const GlobalOptions& global);
 void add_config_command(CLI::App& app, const GlobalOptions& global);
 void add_evaluate_command(CLI::App& app, const GlobalOptions& global);
@@ -62,6 +64,9 @@ void add_run_command(CLI::App& app, const GlobalOptions& global);
 void add_ops_command(CLI::App& app, const GlobalOptions& global);
 void add_passes_command(CLI::App& app, const GlobalOptions& global);
 void add_completion_command(CLI::App& app);
+
+// --resume and the like, of commands that calibrate.
+void add_checkpoint_options(CLI::App& command, QuantizeRequest& request);
 
 // Standard output: text for people, or the one JSON object under --json.
 void print(const std::string& text);

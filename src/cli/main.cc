@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory_limit.h"
+#include "base/progress.h"
 #include "cli/amct_onnx.h"
 #include "cli/command.h"
 #include "cli/version.h"
@@ -124,6 +125,7 @@ void share_one_heap() {
 void add_commands(CLI::App& app, const amct::GlobalOptions& global) {
   app.footer("Example:\n  amct quantize model.onnx --data images/ --preprocess imagenet --out out/model\n");
   amct::add_quantize_command(app, global);
+  amct::add_calibrate_command(app, global);
   amct::add_convert_command(app, global);
   amct::add_config_command(app, global);
   amct::add_evaluate_command(app, global);
@@ -155,10 +157,13 @@ int main(int argc, char** argv) {
   app.add_flag("--quiet,-q", global.quiet, "print errors and results only");
   app.add_flag("--verbose,-v", global.verbose, "say more about what happens");
   app.add_flag("--json", global.json, "print one JSON object on standard output, everything else on standard error");
+  bool reports_progress = false;
+  app.add_flag("--report-progress", reports_progress)->group("");  // for --workers, not in --help
   std::string max_memory;
   app.add_option("--max-memory", max_memory,
                  "refuse, with an estimate, what would take more: 500M, 2G (default: no limit)");
-  app.parse_complete_callback([&global, &max_memory] {
+  app.parse_complete_callback([&global, &max_memory, &reports_progress] {
+    if (reports_progress) amct::report_progress_in_lines();
     if (!max_memory.empty()) amct::set_memory_limit(amct::parse_memory_size(max_memory));
     if (!global.isa.empty()) amct::limit_instruction_set(global.isa);
     amct::set_log_level(global.quiet     ? amct::LogLevel::kQuiet

@@ -1,28 +1,23 @@
 // `amct quantize`: simplify, fuse, calibrate, quantize, export, summarise.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "cli/command.h"
-#include "recipe/amct_config/option_table.h"
+#include "base/error.h"
+#include "cli/quantize_arguments.h"
+#include "cli/workers.h"
 #include "workflow/quantize.h"
 
 namespace amct {
 namespace {
 
 struct Arguments {
-  QuantizeRequest request;
-  DataArguments data;
-  std::vector<std::string> emit;
-  std::string calibrate_weights;
-  bool keep_bias = false;
-  std::string search;         // a method; empty = the default
-  std::string balance;        // a number; empty = not asked for
+  QuantizeArguments quantize;
   std::string evaluate_with;  // a command; empty = none
+  int workers = 1;
 };
 
 nlohmann::ordered_json to_json(const Accuracy& accuracy) {
@@ -69,7 +64,7 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"balanced", {{"layers", report.balanced}, {"folded", report.balance_folded}}},
           {"non_uniform",
            {{"layers", report.clustered}, {"bytes", report.clustered_bytes}, {"coded_bytes", report.coded_bytes}}},
-          {"sqnr_db", decibels(report.sqnr_db)},
+          {"sqnr_db", report.compared ? decibels(report.sqnr_db) : Json(nullptr)},
           {"same_class", report.same_class_percent ? Json(*report.same_class_percent) : Json(nullptr)},
           {"weakest", std::move(weakest)},
           {"warnings", report.warnings},
@@ -85,13 +80,18 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
             {"total", report.total_seconds}}}};
 }
 
-// Empty if the text is a size that groups of weights may have.
-std::string weight_group_fault(const std::string& text) {
-  int size = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
-  const bool fits =
-      error == std::errc() && end == text.data() + text.size() && size > 0 && size % kLeastWeightGroup == 0;
-  return fits ? "" : fmt::format("'{}' must be {} or a multiple of it", text, kLeastWeightGroup);
+void check_data(const QuantizeRequest& job, int workers) {
+  if (job.parts.empty() && job.data.empty()) {
+    throw Error(ErrorCode::kConfig, "--data is required", {},
+                "or --calibration with parts; see 'amct quantize --help'");
+  }
+  if (!job.parts.empty() && workers > 1) {
+    throw Error(ErrorCode::kConfig, "--workers has no meaning with --calibration", {},
+                "the parts hold what workers would find out");
+  }
+  if (!job.labels.empty() && job.data.empty()) {
+    throw Error(ErrorCode::kConfig, "--labels needs --data", {}, "accuracy is measured on the data");
+  }
 }
 
 }  // namespace
@@ -107,77 +107,31 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       "Example:\n  amct quantize model.onnx --data val/ --labels val/labels.txt --preprocess imagenet --out "
       "out/model\n");
   auto arguments = std::make_shared<Arguments>();
-  QuantizeRequest& request = arguments->request;
-  command->add_option("model", request.model, "the model file")->required();
-  arguments->data.add_to(*command);
+  QuantizeRequest& request = arguments->quantize.request;
+  arguments->quantize.add_to(*command, false);
   command->add_option("--out", request.out_prefix, "prefix of the output files; missing folders are created")
       ->required();
   command->add_option("--labels", request.labels,
                       "labels of the data: accuracy before and after is measured on all of it");
-  command->add_option("--config", request.config,
-                      "settings: a plan (PREFIX_plan.json of an earlier run, edited), or AMCT's .cfg or JSON");
-  std::set<std::string> methods;
-  for (const auto& [method, name] : clip_methods()) methods.insert(name);
-  command
-      ->add_option("--search", arguments->search,
-                   "how the ranges of activations are chosen (default: ifmr); not with --config")
-      ->check(CLI::IsMember(methods));
-  const auto meaning_of = [](std::string_view message, std::string_view field) {
-    return std::string(config::field(message, field).meaning);
-  };
-  const auto meaning = [&](std::string_view field) { return meaning_of("AMCTConfig", field); };
-  command->add_option("--skip", request.skip, meaning("skip_layers"))->delimiter(',');
-  command->add_option("--skip-types", request.skip_types, meaning("skip_layer_types"))->delimiter(',');
-  command->add_option("--weight-bits", request.weight_bits, meaning_of("ARQuantize", "quant_bits"))
-      ->check(CLI::IsMember({4, 6, 7, 8}));
-  command->add_option("--activation-bits", request.activation_bits, "of all layers with a weight; the others have 8")
-      ->check(CLI::IsMember({8, 16}));
-  command
-      ->add_option("--weight-group", request.weight_group,
-                   "inputs of Gemm and MatMul that share a weight scale: 32, 64, 96, …; the deploy model has no such "
-                   "form and is left out")
-      ->check(CLI::Validator(weight_group_fault, "UINT"));
-  command->add_option("--emit", arguments->emit, "files to write: fake, deploy, qdq (default: all)")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"fake", "deploy", "qdq"}));
-  command->add_option("--qdq-target", request.qdq_target, "runtime that the qdq file is made for")
-      ->check(CLI::IsMember(qdq_target_names()))
-      ->capture_default_str();
-  command
-      ->add_option("--calibrate-weights", arguments->calibrate_weights,
-                   "weights while activations are observed: quantized (as AMCT does) or float")
-      ->check(CLI::IsMember({"quantized", "float"}));
-  command
-      ->add_flag("--balance{0.5}", arguments->balance,
-                 std::string(config::field("DMQBalancer", "migration_strength").meaning))
-      ->check(CLI::Range(0.2, 0.8));
-  command->add_flag("--joint", request.joint, meaning("joint_quant"));
-  command->add_flag(
-      "--no-bias-correction", arguments->keep_bias,
-      "leave the biases as they are (AMCT's way); by default the mean error of rounded weights is taken off");
   command->add_option("--evaluate-with", arguments->evaluate_with,
                       "command that prints the metric of a model: 'python3 accuracy.py {model}'; it is run for the "
                       "original and for the quantized model");
-  command->add_flag("--strict", request.strict, "a setting that a layer cannot have is an error, not a downgrade");
-  command->add_flag("--check", request.check, "verify the graph and its numbers after every pass");
-  command->callback([arguments, &global] {
-    QuantizeRequest job = arguments->request;
-    job.data = arguments->data.data;
-    job.data_options = arguments->data.options();
-    job.samples = arguments->data.samples;
-    job.batch = arguments->data.batch;
-    job.workers = global.worker_count();
-    job.emit = parse_emit(arguments->emit);
-    if (!arguments->calibrate_weights.empty()) {
-      job.calibrate_with_quantized_weights = arguments->calibrate_weights == "quantized";
-    }
-    if (arguments->keep_bias) job.correct_bias = false;
-    if (!arguments->search.empty()) job.search = clip_method(arguments->search);
-    if (!arguments->balance.empty()) job.balance = std::stod(arguments->balance);
+  command->add_option("--calibration", request.parts,
+                      "all parts that 'amct calibrate' wrote with the same options: they take the place of the data, "
+                      "which is then needed only to measure the result");
+  command->add_option("--workers", arguments->workers, "processes that share the samples (and --threads)")
+      ->check(CLI::PositiveNumber);
+  add_checkpoint_options(*command, request);
+  command->callback([command, arguments, &global] {
+    QuantizeRequest job = arguments->quantize.to_request(global);
+    check_data(job, arguments->workers);
+    const auto workers =
+        arguments->workers > 1 ? std::make_unique<Workers>(*command, global, job, arguments->workers) : nullptr;
+    if (workers) job.parts = workers->run();
     const auto evaluator = arguments->evaluate_with.empty() ? nullptr : command_evaluator(arguments->evaluate_with);
     QuantizeReport report = evaluator ? quantize(job, *evaluator) : quantize(job);
     report.program = global.program;
-    report.data_arguments = arguments->data.as_typed();
+    if (!job.data.empty()) report.data_arguments = arguments->quantize.data.as_typed();
     print_report(report, global);
   });
 }

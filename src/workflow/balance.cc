@@ -1,14 +1,15 @@
 #include "workflow/balance.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 #include <unordered_map>
 
-#include "exec/channel_max.h"
 #include "ops/infer.h"
 #include "passes/quantize/bias_correction.h"
 #include "passes/quantize/dmq.h"
-#include "workflow/sample_run.h"
+#include "workflow/part_run.h"
 
 namespace amct {
 namespace {
@@ -20,59 +21,70 @@ struct Watched {
   size_t axis = 0;  // in memory
 };
 
-std::vector<ChannelMax> observe(const std::shared_ptr<const Graph>& graph, std::vector<Watched>& watched,
-                                const DataSource& source, int64_t samples, int workers) {
-  CompileOptions options{.threads = 1};
-  std::unordered_map<ValueId, size_t> index;
-  for (size_t i = 0; i < watched.size(); ++i) {
-    index[watched[i].value] = i;
-    options.observe.push_back(watched[i].value);
-  }
-  const auto program = compile_for_samples(graph, source, options);
-  for (Watched& item : watched) {
-    item.axis = memory_axis(item.axis, program->type(item.value).shape.rank(), program->observed_layout(item.value));
-  }
-  std::vector<std::vector<ChannelMax>> by_worker(static_cast<size_t>(workers), std::vector<ChannelMax>(watched.size()));
-  const SampleRunOptions run_options{
-      .workers = workers, .samples = std::min<int64_t>(samples, source.size()), .label = "balancing"};
-  run_samples({program}, source, run_options,
-              [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
-                const size_t i = index.at(id);
-                by_worker[run.worker][i].add(view, watched[i].axis);
-              },
-              {});
-  std::vector<ChannelMax> merged(watched.size());
-  for (const auto& worker : by_worker) {
-    for (size_t i = 0; i < merged.size(); ++i) merged[i].merge(worker[i]);
-  }
-  return merged;
-}
+bool is_balanced(const LayerPlan& layer) { return layer.quantize && layer.balance_strength; }
 
 }  // namespace
 
-std::vector<std::string> balance(Graph& graph, Plan& plan, const DataSource& source, int64_t samples, int workers) {
-  std::vector<Watched> watched;
-  std::unordered_map<std::string, size_t> by_tensor;
+bool is_balanced(const Plan& plan) {
+  return std::any_of(plan.layers.begin(), plan.layers.end(), [](const LayerPlan& layer) { return is_balanced(layer); });
+}
+
+void observe_maxima(const Graph& graph, const Plan& plan, const DataSource& source, const ObserveOptions& options,
+                    CalibrationPart& part) {
+  std::map<std::string, Watched> watched;
   for (const LayerPlan& layer : plan.layers) {
-    if (!layer.quantize || !layer.balance_strength || by_tensor.contains(layer.tensor)) continue;
-    by_tensor[layer.tensor] = watched.size();
-    watched.push_back({graph.find_value(layer.tensor), input_channel_axis(graph, layer)});
+    if (!is_balanced(layer)) continue;
+    watched.try_emplace(layer.tensor, Watched{graph.find_value(layer.tensor), input_channel_axis(graph, layer)});
   }
-  if (watched.empty()) return {};
-  const auto most = observe(std::make_shared<const Graph>(graph), watched, source, samples, workers);
+  CompileOptions compile{.threads = 1};
+  std::unordered_map<ValueId, size_t> index;
+  for (const auto& [name, item] : watched) {
+    index[item.value] = compile.observe.size();
+    compile.observe.push_back(item.value);
+  }
+  const auto program = compile_for_samples(std::make_shared<const Graph>(graph), source, compile);
+  std::vector<size_t> axes;
+  for (const auto& [name, item] : watched) {
+    axes.push_back(
+        memory_axis(item.axis, program->type(item.value).shape.rank(), program->observed_layout(item.value)));
+  }
+  std::vector<std::vector<ChannelMax>> by_worker(static_cast<size_t>(options.workers),
+                                                 std::vector<ChannelMax>(watched.size()));
+  const auto collect = [&] {
+    for (auto& worker : by_worker) {
+      size_t i = 0;
+      for (const auto& [name, item] : watched) part.maxima[name].merge(worker[i++]);
+    }
+  };
+  part.stage = CalibrationPart::Stage::kMaxima;
+  run_part(
+      program, source, options,
+      {.run = {.workers = options.workers, .label = "balancing"}, .collect = collect, .fail = {}},
+      [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
+        const size_t i = index.at(id);
+        by_worker[run.worker][i].add(view, axes[i]);
+      },
+      part);
+}
+
+std::vector<std::string> balance(Graph& graph, Plan& plan, const std::map<std::string, ChannelMax>& maxima) {
   for (LayerPlan& layer : plan.layers) {
-    if (!layer.quantize || !layer.balance_strength) continue;
-    const ChannelMax& activation = most[by_tensor.at(layer.tensor)];
+    if (!is_balanced(layer)) continue;
+    const auto activation = maxima.find(layer.tensor);
+    if (activation == maxima.end()) {
+      throw Error(ErrorCode::kInput, fmt::format("the parts know no maxima of tensor '{}'", layer.tensor), {},
+                  "calibrate again");
+    }
     const std::vector<float> weight = weight_channel_max(graph, layer);
-    if (!activation.finite()) {
+    if (!activation->second.finite()) {
       throw Error(ErrorCode::kNumeric, "the activation holds NaN or infinity",
                   {.model = graph.info.path, .node = layer.name}, "check the calibration data");
     }
-    if (weight.empty() || weight.size() != activation.values().size()) {
+    if (weight.empty() || weight.size() != activation->second.values().size()) {
       plan.warnings.push_back(layer.name + " is not balanced: its weight has no input channels to scale");
       continue;
     }
-    layer.balance_factors = balance_factors(activation.values(), weight, *layer.balance_strength);
+    layer.balance_factors = balance_factors(activation->second.values(), weight, *layer.balance_strength);
   }
   apply_balance(graph, plan);
   std::vector<std::string> folded = fold_balance(graph, plan);

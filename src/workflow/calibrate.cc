@@ -7,16 +7,11 @@
 #include <memory>
 #include <unordered_map>
 
-#include "base/thread_pool.h"
 #include "kernels/dnnl/isa.h"
-#include "passes/quantize/bias_correction.h"
-#include "passes/quantize/clip_search.h"
 #include "passes/quantize/fake_quantize_weights.h"
-#include "passes/quantize/range_limits.h"
 #include "passes/quantize/weight_scales.h"
 #include "workflow/memory_need.h"
-#include "workflow/observed_tensors.h"
-#include "workflow/sample_run.h"
+#include "workflow/part_run.h"
 
 namespace amct {
 namespace {
@@ -37,160 +32,153 @@ TensorView valid_part(const TensorView& view, const SampleRun& run) {
   return part;
 }
 
-// What workers have learned, by tensor.
+// What one worker has learned, by tensor; null = nothing.
 using Statistics = std::vector<std::unique_ptr<TensorStatistics>>;
 
-Statistics observe_samples(const std::shared_ptr<const Program>& program, const std::vector<ObservedTensor>& tensors,
-                           const DataSource& source, int64_t samples, int workers) {
-  std::unordered_map<ValueId, size_t> index;
-  for (size_t i = 0; i < tensors.size(); ++i) index[tensors[i].value] = i;
-  const std::vector<ObservedView> views = observed_views(tensors, *program, samples);
-  std::vector<Statistics> by_worker(static_cast<size_t>(workers));
-  run_samples({program}, source,
-              {.workers = workers,
-               .samples = samples,
-               .label = "calibrating",
-               // The comparison that follows runs the quantized network beside the float one.
-               .worker_bytes = tensors.size() * kStatisticsBytes + program->arena_bytes(),
-               .shared_bytes = kGraphsBesides * constant_bytes(program->graph())},
-              [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
-                Statistics& statistics = by_worker[run.worker];
-                statistics.resize(tensors.size());
-                const size_t i = index.at(id);
-                if (statistics[i] == nullptr) statistics[i] = std::make_unique<TensorStatistics>(views[i]);
-                statistics[i]->add(valid_part(view, run));
-              },
-              {});
-  Statistics merged(tensors.size());
-  for (Statistics& statistics : by_worker) {
-    for (size_t i = 0; i < statistics.size(); ++i) {
-      if (merged[i] == nullptr) {
-        merged[i] = std::move(statistics[i]);
-      } else if (statistics[i] != nullptr) {
-        merged[i]->merge(*statistics[i]);
+// Part of a calibration and the workers that add to it.
+class PartObserver {
+ public:
+  PartObserver(const std::vector<ObservedTensor>& tensors, const Program& program, const ObserveOptions& options,
+               CalibrationPart& part)
+      : tensors_(tensors),
+        part_(part),
+        views_(observed_views(tensors, program, part.identity.samples)),
+        by_worker_(static_cast<size_t>(options.workers)) {
+    std::vector<TensorBins> bins;
+    for (const ObservedTensor& tensor : tensors) {
+      const size_t i = bins.size();
+      index_[tensor.value] = i;
+      bins.push_back(start(tensor, views_[i]));
+    }
+    rows_ = static_cast<size_t>(program.batch());
+    const bool in_order = std::any_of(bins.begin(), bins.end(), [](const TensorBins& b) { return !b.empty(); });
+    if (in_order) ordered_ = std::make_unique<OrderedBins>(std::move(bins), options.batch, static_cast<int64_t>(rows_));
+  }
+
+  void add(const SampleRun& run, ValueId id, const TensorView& view) {
+    Statistics& statistics = by_worker_[run.worker];
+    statistics.resize(tensors_.size());
+    const size_t i = index_.at(id);
+    if (statistics[i] == nullptr) statistics[i] = std::make_unique<TensorStatistics>(views_[i]);
+    const TensorView valid = valid_part(view, run);
+    statistics[i]->add(valid);
+    if (ordered_ && ordered_->wants(i)) ordered_->add(i, run.first_sample / rows_, valid);
+  }
+
+  void collect() {
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      TensorPart& into = part_.tensors.at(tensors_[i].name);
+      for (Statistics& statistics : by_worker_) {
+        if (i >= statistics.size() || statistics[i] == nullptr) continue;
+        into.statistics.merge(*statistics[i]);
         statistics[i].reset();
       }
+      if (ordered_) into.ordered = ordered_->finish()[i];
     }
   }
-  return merged;
-}
 
-// The factor that the user gave to some of them.
-std::optional<ScaleOffset> given_factor(const std::vector<const ObservedTensor*>& group) {
-  std::optional<ScaleOffset> given;
-  for (const ObservedTensor* tensor : group) {
-    if (!tensor->joint || !tensor->given) continue;
-    if (given && *given != *tensor->given) {
-      throw Error(ErrorCode::kConfig,
-                  fmt::format("'{}' shares its factor with a tensor of another fixed factor", tensor->name), {},
-                  "fix one of a joint group, or all to the same factor");
+  size_t granularity() const { return ordered_ ? ordered_->runs_of_a_batch() : 1; }
+  OrderedBins* ordered() { return ordered_.get(); }
+  // What batches that are not complete keep.
+  uint64_t pending_bytes(const Program& program) const {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < tensors_.size() && granularity() > 1; ++i) {
+      if (!ordered_->wants(i)) continue;
+      const auto elements = program.type(tensors_[i].value).shape.element_count();
+      bytes += static_cast<uint64_t>(elements.value_or(0)) * sizeof(float) * granularity();
     }
-    given = tensor->given;
+    return bytes;
   }
-  return given;
-}
 
-// What all tensors of a group hold together, and the widest limits of any.
-FactorChoice choose_joint(const Graph& graph, const std::vector<const ObservedTensor*>& group,
-                          const std::vector<const TensorStatistics*>& statistics, const ActivationPlan& settings) {
-  Observer merged(statistics.front()->tail_capacity());
-  RangeLimits limits = range_limits(graph, group.front()->value);
-  for (size_t i = 0; i < group.size(); ++i) {
-    merged.merge(statistics[i]->observer());
-    const RangeLimits own = range_limits(graph, group[i]->value);
-    limits = {std::min(limits.low, own.low), std::max(limits.high, own.high)};
-  }
-  return choose_factor(merged.finish(), settings, limits);
-}
-
-void choose_group_factors(const Graph& graph, const Plan& plan, const std::vector<const ObservedTensor*>& group,
-                          const std::vector<const TensorStatistics*>& statistics, std::vector<std::string>& warnings) {
-  const auto finish = [&](const FactorChoice& chosen) {
-    return plan.half_scales ? with_half_scale(chosen.factor) : chosen.factor;
-  };
-  std::optional<ScaleOffset> shared = given_factor(group);
-  for (size_t i = 0; i < group.size(); ++i) {
-    std::optional<Distribution> distribution;
-    for (const auto& [user, activation] : group[i]->users) {
-      const bool joint = group[i]->joint && activation->bits == kJointBits;
-      if (joint && shared) {
-        activation->factor = shared;
-        continue;
+ private:
+  // The part's entry of a tensor, in a form that takes views; returns the histograms of HFMG that it goes on with.
+  TensorBins start(const ObservedTensor& tensor, const ObservedView& view) {
+    TensorPart fresh{TensorStatistics(view), {}};
+    if (part_.shard.count == 1) fresh.ordered.bins = hfmg_bins(tensor);
+    const auto before = part_.tensors.find(tensor.name);
+    if (before != part_.tensors.end()) {
+      if (!fresh.statistics.merges_with(before->second.statistics) ||
+          before->second.ordered.bins != fresh.ordered.bins) {
+        throw Error(ErrorCode::kInput, fmt::format("tensor '{}' was observed in another way before", tensor.name), {},
+                    "calibrate from the start");
       }
-      if (!joint && !distribution) distribution = statistics[i]->distribution();
-      const FactorChoice chosen = joint
-                                      ? choose_joint(graph, group, statistics, *activation)
-                                      : choose_factor(*distribution, *activation, range_limits(graph, group[i]->value));
-      activation->factor = finish(chosen);
-      if (joint) shared = activation->factor;
-      if (!chosen.warning.empty()) warnings.push_back(fmt::format("{}: {}", user, chosen.warning));
+      fresh.statistics.merge(before->second.statistics);
+      fresh.ordered = before->second.ordered;
     }
+    TensorBins ordered = fresh.ordered;
+    part_.tensors.insert_or_assign(tensor.name, std::move(fresh));
+    return ordered;
   }
-}
 
-void choose_factors(const Graph& graph, Plan& plan, const std::vector<ObservedTensor>& tensors,
-                    const Statistics& statistics, int workers) {
-  std::vector<std::vector<const ObservedTensor*>> groups(tensors.size());
-  std::vector<std::vector<const TensorStatistics*>> of_groups(tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    groups[tensors[i].group].push_back(&tensors[i]);
-    of_groups[tensors[i].group].push_back(statistics[i].get());
+  const std::vector<ObservedTensor>& tensors_;
+  CalibrationPart& part_;
+  const std::vector<ObservedView> views_;
+  std::unordered_map<ValueId, size_t> index_;
+  std::vector<Statistics> by_worker_;
+  std::unique_ptr<OrderedBins> ordered_;
+  size_t rows_ = 1;
+};
+
+void observe_samples(const std::shared_ptr<const Program>& program, const std::vector<ObservedTensor>& tensors,
+                     const DataSource& source, const ObserveOptions& options, CalibrationPart& part) {
+  PartObserver observer(tensors, *program, options, part);
+  PartRun run{
+      .run = {.workers = options.workers,
+              .label = "calibrating",
+              // The comparison that follows runs the quantized network beside the float one.
+              .worker_bytes = tensors.size() * kStatisticsBytes + program->arena_bytes(),
+              .shared_bytes = kGraphsBesides * constant_bytes(program->graph()) + observer.pending_bytes(*program)},
+      .granularity = observer.granularity(),
+      .collect = [&] { observer.collect(); },
+      .fail = {}};
+  if (OrderedBins* ordered = observer.ordered()) {
+    run.fail = [ordered](std::exception_ptr fault) { ordered->stop(std::move(fault)); };
   }
-  std::vector<std::vector<std::string>> warnings(tensors.size());
-  parallel_for(tensors.size(), workers, [&](int, size_t i) {
-    if (groups[i].empty()) return;
-    try {
-      choose_group_factors(graph, plan, groups[i], of_groups[i], warnings[i]);
-    } catch (const Error& error) {
-      const ObservedTensor& tensor = *groups[i].front();
-      throw error.with({.model = graph.info.path, .node = tensor.users.empty() ? tensor.name : tensor.users[0].first});
-    }
-  });
-  for (const auto& list : warnings) plan.warnings.insert(plan.warnings.end(), list.begin(), list.end());
-}
-
-void correct_biases(const Graph& graph, Plan& plan, const std::vector<ObservedTensor>& tensors,
-                    const Statistics& statistics, int workers) {
-  std::unordered_map<std::string, size_t> index;
-  for (size_t i = 0; i < tensors.size(); ++i) index[tensors[i].name] = i;
-  if (has_large_weights(graph)) workers = 1;  // each takes copies of a layer's weights
-  parallel_for(plan.layers.size(), workers, [&](int, size_t i) {
-    LayerPlan& layer = plan.layers[i];
-    if (!layer.quantize || !layer.weight) return;
-    layer.bias_correction = bias_correction(graph, layer, statistics[index.at(layer.tensor)]->channel_means());
-  });
+  run_part(
+      program, source, options, run,
+      [&](const SampleRun& at, size_t, ValueId id, const TensorView& view) { observer.add(at, id, view); }, part);
 }
 
 }  // namespace
 
-CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& source, int64_t samples, int workers) {
-  CalibrationTimes times;
-  times.samples = std::min<int64_t>(samples, static_cast<int64_t>(source.size()));
-  if (times.samples < samples) {
-    plan.warnings.push_back(fmt::format("only {} samples are there, {} were asked for", times.samples, samples));
-  }
-  plan.samples = times.samples;
-  plan.isa = dnn::isa_name();
-  fill_weight_scales(graph, plan);
-  const std::vector<ObservedTensor> tensors = observed_tensors(graph, plan);
-  if (tensors.empty()) return times;
+CalibrationPart empty_part(const DataSource& source, int64_t asked, const Shard& shard) {
+  CalibrationPart part;
+  part.shard = shard;
+  part.identity.asked = asked;
+  part.identity.samples = std::min<int64_t>(asked, static_cast<int64_t>(source.size()));
+  part.identity.isa = dnn::isa_name();
+  return part;
+}
 
+void observe(const Graph& graph, Plan& plan, const DataSource& source, const ObserveOptions& options,
+             CalibrationPart& part, CalibrationTimes& times) {
+  const std::vector<ObservedTensor> tensors = observed_tensors(graph, plan);
+  part.stage = CalibrationPart::Stage::kDistributions;
+  if (tensors.empty()) return;
   const auto start = Clock::now();
   auto calibrated = std::make_shared<const Graph>(
       plan.calibrate_with_quantized_weights ? fake_quantized_weights(graph, plan) : graph);
-  CompileOptions options{.threads = 1};
-  for (const ObservedTensor& tensor : tensors) options.observe.push_back(tensor.value);
-  const auto program = compile_for_samples(calibrated, source, options);
-  times.compile_seconds = seconds_since(start);
+  CompileOptions compile{.threads = 1};
+  for (const ObservedTensor& tensor : tensors) compile.observe.push_back(tensor.value);
+  const auto program = compile_for_samples(calibrated, source, compile);
+  times.compile_seconds += seconds_since(start);
 
   const auto run_start = Clock::now();
-  const Statistics statistics = observe_samples(program, tensors, source, times.samples, workers);
-  times.run_seconds = seconds_since(run_start);
+  observe_samples(program, tensors, source, options, part);
+  times.run_seconds += seconds_since(run_start);
+  for (const ObservedTensor& tensor : tensors) {
+    if (part.tensors.at(tensor.name).statistics.finite()) continue;
+    throw Error(ErrorCode::kNumeric, "activation holds NaN or infinity",
+                {.model = graph.info.path, .node = tensor.user()}, "check the calibration data and its preprocessing");
+  }
+}
 
-  const auto search_start = Clock::now();
-  choose_factors(graph, plan, tensors, statistics, workers);
-  if (plan.correct_bias) correct_biases(graph, plan, tensors, statistics, workers);
-  times.search_seconds = seconds_since(search_start);
+CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& source, int64_t samples, int workers) {
+  CalibrationTimes times;
+  fill_weight_scales(graph, plan);
+  CalibrationPart part = empty_part(source, samples);
+  observe(graph, plan, source, {.workers = workers}, part, times);
+  choose_factors(graph, plan, part, workers, times);
   return times;
 }
 

@@ -46,6 +46,17 @@ std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan) {
   return tensors;
 }
 
+std::vector<int> hfmg_bins(const ObservedTensor& tensor) {
+  std::vector<int> bins;
+  for (const auto& [user, activation] : tensor.users) {
+    const ClipSearch& search = activation->search;
+    const bool is_joint = tensor.joint && activation->bits == kJointBits;  // searched in the merged histogram
+    if (search.method != ClipSearch::Method::kHfmg || is_joint) continue;
+    if (std::find(bins.begin(), bins.end(), search.bins) == bins.end()) bins.push_back(search.bins);
+  }
+  return bins;
+}
+
 std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tensors, const Program& program,
                                          int64_t samples) {
   const int64_t runs = (samples + program.batch() - 1) / program.batch();
@@ -84,6 +95,21 @@ void TensorStatistics::add(const TensorView& values) {
 void TensorStatistics::merge(const TensorStatistics& other) {
   observer_.merge(other.observer_);
   channels_.merge(other.channels_);
+}
+
+bool TensorStatistics::merges_with(const TensorStatistics& other) const {
+  const size_t channels = channels_.channels(), others = other.channels_.channels();
+  return observer_.merges_with(other.observer_) && (channels == 0 || others == 0 || channels == others);
+}
+
+void TensorStatistics::write(ByteWriter& out) const {
+  observer_.write(out);
+  channels_.write(out);
+}
+
+TensorStatistics TensorStatistics::read(ByteReader& in) {
+  Observer observer = Observer::read(in);
+  return {std::move(observer), ChannelSums::read(in)};
 }
 
 }  // namespace amct

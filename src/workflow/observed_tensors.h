@@ -26,10 +26,15 @@ struct ObservedTensor {
   size_t group = 0;                  // number of the first tensor of its group; its own outside of groups
   bool joint = false;                // it shares its factor with its group (Plan::joint)
   std::optional<ScaleOffset> given;  // by the user, for 8 bits
+
+  const std::string& user() const { return users.empty() ? name : users[0].first; }
 };
 
 // Each tensor once, in the order of the plan; `users` point into the plan.
 std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan);
+
+// Numbers of bins of the histograms of HFMG that its users ask for.
+std::vector<int> hfmg_bins(const ObservedTensor& tensor);
 
 // How the views of a tensor are to be read when a program shows them. Depends on the number of samples of the whole
 // calibration: statistics merge only if they were told the same.
@@ -54,8 +59,20 @@ class TensorStatistics {
   size_t tail_capacity() const { return tail_capacity_; }
   Distribution distribution() const { return observer_.finish(); }
   std::vector<double> channel_means() const { return channels_.means(); }
+  bool finite() const { return observer_.finite(); }
+  bool merges_with(const TensorStatistics& other) const;  // they come from views of the same form
+
+  // What merges and gives the same bits; only if it is finite. What is read takes no views any more. `read` throws
+  // Error(kInput).
+  void write(ByteWriter& out) const;
+  static TensorStatistics read(ByteReader& in);
 
  private:
+  TensorStatistics(Observer observer, ChannelSums channels)
+      : tail_capacity_(observer.tail_capacity()),
+        observer_(std::move(observer)),
+        channels_(std::move(channels)),
+        channel_axis_(0) {}
   size_t tail_capacity_;
   Observer observer_;
   ChannelSums channels_;

@@ -61,7 +61,9 @@ std::vector<OutputFile> write_products(const Products& products, const Plan& pla
                                        const std::map<std::string, std::vector<std::string>>& folded,
                                        const std::filesystem::path& prefix) {
   // Before any file is begun: a JSON document that runs out of memory may end the process.
-  const std::string record = format_records(records_of(plan));
+  std::string record;
+  for (const std::string& line : plan.origin) record += "# " + line + "\n";
+  record += format_records(records_of(plan));
   const std::string quant_json = print_quant_json(*products.deploy, plan, folded);
   const std::string plan_json = format_plan(plan);
   std::vector<OutputFile> written;

@@ -7,158 +7,27 @@
 #include <chrono>
 #include <map>
 #include <memory>
-#include <optional>
-#include <unordered_set>
+#include <set>
 
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
-#include "passes/quantize/plan_layers.h"
-#include "passes/quantize/qdq_places.h"
-#include "passes/quantize/tensor_inputs.h"
-#include "workflow/balance.h"
 #include "workflow/calibrate.h"
 #include "workflow/compare.h"
-#include "workflow/config_file.h"
-#include "workflow/expand_config.h"
-#include "workflow/inspect.h"
 #include "workflow/model.h"
 #include "workflow/products.h"
+#include "workflow/quantize_job.h"
 
 namespace amct {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kDefaultSamples = 64;
 constexpr int64_t kComparedSamples = 32;  // enough for a stable SQNR; more would cost more than calibrating
 constexpr int64_t kLayerSamples = 8;      // to rank layers
 constexpr size_t kWeakestLayers = 3;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// Widths that the command line asks for, and groups of weights; what a layer cannot have is a downgrade.
-void set_widths(const Graph& graph, const QuantizeRequest& request, Plan& plan) {
-  bool grouped = false;
-  for (LayerPlan& layer : plan.layers) {
-    if (!layer.quantize) continue;
-    config::CalibrationSettings wanted;
-    wanted.weight.bits = request.weight_bits.value_or(8);
-    wanted.activation.bits = request.activation_bits.value_or(8);
-    const std::vector<std::string> lines = downgrade(graph, layer, wanted);
-    plan.downgrades.insert(plan.downgrades.end(), lines.begin(), lines.end());
-    if (request.activation_bits) layer.activation.bits = wanted.activation.bits;
-    if (!layer.weight) continue;
-    if (request.weight_bits) layer.weight->bits = wanted.weight.bits;
-    if (request.weight_group > 0 && (layer.op == "gemm" || layer.op == "matmul")) {
-      layer.weight->group = request.weight_group;
-      grouped = true;
-    }
-  }
-  if (request.weight_group > 0 && !grouped) {
-    throw Error(ErrorCode::kConfig, "--weight-group: the model has no Gemm or MatMul layer that is quantized",
-                {.model = request.model.string()}, "groups of weights are for those");
-  }
-}
-
-// Throws ErrorList of Error(kConfig), naming the layers.
-void check_groups(const QuantizeRequest& request, const Plan& plan) {
-  Faults faults;
-  for (const LayerPlan& layer : plan.layers) {
-    if (!layer.quantize || !layer.weight || layer.weight->group == 0) continue;
-    const Where where{.model = request.model.string(), .node = layer.name, .op = layer.op};
-    if (layer.op != "gemm" && layer.op != "matmul") {
-      faults.add(Error(ErrorCode::kConfig, "it takes no groups of weights", where, "Gemm and MatMul do"));
-    } else if (layer.weight->steps > 0) {
-      faults.add(Error(ErrorCode::kConfig, "its weights cannot both be non-uniform and have groups", where));
-    }
-  }
-  if (plan.has_weight_groups() && request.emit == std::set<Emit>{Emit::kDeploy}) {
-    faults.add(Error(ErrorCode::kUnsupported,
-                     "no deploy model can have groups of weights: Ascend's operators take one scale for each output "
-                     "channel",
-                     {.model = request.model.string()}, "--emit fake,qdq"));
-  }
-  faults.throw_if_any();
-}
-
-Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::optional<ConfigFile>& config) {
-  QuantizeOptions options;
-  options.skip = request.skip;
-  options.skip_types = request.skip_types;
-  if (request.search && config) {
-    throw Error(ErrorCode::kConfig, "--search and --config exclude each other", {.file = request.config.string()},
-                "the configuration says how ranges are searched");
-  }
-  options.search.method = request.search.value_or(options.search.method);
-  Plan plan = plan_layers(graph, options);
-  if (config) config->apply(graph, plan);
-  set_widths(graph, request, plan);
-  check_groups(request, plan);
-  if (request.joint && plan.joint.empty()) plan_joint(graph, plan);
-  if (request.balance) {
-    for (LayerPlan& layer : plan.layers) {
-      if (layer.weight && !layer.balance_strength) layer.balance_strength = request.balance;
-    }
-  }
-  if (request.strict && !plan.downgrades.empty()) {
-    Faults faults;
-    for (const std::string& line : plan.downgrades) {
-      faults.add(Error(ErrorCode::kConfig, line, {.file = request.config.string()}, "--strict allows no downgrade"));
-    }
-    faults.throw_if_any();
-  }
-  if (request.calibrate_with_quantized_weights) {
-    plan.calibrate_with_quantized_weights = *request.calibrate_with_quantized_weights;
-  }
-  if (request.correct_bias) plan.correct_bias = *request.correct_bias;
-  plan.model = request.model.filename().string();
-  return plan;
-}
-
-PipelineOptions fusion_options(const QuantizeRequest& request, const std::optional<ConfigFile>& config) {
-  PipelineOptions options{.check = request.check};
-  if (config) options.skip_layers = config->skip_fusion();
-  return options;
-}
-
-// The request's number of samples, else the configuration's batches, else a default.
-int64_t samples_to_read(const QuantizeRequest& request, const std::optional<ConfigFile>& config,
-                        QuantizeReport& report) {
-  const auto batches = config ? config->batch_num() : std::nullopt;
-  if (!request.samples) return batches ? *batches * request.batch : kDefaultSamples;
-  if (batches && *batches * request.batch != *request.samples) {
-    report.warnings.push_back(
-        fmt::format("{} samples are read, as the command line says; the configuration's "
-                    "batch_num would be {}",
-                    *request.samples, *batches * request.batch));
-  }
-  return *request.samples;
-}
-
-// Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default, and 16 bits where
-// all layers with weights have them.
-void add_tensors(const Graph& graph, Plan& plan, const QuantizeRequest& request) {
-  ActivationPlan settings;
-  settings.search.method = request.search.value_or(settings.search.method);
-  std::unordered_set<std::string> known;
-  for (const TensorPlan& item : plan.tensors) known.insert(item.tensor);
-  const bool wide = std::ranges::all_of(plan.layers, [](const LayerPlan& layer) {
-    return !layer.quantize || !layer.weight || layer.activation.bits == 16;
-  });
-  if (wide && std::ranges::any_of(plan.layers, &LayerPlan::quantize)) settings.bits = 16;
-  for (const std::string& tensor : tensors_to_calibrate(graph, plan, {qdq_target(request.qdq_target)})) {
-    if (known.insert(tensor).second) plan.tensors.push_back({tensor, settings});
-  }
-}
-
-void describe_model(const ModelFacts& facts, QuantizeReport& report) {
-  report.model = facts.path;
-  report.opset = facts.opset;
-  report.bytes = facts.file_bytes;
-  report.parameters = facts.parameters;
-  report.macs = facts.macs;
-}
 
 // "INT8", or "INT4 and INT8 weights in groups of 32, INT16 activations".
 std::string format_of(const Plan& plan) {
@@ -222,12 +91,25 @@ void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
   }
 }
 
+void describe_job(const QuantizeJob& job, QuantizeReport& report) {
+  report.model = job.facts.path;
+  report.opset = job.facts.opset;
+  report.bytes = job.facts.file_bytes;
+  report.parameters = job.facts.parameters;
+  report.macs = job.facts.macs;
+  describe_passes(job.passes, report);
+  report.warnings = job.warnings;
+  report.read_seconds = job.read_seconds;
+  report.prepare_seconds = job.prepare_seconds;
+}
+
 void measure(const std::shared_ptr<const Graph>& graph, const Products& products, const DataSource& source,
              const QuantizeRequest& request, QuantizeReport& report) {
   const Comparison comparison = compare(graph, products.fake, source,
                                         {.samples = std::min(report.samples, kComparedSamples),
                                          .layer_samples = kLayerSamples,
                                          .workers = request.workers});
+  report.compared = true;
   report.sqnr_db = comparison.logit_sqnr_db;
   if (comparison.classes) report.same_class_percent = comparison.same_class_percent;
   for (size_t i = 0; i < std::min(kWeakestLayers, comparison.layers.size()); ++i) {
@@ -239,39 +121,29 @@ void measure(const std::shared_ptr<const Graph>& graph, const Products& products
   report.after = evaluate(products.fake, source, labels, 0, request.workers);
 }
 
+void check_samples(const QuantizeRequest& request, const CalibrationPart& part) {
+  if (request.parts.empty() || !request.samples || *request.samples == part.identity.asked) return;
+  throw Error(ErrorCode::kConfig,
+              fmt::format("--samples is {}, and the parts were made with {}", *request.samples, part.identity.asked),
+              {.file = request.parts.front().string()}, "leave --samples out, or calibrate again");
+}
+
 }  // namespace
 
 QuantizeReport quantize(const QuantizeRequest& request) {
   QuantizeReport report;
   const auto start = Clock::now();
-  std::optional<ConfigFile> config;
-  if (!request.config.empty()) {
-    config = ConfigFile::read(request.config);
-  } else if (request.amct_defaults) {
-    config = ConfigFile::defaults();
-  }
-  Graph graph = load_model(request.model);
-  if (is_quantized(graph)) {
-    throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
-                "give the float model");
-  }
-  describe_model(inspect(graph), report);
-  report.read_seconds = seconds_since(start);
-
-  const auto prepare_start = Clock::now();
-  const PipelineReport passes = prepare(graph, !config || config->fuses(), fusion_options(request, config));
-  describe_passes(passes, report);
-  Plan plan = make_plan(graph, request, config);
-  const auto source = open_data(request.data, input_specs(graph), request.data_options);
-  report.prepare_seconds = seconds_since(prepare_start);
-
-  const int64_t samples = samples_to_read(request, config, report);
-  report.balance_folded = balance(graph, plan, *source, samples, request.workers);
-  if (request.emit.contains(Emit::kQdq)) {
-    check_qdq_target(graph, plan, qdq_target(request.qdq_target));
-    add_tensors(graph, plan, request);
-  }
-  const CalibrationTimes times = calibrate(graph, plan, *source, samples, request.workers);
+  QuantizeJob job = prepare_job(request);
+  describe_job(job, report);
+  Graph& graph = job.graph;
+  Plan& plan = job.plan;
+  CalibrationRun run = job.calibration(request);
+  check_samples(request, run.part());
+  CalibrationTimes times;
+  report.balance_folded = run.balance(graph, plan);
+  add_qdq_tensors(graph, plan, request);
+  run.observe(graph, plan, times);
+  choose_factors(graph, plan, run.part(), request.workers, times);
   report.samples = times.samples;
   report.compile_seconds = times.compile_seconds;
   report.calibrate_seconds = times.run_seconds;
@@ -284,9 +156,10 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   products.plan_file = request.plan_file;
   report.warnings.insert(report.warnings.end(), products.notes.begin(), products.notes.end());
   report.write_seconds = seconds_since(write_start);
-  measure(std::make_shared<const Graph>(std::move(graph)), products, *source, request, report);
+  if (job.source) measure(std::make_shared<const Graph>(std::move(graph)), products, *job.source, request, report);
   const auto files_start = Clock::now();
-  report.files = write_products(products, plan, folded_nodes(passes), request.out_prefix);
+  report.files = write_products(products, plan, folded_nodes(job.passes), request.out_prefix);
+  run.remove_checkpoint();
   report.write_seconds += seconds_since(files_start);
   report.total_seconds = seconds_since(start);
   return report;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/sample_range.h"
 #include "data/source.h"
 #include "plan/plan.h"
 #include "workflow/evaluate.h"
@@ -41,6 +42,11 @@ struct QuantizeRequest {
   bool strict = false;               // a setting that a layer cannot have is an error
   bool amct_defaults = false;        // without `config`: AMCT's defaults, one batch among them, instead of amct's
   bool plan_file = true;             // write PREFIX_plan.json
+  // Parts that `write_calibration` made of the same model and settings: merged instead of calibrating. Then `data` may
+  // be empty; nothing is measured without it.
+  std::vector<std::filesystem::path> parts;
+  bool resume = false;             // go on from PREFIX.checkpoint, if there is one
+  double checkpoint_seconds = 30;  // between writing PREFIX.checkpoint; 0 = behind every sample
 };
 
 struct LayerSqnr {
@@ -70,6 +76,7 @@ struct QuantizeReport {
   std::vector<std::string> balance_folded;  // those whose factors went into the layers before them
   size_t clustered = 0;  // layers with non-uniform weights, the bytes of their weights, and those bytes entropy coded
   double clustered_bytes = 0, coded_bytes = 0;
+  bool compared = false;                     // what follows was measured; not without data
   double sqnr_db = 0;                        // of the logits, fake-quant against float
   std::optional<double> same_class_percent;  // of a classifier
   std::vector<LayerSqnr> weakest;
@@ -84,6 +91,25 @@ QuantizeReport quantize(const QuantizeRequest& request);
 // Likewise; an evaluator measures the original and the fake-quantized model (the QDQ model without that). Throws
 // Error(kConfig) when neither is written.
 QuantizeReport quantize(const QuantizeRequest& request, Evaluator& evaluator);
+
+// The verb `calibrate`: a share of the calibration, for `quantize` to merge (docs/howto/calibrate-on-a-cluster.md).
+struct CalibrationReport {
+  std::string model;
+  std::filesystem::path part;
+  uint64_t bytes = 0;
+  Shard shard;
+  SampleRange samples;
+  int64_t all_samples = 0;
+  size_t tensors = 0;
+  bool was_there = false;      // `resume` found the part complete
+  bool needs_another = false;  // activation balance: this was the first of two rounds
+  double seconds = 0;
+};
+
+// Observes the request's share of the samples and writes the part to `out_prefix`. A share of several with activation
+// balance takes two rounds: the first writes maxima; its parts of all shares are the second one's `parts`. Throws
+// Error.
+CalibrationReport write_calibration(const QuantizeRequest& request, const Shard& shard);
 
 std::string to_summary(const QuantizeReport& report);  // what the program prints when it is done
 

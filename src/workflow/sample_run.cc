@@ -94,13 +94,26 @@ void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, co
       {.count = samples, .batch = rows, .threads = workers, .depth = static_cast<size_t>(2 * workers + 1)});
   std::optional<Progress> progress;
   if (!options.label.empty()) progress.emplace(std::string(options.label), samples);
-  parallel_for(static_cast<size_t>(workers), workers, [&](int, size_t index) {
+  const auto work = [&](size_t index) {
     Worker worker(programs);
-    while (const auto batch = reader.next()) {
+    while (true) {
+      if (options.gate != nullptr) options.gate->enter();
+      const auto batch = reader.next();
+      if (!batch) break;
       SampleRun run{.worker = index, .first_sample = batch->first(), .valid = batch->valid(), .rows = rows};
       worker.run(batch->inputs(), run, observe, options.in_turn);
       if (after) after(run);
+      if (options.gate != nullptr) options.gate->leave();
       if (progress) progress->advance(run.valid);
+    }
+    if (options.gate != nullptr) options.gate->leave();
+  };
+  parallel_for(static_cast<size_t>(workers), workers, [&](int, size_t index) {
+    try {
+      work(index);
+    } catch (...) {
+      if (options.gate != nullptr) options.gate->fail(std::current_exception());
+      throw;
     }
   });
 }

@@ -10,6 +10,7 @@
 
 #include "data/source.h"
 #include "exec/program.h"
+#include "workflow/run_gate.h"
 
 namespace amct {
 
@@ -23,6 +24,7 @@ struct SampleRunOptions {
   // For --max-memory: what the callbacks keep for each worker, and what the caller keeps besides.
   uint64_t worker_bytes = 0;
   uint64_t shared_bytes = 0;
+  RunGate* gate = nullptr;
 };
 
 // What the callbacks are told about one run.
@@ -37,6 +39,9 @@ struct SampleRun {
 // Observed values during a run, by program.
 using ObserveRun = std::function<void(const SampleRun&, size_t program, ValueId, const TensorView&)>;
 using AfterRun = std::function<void(const SampleRun&)>;
+
+// Samples that one run of a program takes: the fixed batch of its first input, else 1.
+size_t rows_of(const Program& program);
 
 // Programs for one sample a run (or the graph's fixed batch), with extents that the data decides where the model leaves
 // them open. Throws Error when an input cannot be determined or a wanted value cannot be computed.

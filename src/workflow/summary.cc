@@ -80,7 +80,7 @@ std::string to_summary(const QuantizeReport& report) {
                         human_bytes(static_cast<uint64_t>(report.clustered_bytes)),
                         human_bytes(static_cast<uint64_t>(report.coded_bytes)));
   }
-  text += accuracy_line(report);
+  if (report.compared) text += accuracy_line(report);
   if (report.verdict) text += verdict_line(*report.verdict);
   for (const std::string& line : report.downgrades) text += fmt::format("downgrade  {}\n", line);
   for (const std::string& warning : report.warnings) text += fmt::format("warning    {}\n", warning);

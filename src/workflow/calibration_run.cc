@@ -1,0 +1,174 @@
+#include "workflow/calibration_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "passes/quantize/weight_scales.h"
+#include "workflow/balance.h"
+#include "workflow/calibration_identity.h"
+
+namespace amct {
+namespace {
+
+namespace fs = std::filesystem;
+using Stage = CalibrationPart::Stage;
+
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return !path.empty() && fs::exists(path, error);
+}
+
+bool same_maxima(const CalibrationPart& a, const CalibrationPart& b) {
+  return std::equal(
+      a.maxima.begin(), a.maxima.end(), b.maxima.begin(), b.maxima.end(),
+      [](const auto& x, const auto& y) { return x.first == y.first && x.second.values() == y.second.values(); });
+}
+
+}  // namespace
+
+CalibrationRun::CalibrationRun(CalibrationSubject subject, CalibrationRunOptions options)
+    : subject_(std::move(subject)), options_(std::move(options)) {
+  if (subject_.source != nullptr) part_ = empty_part(*subject_.source, subject_.asked, options_.shard);
+  if (!options_.parts.empty()) take_parts();
+  if (!is_there(options_.checkpoint)) return;
+  if (options_.resume) {
+    take_checkpoint();
+  } else {
+    log_info(fmt::format("{} is the checkpoint of a run that did not end; --resume goes on from it",
+                         options_.checkpoint.string()));
+  }
+}
+
+void CalibrationRun::identify() {
+  if (is_identified_) return;
+  CalibrationIdentity& identity = part_.identity;
+  identity.model = subject_.model.filename().string();
+  identity.model_hash = model_hash(subject_.model);
+  identity.settings = subject_.settings;
+  if (subject_.source != nullptr) {
+    identify_data(*subject_.source, *subject_.inputs, *subject_.data_options, identity);
+  }
+  is_identified_ = true;
+}
+
+void CalibrationRun::take_parts() {
+  identify();
+  CalibrationPart merged = merge_parts(options_.parts, part_.identity);
+  knows_maxima_ = true;
+  if (merged.stage == Stage::kDistributions) {
+    is_complete_ = true;
+    part_ = std::move(merged);
+    return;
+  }
+  const std::string file = options_.parts.front().string();
+  if (subject_.source == nullptr) {
+    throw Error(ErrorCode::kInput, "the parts hold only what activation balance needs first", {.file = file},
+                "calibrate the second round: 'amct calibrate … --calibration' with these parts");
+  }
+  const std::string why = other_data(merged.identity, part_.identity, "the data of this command");
+  if (!why.empty()) throw Error(ErrorCode::kInput, why, {.file = file}, "use the same --data and --preprocess");
+  part_.maxima = std::move(merged.maxima);
+}
+
+// What the part contradicts of this run, "" if nothing.
+std::string CalibrationRun::objection(const CalibrationPart& part) {
+  identify();
+  const CalibrationIdentity& mine = part_.identity;
+  if (const std::string why = other_model(part.identity, mine, mine.model); !why.empty()) return why;
+  if (const std::string why = other_data(part.identity, mine, "the data of this command"); !why.empty()) return why;
+  if (part.identity.isa != mine.isa) {
+    return fmt::format("it was computed with {} instead of {}", part.identity.isa, mine.isa);
+  }
+  if (!(part.shard == part_.shard)) {
+    return fmt::format("it is of --shard {}/{} instead of {}/{}", part.shard.number, part.shard.count,
+                       part_.shard.number, part_.shard.count);
+  }
+  const bool needs_maxima = knows_maxima_ && part.stage == Stage::kDistributions;
+  if (needs_maxima && !same_maxima(part, part_)) return "it was balanced by other maxima";
+  return {};
+}
+
+void CalibrationRun::take_checkpoint() {
+  CalibrationPart found = read_part(options_.checkpoint);
+  const std::string why = found.kind == CalibrationPart::Kind::kCheckpoint
+                              ? objection(found)
+                              : std::string("it is no checkpoint but a part that is complete");
+  if (!why.empty()) {
+    throw Error(ErrorCode::kInput, fmt::format("this checkpoint cannot be continued: {}", why),
+                {.file = options_.checkpoint.string()}, "repeat the command that was interrupted, or delete the file");
+  }
+  log_info(fmt::format("going on from {}: {} of {} samples are done", options_.checkpoint.string(), found.taken.size(),
+                       part_.shard.of(part_.identity.samples, 1).size()));
+  knows_maxima_ = knows_maxima_ || found.stage == Stage::kDistributions;
+  found.identity = std::move(part_.identity);
+  found.kind = CalibrationPart::Kind::kPart;
+  part_ = std::move(found);
+}
+
+ObserveOptions CalibrationRun::observe_options() {
+  ObserveOptions options{.workers = options_.workers, .batch = options_.batch, .checkpoint = {}};
+  options.checkpoint_seconds = options_.checkpoint_seconds;
+  if (options_.checkpoint.empty()) return options;
+  options.checkpoint = [this](CalibrationPart& part) {
+    const bool is_finite = std::all_of(part.tensors.begin(), part.tensors.end(),
+                                       [](const auto& item) { return item.second.statistics.finite(); });
+    if (!is_finite || checkpoint_failed_) return;
+    identify();
+    part.kind = CalibrationPart::Kind::kCheckpoint;
+    try {
+      write_part(part, options_.checkpoint);
+    } catch (const Error& error) {
+      checkpoint_failed_ = true;
+      log_warning(fmt::format("no checkpoint is kept: {}", error.what()));
+    }
+    part.kind = CalibrationPart::Kind::kPart;
+  };
+  return options;
+}
+
+void CalibrationRun::observe_maxima(const Graph& graph, const Plan& plan) {
+  if (knows_maxima_ || !is_balanced(plan)) return;
+  amct::observe_maxima(graph, plan, *subject_.source, observe_options(), part_);
+}
+
+std::vector<std::string> CalibrationRun::balance(Graph& graph, Plan& plan) {
+  if (!is_balanced(plan)) return {};
+  if (!knows_maxima_) {
+    observe_maxima(graph, plan);
+    part_.taken = {};
+    knows_maxima_ = true;
+  }
+  return amct::balance(graph, plan, part_.maxima);
+}
+
+void CalibrationRun::observe(const Graph& graph, Plan& plan, CalibrationTimes& times) {
+  fill_weight_scales(graph, plan);
+  if (is_complete_) return;
+  amct::observe(graph, plan, *subject_.source, observe_options(), part_, times);
+}
+
+void CalibrationRun::write(const fs::path& path) {
+  identify();
+  write_part(part_, path);
+}
+
+bool CalibrationRun::is_written(const fs::path& path, Stage stage) {
+  if (!is_there(path)) return false;
+  try {
+    const CalibrationPart found = read_part(path);
+    return found.kind == CalibrationPart::Kind::kPart && found.stage == stage && objection(found).empty();
+  } catch (const Error& error) {
+    log_debug(fmt::format("{} is made anew: {}", path.string(), error.what()));
+    return false;
+  }
+}
+
+void CalibrationRun::remove_checkpoint() const {
+  std::error_code ignored;
+  if (!options_.checkpoint.empty()) fs::remove(options_.checkpoint, ignored);
+}
+
+}  // namespace amct

@@ -1,0 +1,16 @@
+// What stands before the workers of a sample run, where they must not simply take samples as fast as they can.
+#pragma once
+
+#include <exception>
+
+namespace amct {
+
+class RunGate {
+ public:
+  virtual ~RunGate() = default;
+  virtual void enter() = 0;                         // a worker wants its next samples; may block, may throw
+  virtual void leave() = 0;                         // it is done with them, or there were none left
+  virtual void fail(std::exception_ptr fault) = 0;  // it has failed: nobody must wait for it
+};
+
+}  // namespace amct
