@@ -3,8 +3,9 @@
 //   float_speed MODEL THREADS WORKERS OUTPUT.npy INPUT.npy…
 //
 // Inputs in the graph's order. Runs once, writes the first output, prints "ready"; then for every number N on standard
-// input each worker runs the network N times on memory of its own, and the seconds until the last one is done are
-// printed. Workers share one program, compiled for THREADS threads.
+// input the workers run the network N times each on average, whoever is free the next one, on memory of their own, and
+// the seconds until the last one is done are printed. Workers share one program, compiled for THREADS threads.
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <iostream>
@@ -36,9 +37,10 @@ class Worker {
     runner_ = std::make_unique<Runner>(program);
   }
 
-  void run(int64_t times) {
+  // Runs as long as runs are left.
+  void run(std::atomic<int64_t>& left) {
     const ThreadLimit limit(threads_);
-    for (int64_t i = 0; i < times; ++i) {
+    while (left.fetch_sub(1) > 0) {
       if (runner_ != nullptr) {
         fill();  // a run may use the memory of its inputs for other values
         runner_->run();
@@ -50,7 +52,8 @@ class Worker {
 
   Tensor output() {
     if (runner_ == nullptr) return session_->run(inputs_)[0];
-    run(1);
+    std::atomic<int64_t> once = 1;
+    run(once);
     return Tensor::copy_of(runner_->output(0));
   }
 
@@ -88,9 +91,10 @@ int run(const std::vector<std::string>& arguments) {
   std::cout << "ready" << std::endl;
   for (int64_t times = 0; std::cin >> times;) {
     const auto start = std::chrono::steady_clock::now();
+    std::atomic<int64_t> left = times * static_cast<int64_t>(workers);
     std::vector<std::jthread> others;
-    for (size_t i = 1; i < workers; ++i) others.emplace_back([&, i] { team[i]->run(times); });
-    team[0]->run(times);
+    for (size_t i = 1; i < workers; ++i) others.emplace_back([&, i] { team[i]->run(left); });
+    team[0]->run(left);
     others.clear();
     std::cout << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() << std::endl;
   }

@@ -4,7 +4,8 @@ Each engine runs the network a few times, then the other, again and again; the m
 optimizations on. Samples a second with two cores: amct runs one single-threaded program per core; ONNX Runtime two threads in
 one session, or two sessions of one thread; each at batch 1 and 8, the best counts.
 
-usage: float_speed.py [NETWORK…] [--rounds N] [--batch 1,8] [--threads 1,2]     networks by file name without .onnx; default all
+usage: float_speed.py [NETWORK…] [--rounds N] [--batch 1,8] [--threads 1,2] [--throughput NETWORK,…]
+Networks by file name without .onnx; default all. --throughput: for which of them samples a second are measured; default all, "" none.
 """
 
 import argparse
@@ -27,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 DRIVER = ROOT / "build/bin/float_speed"
 MADE = ROOT / "build/bench-networks"
 TURN = 0.1  # seconds that an engine runs before it is the other's turn
+LONG_TURN = 0.5  # where whole samples are shared out, of which a short turn has too few to share evenly
 PAUSE = 0.15  # until the idle threads of the one stop spinning; with 0.02 they slowed the other's two threads by half
 EXTENTS = {"sequence": 512, "seq": 64, "T": 64}  # of open axes that are not the batch, by name
 
@@ -87,12 +89,12 @@ class Theirs:
         return time.perf_counter() - start
 
 
-def compare(ours, theirs, rounds):
+def compare(ours, theirs, rounds, turn=TURN):
     """Seconds of one run of each, and the ratio: medians over rounds of which each has both."""
     counts = []
     for engine in (ours, theirs):
         engine.seconds(1)
-        counts.append(max(1, round(TURN / max(engine.seconds(1), 1e-6))))
+        counts.append(max(1, round(turn / max(engine.seconds(1), 1e-6))))
     pairs = []
     for _ in range(rounds):
         pair = []
@@ -189,7 +191,7 @@ def throughput(network, rounds, work):
         mine = Ours(path, inputs, work, workers=2)
         try:
             for threads, sessions in ((2, 1), (1, 2)):
-                seconds, other, _ = compare(mine, Theirs(path, inputs, threads, sessions), rounds)
+                seconds, other, _ = compare(mine, Theirs(path, inputs, threads, sessions), rounds, LONG_TURN)
                 ours.setdefault(f"batch {batch}", []).append(2 * batch / seconds)
                 theirs[f"{sessions} x {threads} threads, batch {batch}"] = sessions * batch / other
         finally:
@@ -244,7 +246,7 @@ def main():
     integers = lambda text: [int(n) for n in text.split(",")]
     parser.add_argument("--batch", type=integers, default=[1, 8])
     parser.add_argument("--threads", type=integers, default=[1, 2])
-    parser.add_argument("--no-throughput", action="store_true")
+    parser.add_argument("--throughput", type=lambda text: text.split(","))
     arguments = parser.parse_args()
     print("\n## Float forward pass\n\nMilliseconds of a run; ratio = amct / ONNX Runtime, below 1 is faster. "
           "Command: `bench/float_speed.py`.")
@@ -252,7 +254,9 @@ def main():
         work = pathlib.Path(folder)
         chosen = all_networks(arguments.networks)
         latency_table(chosen, arguments, work)
-        if not arguments.no_throughput:
+        if arguments.throughput is not None:
+            chosen = [network for network in chosen if network.path.stem in arguments.throughput]
+        if chosen:
             throughput_table(chosen, arguments, work)
 
 

@@ -4,7 +4,6 @@
 #include <bit>
 
 #include "base/error.h"
-#include "kernels/simd/scan_values.h"
 
 namespace amct {
 namespace {
@@ -27,11 +26,17 @@ void Extremes::keep(bool negative, uint32_t magnitude) {
   if (tail.crowded()) tail.trim();
 }
 
+ScannedValues Extremes::scan(std::span<const float> values) const {
+  ScannedValues scanned;
+  if (least_ == 0 && largest_[1] == 0 && scan_positive_values(values, largest_[0], scanned)) return scanned;
+  return scan_values(values, largest_);
+}
+
 void Extremes::add(std::span<const float> values) {
   while (!values.empty() && finite_) {
     const auto part = values.first(std::min(values.size(), kScanned));
     values = values.subspan(part.size());
-    ScannedValues scanned = scan_values(part, largest_);
+    ScannedValues scanned = scan(part);
     const Magnitudes& high = scanned.range.largest;
     if (std::max(high[0], high[1]) >= kInfinity) {
       finite_ = false;
@@ -39,7 +44,7 @@ void Extremes::add(std::span<const float> values) {
     }
     if (high[0] > largest_[0] || high[1] > largest_[1]) {
       for (const bool negative : {false, true}) raise(negative, high[negative]);
-      scanned = scan_values(part, largest_);
+      scanned = scan(part);
     }
     zeros_ += scanned.zeros;
     least_ = std::min(least_, scanned.range.least);

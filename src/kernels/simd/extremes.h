@@ -8,6 +8,7 @@
 #include <span>
 
 #include "kernels/simd/count_buckets.h"
+#include "kernels/simd/scan_values.h"
 #include "kernels/simd/tail.h"
 
 namespace amct {
@@ -29,6 +30,7 @@ class Extremes {
   bool finite() const { return finite_; }
 
  private:
+  ScannedValues scan(std::span<const float> values) const;
   void raise(bool negative, uint32_t magnitude);  // a larger value has come
   void keep(bool negative, uint32_t magnitude);
 

@@ -18,4 +18,8 @@ struct ScannedValues {
 // At most 2^31 values; `largest` holds magnitudes, 0 = none.
 ScannedValues scan_values(std::span<const float> values, const Magnitudes& largest);
 
+// The same where a zero has been seen before and no negative value (behind a ReLU), with half the work: `range.least`
+// stays 0. False if there is a negative value after all, or -0; then `result` says nothing.
+bool scan_positive_values(std::span<const float> values, uint32_t largest, ScannedValues& result);
+
 }  // namespace amct
