@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from cli.support import SEED, CommandTest
+from cli.support import SEED, CommandTest, small_network
 from support.model_data import ASSETS, data_for, model as asset
 
 ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "PRelu", "HardSwish", "Tanh"}
@@ -141,6 +141,17 @@ class QdqTargets(QdqCase):
         self.assertEqual([node for node in readers if node.op_type == "QuantizeLinear" and
                           file.readers(file.readers(node.output[0])[0].output[0])[0].op_type == "Add"], [])
         self.assertGreater(sqnr(File(self.model).run(self.feeds()), file.run(self.feeds())), 20)
+
+    def test_what_an_activation_cuts_off_does_not_widen_the_steps_before_it(self):
+        wide = self.work / "wide.onnx"
+        weights = {"conv1.weight": np.random.default_rng(SEED).normal(-2, 2, (9, 3, 3, 3))}
+        small_network(wide, weights=weights)
+        (self.work / "s.cfg").write_text("activation_offset: false common_config { ifmr_quantize { } arq_quantize { } }")
+        file = self.qdq("--config", self.work / "s.cfg", model=wide)
+        relu = file.of("Relu")[0]  # kept: its symmetric quantizer holds negative values
+        before = file.producer[relu.input[0]]
+        self.assertEqual(before.op_type, "DequantizeLinear")
+        self.assertEqual(file.array(before.input[2]), 0)
 
     def test_unknown_target(self):
         self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "u/q", "--qdq-target", "tensorr",

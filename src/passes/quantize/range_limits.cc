@@ -1,19 +1,36 @@
 #include "passes/quantize/range_limits.h"
 
+#include <algorithm>
+
 namespace amct {
 
-RangeLimits range_limits(const Graph& graph, ValueId value) {
-  const Node* node = graph.producer(value);
-  if (node == nullptr || node->op != "clip") return {};
+namespace {
+
+// What a node with constant bounds gives; unlimited for any other.
+RangeLimits limits_of(const Graph& graph, const Node* node) {
   RangeLimits limits;
+  if (node == nullptr || (node->op != "clip" && node->op != "relu")) return limits;
+  if (node->op == "relu") limits.low = 0;
   const auto read = [&](size_t port, float& bound) {
     const Tensor* constant = graph.constant(node->input(port));
     if (constant != nullptr && constant->size() == 1) bound = static_cast<float>(constant->to_doubles()[0]);
   };
-  read(1, limits.low);
-  read(2, limits.high);
-  if (limits.low > 0 || limits.high < 0) return {};  // a range without zero does not bind a quantizer
-  return limits;
+  if (node->op == "clip") {
+    read(1, limits.low);
+    read(2, limits.high);
+  }
+  return limits.low > 0 || limits.high < 0 ? RangeLimits{} : limits;  // a range without zero does not bind a quantizer
+}
+
+}  // namespace
+
+RangeLimits range_limits(const Graph& graph, ValueId value) {
+  const Node* producer = graph.producer(value);
+  RangeLimits limits = producer != nullptr && producer->op == "clip" ? limits_of(graph, producer) : RangeLimits{};
+  const Use* use = graph.sole_use(value);
+  if (use == nullptr || use->port != 0) return limits;
+  const RangeLimits after = limits_of(graph, &graph.node(use->node));
+  return {std::max(limits.low, after.low), std::min(limits.high, after.high)};
 }
 
 }  // namespace amct
