@@ -119,6 +119,7 @@ void NodeImporter::add_opaque(const SourceNode& source, std::string reason) {
   if (source.bytes.empty()) {
     wire::NodeProto own = proto;
     own.clear_opset_scope();
+    tensors_.restore_payloads(own);
     attrs.set(kOpaqueBytes, own.SerializeAsString());
   } else {
     attrs.set(kOpaqueBytes, std::string(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size()));

@@ -19,6 +19,7 @@ constexpr int kExternal = 1;
 // A few bytes of a sparse tensor can ask for any memory: it may be so large, or so much larger than what it holds.
 constexpr int64_t kMaxDenseElements = int64_t{1} << 22;
 constexpr int64_t kMaxSparsity = 4096;
+constexpr uint64_t kMaxRestored = 8;  // times the file: a node within a node may be restored more than once
 
 [[noreturn]] void fault(std::string message, std::string hint = {}) {
   throw Error(ErrorCode::kInput, std::move(message), {}, std::move(hint));
@@ -229,6 +230,30 @@ Tensor TensorDecoder::decode(const wire::SparseTensorProto& proto) {
                 element);
   }
   return result;
+}
+
+void TensorDecoder::restore_payloads(wire::NodeProto& node) {
+  for (auto& attr : *node.mutable_attribute()) {
+    if (attr.has_t()) restore_payload(*attr.mutable_t());
+    if (attr.has_g()) restore_payloads(*attr.mutable_g());
+    for (auto& graph : *attr.mutable_graphs()) restore_payloads(graph);
+  }
+}
+
+void TensorDecoder::restore_payloads(wire::GraphProto& graph) {
+  for (auto& tensor : *graph.mutable_initializer()) restore_payload(tensor);
+  for (auto& node : *graph.mutable_node()) restore_payloads(node);
+}
+
+void TensorDecoder::restore_payload(wire::TensorProto& tensor) {
+  if (!tensor.has_mapped_payload()) return;
+  if (tensor.mapped_payload() < payloads_.size()) {
+    const Bytes bytes = payloads_[tensor.mapped_payload()];
+    restored_ += bytes.size();
+    if (restored_ / kMaxRestored > file_->bytes().size()) fault("nodes share payloads, which no exporter makes");
+    tensor.set_raw_data(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  }
+  tensor.clear_mapped_payload();
 }
 
 Tensor load_tensor(const std::filesystem::path& path) {

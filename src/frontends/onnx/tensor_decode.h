@@ -15,6 +15,8 @@
 #include "ir/tensor.h"
 
 namespace amct::wire::onnx {
+class GraphProto;
+class NodeProto;
 class SparseTensorProto;
 class TensorProto;
 }  // namespace amct::wire::onnx
@@ -31,9 +33,14 @@ class TensorDecoder {
   // Throws Error(kInput) naming the tensor, kUnsupported for strings.
   Tensor decode(const wire::onnx::TensorProto& proto);
   Tensor decode(const wire::onnx::SparseTensorProto& proto);  // to dense
+  // Puts the payloads that the walk over the file left out back into the node, its subgraphs included. Throws
+  // Error(kInput) if nodes ask for several times what the file holds.
+  void restore_payloads(wire::onnx::NodeProto& node);
 
  private:
   Tensor decode_checked(const wire::onnx::TensorProto& proto);
+  void restore_payloads(wire::onnx::GraphProto& graph);
+  void restore_payload(wire::onnx::TensorProto& tensor);
   struct Place {
     Bytes bytes;
     std::shared_ptr<const MappedFile> file;  // null if the bytes must be copied
@@ -43,6 +50,7 @@ class TensorDecoder {
 
   std::shared_ptr<const MappedFile> file_;
   std::vector<Bytes> payloads_;
+  uint64_t restored_ = 0;  // bytes
   std::filesystem::path folder_;
   std::map<std::string, std::shared_ptr<const MappedFile>> external_files_;
 };

@@ -16,7 +16,7 @@ enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kDelimited = 2, kFixed32 =
 constexpr uint32_t kModelGraph = 7, kModelTraining = 20, kModelConfiguration = 26;
 constexpr uint32_t kGraphNode = 1, kGraphInitializer = 5;
 constexpr uint32_t kNodeOpType = 4, kNodeAttribute = 5, kNodeDomain = 7;
-constexpr uint32_t kAttributeTensor = 5;
+constexpr uint32_t kAttributeTensor = 5, kAttributeGraph = 6, kAttributeGraphs = 11;
 constexpr uint32_t kTensorRawData = 9, kTensorMappedPayload = 100001;
 
 struct Field {
@@ -25,6 +25,9 @@ struct Field {
   Bytes whole;    // with tag and length
   Bytes payload;  // of a delimited field
 };
+
+// Subgraphs nested deeper are left to protobuf, which refuses them.
+constexpr int kMaxDepth = 32;
 
 class Reader {
  public:
@@ -100,7 +103,7 @@ class Scanner {
       const bool delimited = field.type == kDelimited;
       if (delimited && field.number == kModelGraph) {
         result_.has_graph = true;
-        put_message(result_.skeleton, field.number, graph(field.payload));
+        put_message(result_.skeleton, field.number, graph(field.payload, 0));
         continue;
       }
       if (delimited && (field.number == kModelTraining || field.number == kModelConfiguration)) {
@@ -112,49 +115,19 @@ class Scanner {
   }
 
  private:
-  std::string graph(Bytes bytes) {
+  std::string graph(Bytes bytes, int depth) {
     std::string out;
-    size_t parts = 0;
     for (Reader reader(bytes, file_.data()); !reader.at_end();) {
       const Field field = reader.next();
-      if (++parts > kMaxGraphParts) {
+      if (++parts_ > kMaxGraphParts) {
         throw Error(ErrorCode::kUnsupported, fmt::format("the graph has more than {} parts", kMaxGraphParts));
       }
-      if (field.type == kDelimited && field.number == kGraphNode) {
-        result_.nodes.push_back(field.payload);
-        if (is_constant(field.payload)) {
-          put_message(out, field.number, constant(field.payload));
-          continue;
-        }
-      }
-      if (field.type == kDelimited && field.number == kGraphInitializer) {
+      const bool delimited = field.type == kDelimited;
+      if (delimited && field.number == kGraphNode && depth == 0) result_.nodes.push_back(field.payload);
+      if (delimited && field.number == kGraphNode && field.payload.size() >= kMinPayload && is_walked(field.payload)) {
+        put_message(out, field.number, node(field.payload, depth));
+      } else if (delimited && field.number == kGraphInitializer) {
         put_message(out, field.number, tensor(field.payload));
-        continue;
-      }
-      put(out, field.whole);
-    }
-    return out;
-  }
-
-  bool is_constant(Bytes node) const {
-    constexpr std::string_view kConstant = "Constant";
-    bool named = false;
-    for (Reader reader(node, file_.data()); !reader.at_end();) {
-      const Field field = reader.next();
-      if (field.type != kDelimited) continue;
-      const std::string_view text(reinterpret_cast<const char*>(field.payload.data()), field.payload.size());
-      if (field.number == kNodeOpType) named = text == kConstant;
-      if (field.number == kNodeDomain && !text.empty() && text != "ai.onnx") return false;
-    }
-    return named;
-  }
-
-  std::string constant(Bytes node) {
-    std::string out;
-    for (Reader reader(node, file_.data()); !reader.at_end();) {
-      const Field field = reader.next();
-      if (field.type == kDelimited && field.number == kNodeAttribute) {
-        put_message(out, field.number, attribute(field.payload));
       } else {
         put(out, field.whole);
       }
@@ -162,12 +135,54 @@ class Scanner {
     return out;
   }
 
-  std::string attribute(Bytes bytes) {
+  // True for Constant nodes and those with subgraphs.
+  bool is_walked(Bytes node) const {
+    constexpr std::string_view kConstant = "Constant";
+    bool constant = false, standard = true, has_graph = false;
+    for (Reader reader(node, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      if (field.type != kDelimited) continue;
+      const std::string_view text(reinterpret_cast<const char*>(field.payload.data()), field.payload.size());
+      if (field.number == kNodeOpType) constant = text == kConstant;
+      if (field.number == kNodeDomain) standard = text.empty() || text == "ai.onnx";
+      if (field.number == kNodeAttribute) has_graph = has_graph || holds_graph(field.payload);
+    }
+    return has_graph || (constant && standard);
+  }
+
+  static bool is_graph(const Field& field) {
+    return field.type == kDelimited && (field.number == kAttributeGraph || field.number == kAttributeGraphs);
+  }
+
+  bool holds_graph(Bytes attribute) const {
+    if (attribute.size() < kMinPayload) return false;
+    for (Reader reader(attribute, file_.data()); !reader.at_end();) {
+      if (is_graph(reader.next())) return true;
+    }
+    return false;
+  }
+
+  std::string node(Bytes bytes, int depth) {
+    std::string out;
+    for (Reader reader(bytes, file_.data()); !reader.at_end();) {
+      const Field field = reader.next();
+      if (field.type == kDelimited && field.number == kNodeAttribute) {
+        put_message(out, field.number, attribute(field.payload, depth));
+      } else {
+        put(out, field.whole);
+      }
+    }
+    return out;
+  }
+
+  std::string attribute(Bytes bytes, int depth) {
     std::string out;
     for (Reader reader(bytes, file_.data()); !reader.at_end();) {
       const Field field = reader.next();
       if (field.type == kDelimited && field.number == kAttributeTensor) {
         put_message(out, field.number, tensor(field.payload));
+      } else if (is_graph(field) && depth < kMaxDepth) {
+        put_message(out, field.number, graph(field.payload, depth + 1));
       } else {
         put(out, field.whole);
       }
@@ -210,6 +225,7 @@ class Scanner {
 
   Bytes file_;
   WireScan result_;
+  size_t parts_ = 0;  // of all graphs
 };
 
 }  // namespace

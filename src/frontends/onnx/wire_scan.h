@@ -1,9 +1,9 @@
 // A bounds-checked walk over the bytes of an ONNX file, before protobuf sees them.
 //
 // Weights make up nearly all of a file. The walk copies everything but the large `raw_data` fields of initializers and
-// of Constant nodes' tensors into a small `skeleton`, which protobuf parses; a tensor whose payload was left out
-// carries the payload's number instead, and the payload stays where it lies in the mapped file. Where nodes
-// and the like begin and end is noted, so that they can be kept byte for byte.
+// of Constant nodes' tensors, in the main graph and in subgraphs, into a small `skeleton`, which protobuf parses; a
+// tensor whose payload was left out carries the payload's number instead, and the payload stays where it lies in the
+// mapped file. Where nodes and the like begin and end is noted, so that they can be kept byte for byte.
 #pragma once
 
 #include <cstddef>
