@@ -1,5 +1,7 @@
 #include "ir/tensor.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -15,6 +17,9 @@ namespace amct {
 namespace {
 
 constexpr size_t kAlignment = 64;
+// From here on memory is asked for in large pages: weights that come and go would spend more time on page faults than
+// on arithmetic.
+constexpr size_t kLargeBytes = size_t{4} << 20, kLargePage = size_t{2} << 20;
 
 // Addresses of elements are multiples of it.
 size_t alignment_of(DType dtype) {
@@ -29,6 +34,15 @@ size_t bytes_of(DType dtype, const Dims& dims) {
     throw Error(ErrorCode::kInput, fmt::format("a tensor of extents {} is beyond any memory", to_string(dims)));
   }
   return static_cast<size_t>(*bytes);
+}
+
+void* allocate_aligned(size_t alignment, size_t bytes) {
+  void* data = nullptr;
+  if (::posix_memalign(&data, alignment, bytes) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  if (alignment == kLargePage) ::madvise(data, bytes / kLargePage * kLargePage, MADV_HUGEPAGE);  // or it stays slow
+#endif
+  return data;
 }
 
 // 8- and 4-bit floats as float32.
@@ -119,8 +133,9 @@ const std::byte* Tensor::made() const {
 Tensor Tensor::allocate(DType dtype, Dims dims) {
   const size_t bytes = bytes_of(dtype, dims);
   if (memory_limit() != 0) require_memory({.shared = bytes}, fmt::format("a tensor of extents {}", to_string(dims)));
+  const size_t alignment = bytes >= kLargeBytes ? kLargePage : kAlignment;
   const size_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
-  auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  auto* data = static_cast<std::byte*>(allocate_aligned(alignment, rounded));
   if (data == nullptr) {
     throw Error(ErrorCode::kResource,
                 fmt::format("not enough memory for a tensor of extents {} ({} bytes)", to_string(dims), bytes));
