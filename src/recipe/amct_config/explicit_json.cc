@@ -4,7 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <unordered_set>
 
 #include "recipe/amct_config/option_table.h"
 #include "recipe/json_tree.h"
@@ -283,24 +286,25 @@ ExplicitConfig parse_explicit(std::string_view text, const std::string& file) {
   const JsonNode root = parse_json_tree(text, file);
   Document document{text, file, {}};
   ExplicitConfig config;
-  JsonNode model = root;
-  std::erase_if(model.members, [](const JsonNode::Member& member) {
-    return std::ranges::find(model_keys(), member.key) == model_keys().end();
-  });
+  const auto is_of_model = [](const JsonNode::Member& member) {
+    return std::ranges::find(model_keys(), member.key) != model_keys().end();
+  };
+  JsonNode model{.kind = root.kind, .position = root.position};
+  std::ranges::copy_if(root.members, std::back_inserter(model.members), is_of_model);
   {
     JsonFields fields(document, model, "the configuration");
     read_model(document, fields, config.model);
   }
+  std::unordered_set<std::string_view> layers;
   for (const JsonNode::Member& member : root.members) {
-    if (std::ranges::find(model_keys(), member.key) != model_keys().end()) continue;
+    if (is_of_model(member)) continue;
     if (member.value.kind != JsonNode::Kind::kObject) {
       const std::string near = closest(member.key, model_keys());
       document.fault(member.position, fmt::format("the configuration has no field '{}'", member.key),
                      near.empty() ? "layers are objects" : fmt::format("did you mean '{}'?", near));
       continue;
     }
-    if (std::ranges::find(config.layers, member.key, [](const LayerSettings& l) { return l.layer.name; }) !=
-        config.layers.end()) {
+    if (!layers.insert(member.key).second) {
       document.fault(member.position, fmt::format("layer '{}' stands twice", member.key));
       continue;
     }
