@@ -25,6 +25,7 @@ class QuantRule {
   struct Compute {
     int weight_port = -1;  // -1 = no weight (average pooling)
     int bias_port = -1;
+    int recurrent_port = -1;      // weight of the state (LSTM, GRU): such a layer has a LayerPlan::hidden
     int channel_axis = 0;         // of the weight: output channels (read it through channel_axis_for)
     bool per_channel = false;     // one weight scale per output channel by default (convolutions)
     bool symmetric_only = false;  // the activation offset must be 0

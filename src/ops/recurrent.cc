@@ -296,7 +296,13 @@ OpRow recurrent_row(RecurrentCell cell) {
                 AttrSpec{"activation_beta", AttrType::kFloats, std::vector<double>{}},
                 optional_attr("clip", AttrType::kFloat)},
       .infer = nullptr,
-      .quant = QuantRule::keep_float("the weights of recurrent layers are not quantized yet"),
+      .quant = cell == RecurrentCell::kRnn
+                   ? QuantRule::keep_float("a recurrent layer without gates has no integer form")
+                   : QuantRule::compute({.weight_port = kW,
+                                         .recurrent_port = kR,
+                                         .channel_axis = 1,
+                                         .per_channel = true,
+                                         .check = check_recurrent}),
       .axes = axes_recurrent,
       .cost = cost_recurrent,
   };

@@ -64,6 +64,9 @@ std::unique_ptr<Step> lower_recurrent(const LowerContext& c, RecurrentCell cell)
 std::vector<AxisRelation> axes_recurrent(const AxesContext& c);
 Cost cost_recurrent(const CostContext& c);
 
+// Why a gru or lstm layer cannot be quantized, every constraint that it violates; empty if it can (a QuantCheck).
+std::string check_recurrent(const Graph& graph, const Node& node);
+
 // The row without doc and samples.
 OpRow recurrent_row(RecurrentCell cell);
 

@@ -59,6 +59,12 @@ struct WeightPlan {
   std::vector<int> clusters;  // the `steps` integers, ascending; filled likewise
 };
 
+// The second product of a recurrent layer: its state with the recurrent weights.
+struct HiddenPlan {
+  ActivationPlan activation;  // of the state before every step
+  WeightPlan weight;
+};
+
 struct LayerPlan {
   std::string name;    // layer key
   std::string op;      // "conv", "gemm", …
@@ -67,6 +73,7 @@ struct LayerPlan {
   std::string reason;  // why not, if not quantized; a clause without a full stop
   ActivationPlan activation;
   std::optional<WeightPlan> weight;        // absent for layers without a weight
+  std::optional<HiddenPlan> hidden;        // of LSTM and GRU alone; their scales: one per row of gates, or per gate
   std::optional<double> balance_strength;  // of activation balance, in [0.2, 0.8]; absent: none
   std::vector<float> balance_factors;      // one per input channel; filled by calibration
   std::vector<float> bias_correction;      // added to the bias, per output channel; filled by calibration
