@@ -39,9 +39,14 @@ std::vector<Program::StepInfo> Program::steps() const {
 size_t Program::arena_bytes() const { return compiled_->arena_bytes; }
 const Graph& Program::graph() const { return *compiled_->graph; }
 int64_t Program::batch() const {
-  if (graph().inputs().empty()) return 1;
-  const Shape& shape = type(graph().inputs()[0]).shape;
-  return shape.rank() > 0 ? std::max<int64_t>(shape[0].extent(), 1) : 1;
+  int64_t batch = 0;
+  for (const ValueId input : graph().inputs()) {
+    const Shape& shape = type(input).shape;
+    if (shape.rank() == 0) continue;
+    if (batch != 0 && batch != shape[0].extent()) return 1;
+    batch = shape[0].extent();
+  }
+  return std::max<int64_t>(batch, 1);
 }
 
 Reach Program::reach(ValueId id) const { return compiled_->needed.reach[id.index]; }

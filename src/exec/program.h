@@ -65,7 +65,7 @@ class Program {
   std::vector<StepInfo> steps() const;
   size_t arena_bytes() const;
   const Graph& graph() const;
-  int64_t batch() const;  // samples that a run takes: the leading extent of the first input
+  int64_t batch() const;  // samples that a run takes: the leading extent of all inputs, 1 if they differ
   Reach reach(ValueId id) const;
   bool complete() const;                     // every output, kept and observed value is computed
   const TensorType& type(ValueId id) const;  // concrete

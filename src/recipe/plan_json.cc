@@ -15,94 +15,6 @@
 namespace amct {
 namespace {
 
-using Method = ClipSearch::Method;
-
-// ---- writing --------------------------------------------------------------------------------------------------------
-
-std::string quote(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-const char* yes_no(bool value) { return value ? "true" : "false"; }
-
-std::string name_of_method(Method method) {
-  return std::ranges::find(clip_methods(), method, &ClipMethodName::first)->second;
-}
-
-std::string format_search(const ClipSearch& s) {
-  std::string text = fmt::format("{{\"method\": \"{}\"", name_of_method(s.method));
-  if (s.method == Method::kHfmg) {
-    text += fmt::format(", \"bins\": {}", s.bins);
-  } else if (s.method != Method::kMinMax) {
-    text += fmt::format(", \"max_percentile\": {}, \"min_percentile\": {}", s.max_percentile, s.min_percentile);
-  }
-  if (s.method == Method::kIfmr) {
-    text += fmt::format(", \"search_start\": {}, \"search_end\": {}, \"search_step\": {}", s.search_start, s.search_end,
-                        s.search_step);
-  }
-  return text + "}";
-}
-
-std::string format_activation(const ActivationPlan& a, std::string_view indent) {
-  std::string text = fmt::format("{{\n{0}  \"bits\": {1},\n{0}  \"asymmetric\": {2},\n{0}  \"search\": {3}", indent,
-                                 a.bits, yes_no(a.asymmetric), format_search(a.search));
-  if (a.factor) {
-    text += fmt::format(",\n{0}  \"scale\": {1},\n{0}  \"offset\": {2},\n{0}  \"fixed\": {3}", indent, a.factor->scale,
-                        a.factor->offset, yes_no(a.fixed));
-  }
-  return text + fmt::format("\n{}}}", indent);
-}
-
-std::string format_layer(const LayerPlan& layer) {
-  std::string text =
-      fmt::format("    {{\n      \"name\": {},\n      \"op\": {},\n      \"tensor\": {},\n      \"quantize\": {}",
-                  quote(layer.name), quote(layer.op), quote(layer.tensor), yes_no(layer.quantize));
-  if (!layer.reason.empty()) text += fmt::format(",\n      \"reason\": {}", quote(layer.reason));
-  text += fmt::format(",\n      \"activation\": {}", format_activation(layer.activation, "      "));
-  if (layer.weight) {
-    text += fmt::format(
-        ",\n      \"weight\": {{\n        \"bits\": {},\n        \"per_channel\": {},\n        \"scales\": [{}]",
-        layer.weight->bits, yes_no(layer.weight->per_channel), fmt::join(layer.weight->scales, ", "));
-    if (layer.weight->group > 0) text += fmt::format(",\n        \"group\": {}", layer.weight->group);
-    if (layer.weight->steps > 0) {
-      text += fmt::format(",\n        \"steps\": {},\n        \"clusters\": [{}]", layer.weight->steps,
-                          fmt::join(layer.weight->clusters, ", "));
-    }
-    text += "\n      }";
-  }
-  if (layer.balance_strength) text += fmt::format(",\n      \"balance_strength\": {}", *layer.balance_strength);
-  if (!layer.balance_factors.empty()) {
-    text += fmt::format(",\n      \"balance_factors\": [{}]", fmt::join(layer.balance_factors, ", "));
-  }
-  if (!layer.bias_correction.empty()) {
-    text += fmt::format(",\n      \"bias_correction\": [{}]", fmt::join(layer.bias_correction, ", "));
-  }
-  return text + "\n    }";
-}
-
-std::string format_tensor(const TensorPlan& tensor) {
-  std::string text = fmt::format("    {{\n      \"tensor\": {},\n      \"activation\": {}", quote(tensor.tensor),
-                                 format_activation(tensor.activation, "      "));
-  std::vector<std::string> uses;
-  for (const InputUse& use : tensor.uses) {
-    uses.push_back(fmt::format("{{\"node\": {}, \"input\": {}}}", quote(use.node), use.input));
-  }
-  if (!uses.empty()) text += fmt::format(",\n      \"uses\": [{}]", fmt::join(uses, ", "));
-  return text + "\n    }";
-}
-
-std::string format_group(const std::vector<std::string>& group) {
-  std::vector<std::string> names;
-  for (const std::string& name : group) names.push_back(quote(name));
-  return fmt::format("    [{}]", fmt::join(names, ", "));
-}
-
-std::string format_list(const std::vector<std::string>& items) {
-  return items.empty() ? "[]" : fmt::format("[\n{}\n  ]", fmt::join(items, ",\n"));
-}
-
-// ---- reading --------------------------------------------------------------------------------------------------------
-
 using Document = JsonFields::Document;
 
 void read_percentile(JsonFields& fields, const std::string& key, double& to) {
@@ -174,7 +86,7 @@ ActivationPlan read_activation(Document& document, const JsonNode& node, const s
   return plan;
 }
 
-WeightPlan read_weight(Document& document, const JsonNode& node, const std::string& owner) {
+WeightPlan read_weight(Document& document, const JsonNode& node, const std::string& owner, bool by_gates) {
   WeightPlan plan;
   JsonFields fields(document, node, "weight of " + owner);
   read_bits(fields, plan.bits, {4, 6, 7, 8});
@@ -200,7 +112,7 @@ WeightPlan read_weight(Document& document, const JsonNode& node, const std::stri
     }
     plan.scales.push_back(scale);
   }
-  if (!plan.per_channel && plan.group == 0 && plan.scales.size() > 1) {
+  if (!plan.per_channel && plan.group == 0 && plan.scales.size() > (by_gates ? 4 : 1)) {
     fields.fault_in("scales",
                     fmt::format("{} has {} scales, but is not per channel", fields.what(), plan.scales.size()));
   }
@@ -219,6 +131,21 @@ std::vector<float> read_numbers(JsonFields& fields, const std::string& key) {
   return numbers;
 }
 
+HiddenPlan read_hidden(Document& document, const JsonNode& node, const std::string& owner, const LayerPlan& layer) {
+  const std::string state = "the state of " + owner;
+  HiddenPlan hidden{.activation = layer.activation, .weight = {}};
+  JsonFields fields(document, node, state);
+  if (const JsonNode* activation = fields.find("activation")) {
+    hidden.activation = read_activation(document, *activation, state);
+  }
+  if (const JsonNode* weight = fields.find("weight")) hidden.weight = read_weight(document, *weight, state, true);
+  if (hidden.activation.bits != layer.activation.bits) {
+    fields.fault(fmt::format("{} has {} bits and its input {}; the deploy operator has one type for both", state,
+                             hidden.activation.bits, layer.activation.bits));
+  }
+  return hidden;
+}
+
 LayerPlan read_layer(Document& document, const JsonNode& node) {
   LayerPlan layer;
   for (const auto& member : node.members) {
@@ -235,7 +162,11 @@ LayerPlan read_layer(Document& document, const JsonNode& node) {
   if (const JsonNode* activation = fields.find("activation")) {
     layer.activation = read_activation(document, *activation, owner);
   }
-  if (const JsonNode* weight = fields.find("weight")) layer.weight = read_weight(document, *weight, owner);
+  const JsonNode* hidden = fields.find("hidden");
+  if (const JsonNode* weight = fields.find("weight")) {
+    layer.weight = read_weight(document, *weight, owner, hidden != nullptr);
+  }
+  if (hidden != nullptr) layer.hidden = read_hidden(document, *hidden, owner, layer);
   double strength = 0;
   if (fields.read("balance_strength", strength)) {
     if (!(strength >= 0.2 && strength <= 0.8)) {
@@ -317,23 +248,6 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
 }
 
 }  // namespace
-
-std::string format_plan(const Plan& plan) {
-  std::vector<std::string> layers, tensors, groups, warnings, downgrades;
-  for (const LayerPlan& layer : plan.layers) layers.push_back(format_layer(layer));
-  for (const TensorPlan& tensor : plan.tensors) tensors.push_back(format_tensor(tensor));
-  for (const std::vector<std::string>& group : plan.joint) groups.push_back(format_group(group));
-  for (const std::string& warning : plan.warnings) warnings.push_back("    " + quote(warning));
-  for (const std::string& downgrade : plan.downgrades) downgrades.push_back("    " + quote(downgrade));
-  return fmt::format(
-      "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
-      "  \"calibrate_with_quantized_weights\": {},\n  \"half_scales\": {},\n  \"correct_bias\": {},\n  \"layers\": "
-      "{},\n  \"tensors\": {},\n  \"joint\": {},\n  "
-      "\"warnings\": {},\n  \"downgrades\": {}\n}}\n",
-      quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
-      yes_no(plan.half_scales), yes_no(plan.correct_bias), format_list(layers), format_list(tensors),
-      format_list(groups), format_list(warnings), format_list(downgrades));
-}
 
 PlanFile parse_plan(std::string_view text, const std::string& file) {
   const JsonNode root = parse_json_tree(text, file);

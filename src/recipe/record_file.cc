@@ -17,7 +17,8 @@ namespace {
 
 const std::vector<std::string> kFields = {
     "scale_d",     "offset_d", "scale_w",  "offset_w", "shift_bit", "tensor_balance_factor",
-    "skip_fusion", "dst_type", "act_type", "wts_type", "cluster"};
+    "skip_fusion", "dst_type", "act_type", "wts_type", "cluster",   "scale_h",
+    "offset_h",    "scale_r",  "offset_r"};
 const std::vector<std::string> kActivationTypes = {"INT4", "INT8", "INT16"};
 const std::vector<std::string> kWeightTypes = {"INT4", "INT6", "INT7", "INT8"};
 
@@ -37,6 +38,7 @@ class RecordReader {
 
   LayerRecord read(const TextField& record) {
     const TextField* value = nullptr;
+    const TextField* cache = nullptr;
     bool keyed = false;
     for (const TextField& field : record.fields) {
       if (field.name == "key" && field.kind == TextField::Kind::kString) {
@@ -46,13 +48,17 @@ class RecordReader {
       } else if (field.name == "value" && field.kind == TextField::Kind::kMessage) {
         if (value != nullptr) fault(field, "a second value in one record");
         value = &field;
+      } else if (field.name == "kv_cache_value" && field.kind == TextField::Kind::kMessage) {
+        if (cache != nullptr) fault(field, "a second kv_cache_value in one record");
+        cache = &field;
       } else {
-        unknown(field, {"key", "value"});
+        unknown(field, {"key", "value", "kv_cache_value"});
       }
     }
     if (!keyed) fault(record, "record without a key");
+    if (cache != nullptr) read_cache(*cache);
     if (value == nullptr) {
-      fault(record, "record without a value");
+      if (cache == nullptr) fault(record, "record without a value");
     } else {
       for (const TextField& field : value->fields) read_field(field);
       check(*value);
@@ -107,6 +113,10 @@ class RecordReader {
     if (field.name == "shift_bit") return append(field, record_.shift_bit);
     if (field.name == "tensor_balance_factor") return append(field, record_.tensor_balance_factor);
     if (field.name == "cluster") return append(field, record_.cluster);
+    if (field.name == "scale_h") return set(field, record_.scale_h);
+    if (field.name == "offset_h") return set(field, record_.offset_h);
+    if (field.name == "scale_r") return append(field, record_.scale_r);
+    if (field.name == "offset_r") return append(field, record_.offset_r);
     if (field.name == "dst_type") return set_type(field, record_.dst_type, kActivationTypes);
     if (field.name == "act_type") return set_type(field, record_.act_type, kActivationTypes);
     if (field.name == "wts_type") return set_type(field, record_.wts_type, kWeightTypes);
@@ -115,18 +125,51 @@ class RecordReader {
     record_.skip_fusion = field.value == "true";
   }
 
+  void read_cache(const TextField& cache) {
+    for (const TextField& field : cache.fields) {
+      if (field.name == "scale") {
+        append(field, record_.kv_scale);
+      } else if (field.name == "offset") {
+        append(field, record_.kv_offset);
+      } else {
+        unknown(field, {"scale", "offset"});
+      }
+    }
+    for (const float scale : record_.kv_scale) check_range(cache, "scale", scale);
+    for (const int32_t offset : record_.kv_offset) {
+      if (offset < -128 || offset > 127) fault(cache, fmt::format("offset is {}, must be in [-128, 127]", offset));
+    }
+    if (record_.kv_scale.empty()) fault(cache, "kv_cache_value without a scale");
+    if (record_.kv_scale.size() != record_.kv_offset.size()) fault(cache, "scale and offset differ in length");
+  }
+
   void check_range(const TextField& at, const char* name, float value) {
     if (!(value > 0) || !std::isfinite(value)) fault(at, fmt::format("{} is {}, must be above 0", name, value));
   }
 
-  void check_offset(const TextField& at, int32_t limit) {
-    if (!record_.offset_d) return;
+  void check_offset(const TextField& at, const char* name, std::optional<int32_t>& offset, int32_t limit) {
+    if (!offset) return;
     const bool unsigned_values = convention_ == RecordConvention::kUInt8;
     const int32_t least = unsigned_values ? 1 - 2 * limit : -limit, greatest = unsigned_values ? 0 : limit - 1;
-    if (*record_.offset_d < least || *record_.offset_d > greatest) {
-      fault(at, fmt::format("offset_d is {}, must be in [{}, {}]", *record_.offset_d, least, greatest));
+    if (*offset < least || *offset > greatest) {
+      fault(at, fmt::format("{} is {}, must be in [{}, {}]", name, *offset, least, greatest));
     }
-    if (unsigned_values) record_.offset_d = -*record_.offset_d - limit;
+    if (unsigned_values) offset = -*offset - limit;
+  }
+
+  // Of a recurrent layer: all fields of the state or none.
+  void check_state(const TextField& at, int32_t limit) {
+    if (!record_.scale_h && !record_.offset_h && record_.scale_r.empty() && record_.offset_r.empty()) return;
+    if (!record_.scale_h || !record_.offset_h || record_.scale_r.empty()) {
+      fault(at, "scale_h, offset_h, scale_r and offset_r belong together");
+    }
+    if (record_.scale_h) check_range(at, "scale_h", *record_.scale_h);
+    for (const float scale : record_.scale_r) check_range(at, "scale_r", scale);
+    check_offset(at, "offset_h", record_.offset_h, limit);
+    if (record_.offset_r.size() != record_.scale_r.size()) fault(at, "scale_r and offset_r differ in length");
+    if (std::ranges::any_of(record_.offset_r, [](int32_t offset) { return offset != 0; })) {
+      fault(at, "offset_r must be 0");
+    }
   }
 
   // Spec E.2, as far as it can be known without the model.
@@ -136,7 +179,8 @@ class RecordReader {
     for (const float scale : record_.scale_w) check_range(at, "scale_w", scale);
     const std::string& type = record_.dst_type.empty() ? record_.act_type : record_.dst_type;
     const int32_t limit = type == "INT16" ? 32768 : 128;
-    check_offset(at, limit);
+    check_offset(at, "offset_d", record_.offset_d, limit);
+    check_state(at, limit);
     if (record_.offset_w.size() != record_.scale_w.size()) fault(at, "scale_w and offset_w differ in length");
     if (std::any_of(record_.offset_w.begin(), record_.offset_w.end(), [](int32_t offset) { return offset != 0; })) {
       fault(at, "offset_w must be 0");
@@ -167,6 +211,21 @@ class RecordReader {
   LayerRecord record_;
 };
 
+std::string format_cache(const LayerRecord& record) {
+  std::string text = "  kv_cache_value {\n";
+  for (const float scale : record.kv_scale) text += fmt::format("    scale: {}\n", format_float(scale));
+  for (const int32_t offset : record.kv_offset) text += fmt::format("    offset: {}\n", offset);
+  return text + "  }\n";
+}
+
+// False for a record that holds nothing but the factors of a KV cache.
+bool has_value(const LayerRecord& record) {
+  LayerRecord cache_only{.key = record.key};
+  cache_only.kv_scale = record.kv_scale;
+  cache_only.kv_offset = record.kv_offset;
+  return record.kv_scale.empty() || !(record == cache_only);
+}
+
 }  // namespace
 
 std::vector<LayerRecord> records_of(const Plan& plan) {
@@ -182,6 +241,12 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
     record.tensor_balance_factor = layer.balance_factors;
     record.act_type = fmt::format("INT{}", layer.activation.bits);
     if (layer.weight) record.cluster.assign(layer.weight->clusters.begin(), layer.weight->clusters.end());
+    if (layer.hidden && layer.hidden->activation.factor) {
+      record.scale_h = layer.hidden->activation.factor->scale;
+      record.offset_h = layer.hidden->activation.factor->offset;
+      record.scale_r = layer.hidden->weight.scales;
+      record.offset_r.assign(record.scale_r.size(), 0);
+    }
     if (layer.weight) record.wts_type = fmt::format("INT{}", layer.weight->bits);
     records.push_back(std::move(record));
   }
@@ -203,7 +268,13 @@ std::string format_records(const std::vector<LayerRecord>& records) {
     text += fmt::format("    {}: {}\n", name, value);
   };
   for (const LayerRecord& record : records) {
-    text += fmt::format("record {{\n  key: {}\n  value {{\n", quote_text_proto(record.key));
+    text += fmt::format("record {{\n  key: {}\n", quote_text_proto(record.key));
+    if (!record.kv_scale.empty()) text += format_cache(record);
+    if (!has_value(record)) {
+      text += "}\n";
+      continue;
+    }
+    text += "  value {\n";
     if (record.scale_d) line("scale_d", format_float(*record.scale_d));
     if (record.offset_d) line("offset_d", fmt::to_string(*record.offset_d));
     for (const float scale : record.scale_w) line("scale_w", format_float(scale));
@@ -215,6 +286,10 @@ std::string format_records(const std::vector<LayerRecord>& records) {
     for (const int32_t value : record.cluster) line("cluster", fmt::to_string(value));
     if (!record.act_type.empty()) line("act_type", quote_text_proto(record.act_type));
     if (!record.wts_type.empty()) line("wts_type", quote_text_proto(record.wts_type));
+    if (record.scale_h) line("scale_h", format_float(*record.scale_h));
+    if (record.offset_h) line("offset_h", fmt::to_string(*record.offset_h));
+    for (const float scale : record.scale_r) line("scale_r", format_float(scale));
+    for (const int32_t offset : record.offset_r) line("offset_r", fmt::to_string(offset));
     text += "  }\n}\n";
   }
   return text;

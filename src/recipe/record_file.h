@@ -21,6 +21,12 @@ struct LayerRecord {
   std::vector<float> scale_w;     // one, or one per output channel; 1 for a layer without weights
   std::vector<int32_t> offset_w;  // zeros, as many as scales
   std::vector<uint32_t> shift_bit;
+  std::optional<float> scale_h;  // of recurrent layers: their state and its weight
+  std::optional<int32_t> offset_h;
+  std::vector<float> scale_r;
+  std::vector<int32_t> offset_r;
+  std::vector<float> kv_scale;  // of a KV cache: one, or one per channel
+  std::vector<int32_t> kv_offset;
   std::vector<float> tensor_balance_factor;  // one per input channel
   std::vector<int32_t> cluster;              // 16 or 32 integers of [-128, 127]: the values of non-uniform weights
   std::optional<bool> skip_fusion;

@@ -9,6 +9,7 @@
 
 #include "kernels/dnnl/isa.h"
 #include "passes/quantize/fake_quantize_weights.h"
+#include "passes/quantize/hidden_states.h"
 #include "passes/quantize/weight_scales.h"
 #include "workflow/memory_need.h"
 #include "workflow/part_run.h"
@@ -150,8 +151,10 @@ CalibrationPart empty_part(const DataSource& source, int64_t asked, const Shard&
   return part;
 }
 
-void observe(const Graph& graph, Plan& plan, const DataSource& source, const ObserveOptions& options,
+void observe(const Graph& model, Plan& plan, const DataSource& source, const ObserveOptions& options,
              CalibrationPart& part, CalibrationTimes& times) {
+  const HiddenStates states(model, plan);
+  const Graph& graph = states.graph();
   const std::vector<ObservedTensor> tensors = observed_tensors(graph, plan);
   part.stage = CalibrationPart::Stage::kDistributions;
   if (tensors.empty()) return;

@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "passes/quantize/bias_correction.h"
 #include "passes/quantize/clip_search.h"
+#include "passes/quantize/hidden_states.h"
 #include "passes/quantize/range_limits.h"
 #include "workflow/calibrate.h"
 #include "workflow/memory_need.h"
@@ -129,14 +130,16 @@ void correct_biases(const Graph& graph, Plan& plan, const CalibrationPart& part,
   if (has_large_weights(graph)) workers = 1;  // each takes copies of a layer's weights
   parallel_for(plan.layers.size(), workers, [&](int, size_t i) {
     LayerPlan& layer = plan.layers[i];
-    if (!layer.quantize || !layer.weight) return;
+    if (!layer.quantize || !layer.weight || layer.hidden) return;
     layer.bias_correction = bias_correction(graph, layer, part.tensors.at(layer.tensor).statistics.channel_means());
   });
 }
 
 }  // namespace
 
-void choose_factors(const Graph& graph, Plan& plan, const CalibrationPart& part, int workers, CalibrationTimes& times) {
+void choose_factors(const Graph& model, Plan& plan, const CalibrationPart& part, int workers, CalibrationTimes& times) {
+  const HiddenStates states(model, plan);
+  const Graph& graph = states.graph();
   const auto start = Clock::now();
   times.samples = part.identity.samples;
   if (times.samples < part.identity.asked) {

@@ -225,7 +225,10 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
     return wanted > 0 ? std::min(static_cast<size_t>(wanted), there) : there;
   };
   const size_t samples = limit(options.samples, source.size());
-  std::vector<Match> outputs{{"", "logits", logits_of(*original), logits_of(*compressed)}};
+  // One score has no others to be compared with.
+  const Shape& scores = original->value(original->outputs().at(0)).type.shape;
+  const bool single = scores.rank() > 0 && scores[scores.rank() - 1] == Dim(1);
+  std::vector<Match> outputs{{"", single ? "output" : "logits", logits_of(*original), logits_of(*compressed)}};
   for (size_t i = 0; i < original->outputs().size(); ++i) {
     const ValueId output = original->outputs()[i];
     outputs.push_back({original->value(output).name, "output", output, compressed->outputs()[i]});
@@ -234,7 +237,7 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
   Comparison result;
   result.samples = static_cast<int64_t>(samples);
   const std::vector<Agreement> agreements = comparer.compare_outputs(outputs, samples, options.workers);
-  result.classes = original->value(original->outputs().at(0)).type.shape.rank() == 2;
+  result.classes = scores.rank() == 2 && !single;
   result.logit_sqnr_db = agreements[0].sqnr_db();
   result.same_class_percent = agreements[0].same_class_percent();
   for (size_t i = 1; i < outputs.size(); ++i) result.outputs.push_back(summarise(outputs[i], agreements[i]));

@@ -59,6 +59,10 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
   layer.activation.asymmetric = may_shift && settings.activation.asymmetric.value_or(model.activation_offset);
   layer.balance_strength = settings.migration_strength;
   if (!layer.weight) return;
+  if (layer.hidden) {
+    layer.hidden->activation = layer.activation;
+    layer.hidden->weight.per_channel = settings.weight.channel_wise.value_or(layer.hidden->weight.per_channel);
+  }
   layer.weight->bits = settings.weight.bits;
   layer.weight->steps = settings.weight.algorithm == Algorithm::kNuq ? settings.weight.nuq.steps : 0;
   layer.weight->per_channel = settings.weight.channel_wise.value_or(layer.weight->per_channel);

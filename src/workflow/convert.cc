@@ -7,8 +7,10 @@
 
 #include "base/files.h"
 #include "ops/infer.h"
+#include "ops/op_row.h"
 #include "passes/quantize/dmq.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/quantize/recurrent_weights.h"
 #include "passes/quantize/tensor_inputs.h"
 #include "recipe/record_file.h"
 #include "workflow/compare.h"
@@ -50,6 +52,9 @@ class RecordApplier {
                    near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near));
     }
     if (!layer->quantize) return fault(record, "this layer cannot be quantized: " + layer->reason);
+    if (!record.scale_d && !record.kv_scale.empty()) {
+      return fault(record, "the record holds factors of a KV cache alone, which no graph takes", "take it out");
+    }
     if (!record.scale_d) return fault(record, "the record has no scale_d");
     if (std::ranges::any_of(record.shift_bit, [](uint32_t shift) { return shift != 0; })) {
       faults_.add(Error(ErrorCode::kUnsupported, "shift_bit is not offered yet", {.node = record.key, .file = file_}));
@@ -63,7 +68,32 @@ class RecordApplier {
       fault(record, fmt::format("offset_d is {}, must be 0: the operator allows no offset", *record.offset_d));
     }
     layer->balance_factors = record.tensor_balance_factor;
-    if (layer->weight) apply_weight(record, *layer);
+    if (layer->hidden) {
+      apply_recurrent(record, *layer);
+    } else if (layer->weight) {
+      apply_weight(record, *layer);
+    }
+  }
+
+  // Weights of recurrent layers: a scale for every row of gates, or for every gate.
+  void apply_recurrent(const LayerRecord& record, LayerPlan& layer) {
+    if (!record.scale_h) return fault(record, "the record of a recurrent layer has no scale_h");
+    const Node& node = graph_.node(graph_.find_node(layer.name));
+    const auto& rule = node.row->quant.compute_rule();
+    const int64_t rows = recurrent_weight(graph_, node, rule.recurrent_port).dims()[1];
+    const int64_t gates = rows / recurrent_weight(graph_, node, rule.recurrent_port).dims()[2];
+    const auto set = [&](const std::vector<float>& scales, const char* name, WeightPlan& weight) {
+      const auto count = static_cast<int64_t>(scales.size());
+      if (count != rows && count != gates) {
+        fault(record, fmt::format("{} values of {}, must be {} (rows) or {} (gates)", count, name, rows, gates));
+      }
+      weight.per_channel = count == rows;
+      weight.scales = scales;
+    };
+    set(record.scale_w, "scale_w", *layer.weight);
+    set(record.scale_r, "scale_r", layer.hidden->weight);
+    layer.hidden->activation = layer.activation;
+    layer.hidden->activation.factor = ScaleOffset{*record.scale_h, *record.offset_h};
   }
 
   // A record of one input, "node:input"; false if its key is none.

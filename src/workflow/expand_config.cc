@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "ops/op_row.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/quantize/recurrent_weights.h"
 #include "recipe/amct_config/explicit_json.h"
 
 namespace amct {
@@ -31,6 +32,7 @@ std::string reason_against_bits(const Graph& graph, const Node& node, int bits) 
   if (bits == 6 || bits == 7) {
     return node.op == "conv" && weight->rank() == 4 ? "" : "it is no two-dimensional convolution";
   }
+  if (is_recurrent(node)) return "it is a recurrent layer";
   if (!is_convolution(node)) return {};
   if (node.attrs.get<int64_t>("group", 1) > 1) return "it is a grouped convolution";
   const int64_t inputs = weight->dims()[node.op == "conv" ? 1 : 0];
@@ -178,9 +180,9 @@ std::vector<std::string> downgrade(const Graph& graph, const LayerPlan& layer, C
     settings.activation.bits = 8;
     say("has an 8-bit activation instead of 16", "it has no weight");
   }
-  if (settings.migration_strength && !layer.weight) {
+  if (settings.migration_strength && (!layer.weight || layer.hidden)) {
     settings.migration_strength.reset();
-    say("is not balanced", "it has no weight");
+    say("is not balanced", layer.hidden ? "it is a recurrent layer" : "it has no weight");
   }
   if (!layer.weight) {
     settings.weight = {};

@@ -1,5 +1,8 @@
 #include "workflow/model.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "base/memory_limit.h"
 #include "frontends/onnx/load_onnx.h"
 #include "ops/infer.h"
@@ -50,11 +53,31 @@ PipelineReport lower_for_execution(Graph& graph, const PipelineOptions& options)
   return run_passes(graph, integer_passes(), options);
 }
 
-std::vector<InputSpec> input_specs(const Graph& graph) {
-  std::vector<InputSpec> specs;
+Batching batching_of(const Graph& graph) {
+  Batching result;
+  std::vector<int64_t> first;  // of inputs that have axes; 1 where the model leaves it open
   for (const ValueId id : graph.inputs()) {
-    const Value& input = graph.value(id);
-    specs.push_back({input.name, input.type.dtype, input.type.shape.dims()});
+    const Shape& shape = graph.value(id).type.shape;
+    if (shape.rank() > 0) first.push_back(shape[0].is_fixed() ? shape[0].extent() : 1);
+  }
+  const bool agree = std::adjacent_find(first.begin(), first.end(), std::not_equal_to<>()) == first.end();
+  if (agree && !first.empty()) result.rows = static_cast<size_t>(std::max<int64_t>(first[0], 1));
+  for (const ValueId id : graph.inputs()) {
+    const Shape& shape = graph.value(id).type.shape;
+    const bool scalar = shape.ranked() && shape.rank() == 0;
+    result.whole.push_back(scalar || (!agree && shape.rank() > 0 && shape[0].is_fixed() && shape[0].extent() != 1));
+  }
+  return result;
+}
+
+std::vector<InputSpec> input_specs(const Graph& graph) {
+  const Batching batching = batching_of(graph);
+  std::vector<InputSpec> specs;
+  for (size_t i = 0; i < graph.inputs().size(); ++i) {
+    const Value& input = graph.value(graph.inputs()[i]);
+    std::vector<Dim> dims = input.type.shape.dims();
+    if (batching.whole[i]) dims.insert(dims.begin(), Dim(1));
+    specs.push_back({input.name, input.type.dtype, std::move(dims)});
   }
   return specs;
 }

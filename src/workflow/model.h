@@ -30,7 +30,16 @@ std::map<std::string, std::vector<std::string>> folded_nodes(const PipelineRepor
 // may change by a quantum. For execution alone.
 PipelineReport lower_for_execution(Graph& graph, const PipelineOptions& options = {});
 
-// The graph's inputs as data must fit them.
+// How samples go into the inputs of a graph: by rows of their first axes, where these agree. Where they do not (a state
+// with an axis of layers in front beside frames of sound), a run takes one sample, and inputs whose first extent is not
+// 1 are part of it as they are, as are scalars.
+struct Batching {
+  size_t rows = 1;          // samples in a run
+  std::vector<bool> whole;  // by input: has no axis of samples
+};
+Batching batching_of(const Graph& graph);
+
+// The graph's inputs as data must fit them; those without an axis of samples get one in front.
 std::vector<InputSpec> input_specs(const Graph& graph);
 
 }  // namespace amct

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "passes/quantize/bias_correction.h"
+#include "passes/quantize/hidden_states.h"
 
 namespace amct {
 
@@ -29,7 +30,11 @@ std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan) {
   for (LayerPlan& layer : plan.layers) {
     if (!layer.quantize) continue;
     ObservedTensor& tensor = add(layer.tensor, layer.name, layer.activation);
-    if (plan.correct_bias && layer.weight) tensor.channel_axis = input_channel_axis(graph, layer);
+    if (layer.hidden) {
+      add(hidden_states_name(layer.name), "the state of " + layer.name, layer.hidden->activation);
+    } else if (plan.correct_bias && layer.weight) {
+      tensor.channel_axis = input_channel_axis(graph, layer);
+    }
   }
   for (TensorPlan& tensor : plan.tensors) add(tensor.tensor, tensor.tensor, tensor.activation);
   std::unordered_map<std::string, size_t> group_of;

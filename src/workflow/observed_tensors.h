@@ -30,7 +30,8 @@ struct ObservedTensor {
   const std::string& user() const { return users.empty() ? name : users[0].first; }
 };
 
-// Each tensor once, in the order of the plan; `users` point into the plan.
+// Each tensor once, in the order of the plan; `users` point into the plan. `graph` has the states of recurrent layers
+// as values (with_hidden_states).
 std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan);
 
 // Numbers of bins of the histograms of HFMG that its users ask for.

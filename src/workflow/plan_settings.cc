@@ -24,12 +24,18 @@ void apply(const LayerPlan& read, LayerPlan& layer, std::vector<std::string>& wa
     layer.quantize = false;
   }
   layer.activation = settings_of(read.activation);
-  layer.balance_strength = layer.weight ? read.balance_strength : std::nullopt;
+  layer.balance_strength = layer.weight && !layer.hidden ? read.balance_strength : std::nullopt;
+  if (read.hidden && layer.hidden) {
+    layer.hidden->activation = settings_of(read.hidden->activation);
+    layer.hidden->weight.per_channel = read.hidden->weight.per_channel;
+  } else if (layer.hidden) {
+    layer.hidden->activation.bits = layer.activation.bits;
+  }
   if (read.weight && layer.weight) {
     layer.weight->bits = read.weight->bits;
     layer.weight->per_channel = read.weight->per_channel;
     layer.weight->group = read.weight->group;
-    layer.weight->steps = read.weight->steps;
+    layer.weight->steps = layer.hidden ? 0 : read.weight->steps;
   }
 }
 

@@ -36,6 +36,7 @@ void set_widths(const Graph& graph, const QuantizeRequest& request, Plan& plan) 
     const std::vector<std::string> lines = downgrade(graph, layer, wanted);
     plan.downgrades.insert(plan.downgrades.end(), lines.begin(), lines.end());
     if (request.activation_bits) layer.activation.bits = wanted.activation.bits;
+    if (layer.hidden) layer.hidden->activation.bits = layer.activation.bits;
     if (!layer.weight) continue;
     if (request.weight_bits) layer.weight->bits = wanted.weight.bits;
     if (request.weight_group > 0 && (layer.op == "gemm" || layer.op == "matmul")) {
@@ -86,7 +87,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   if (request.joint && plan.joint.empty()) plan_joint(graph, plan);
   if (request.balance) {
     for (LayerPlan& layer : plan.layers) {
-      if (layer.weight && !layer.balance_strength) layer.balance_strength = request.balance;
+      if (layer.weight && !layer.hidden && !layer.balance_strength) layer.balance_strength = request.balance;
     }
   }
   if (request.strict && !plan.downgrades.empty()) {

@@ -30,7 +30,9 @@ class Worker {
     for (size_t program = 0; program < runners_.size(); ++program) {
       Runner& runner = *runners_[program];
       for (size_t i = 0; i < inputs.size(); ++i) {
-        std::memcpy(runner.input(i).data, inputs[i].bytes().data(), inputs[i].bytes().size());
+        const MutableView to = runner.input(i);  // a scalar takes the first sample's, whatever the batch
+        const size_t bytes = std::min(to.bytes(), inputs[i].bytes().size());
+        std::memcpy(to.data, inputs[i].bytes().data(), bytes);
       }
       if (!in_turn) runner.run(forward[program]);
       run.runners.push_back(&runner);
@@ -61,10 +63,12 @@ std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> 
   options.lean = has_large_weights(*graph);
   InputBinding binding;
   const std::vector<Dims> samples = source.sample_dims(0);
+  const Batching batching = batching_of(*graph);
   for (size_t i = 0; i < graph->inputs().size(); ++i) {
     const Value& input = graph->value(graph->inputs()[i]);
     const Shape& shape = input.type.shape;
-    Dims dims{shape.rank() > 0 && shape[0].is_fixed() ? shape[0].extent() : 1};
+    Dims dims;
+    if (!batching.whole[i]) dims.push_back(shape.rank() > 0 && shape[0].is_fixed() ? shape[0].extent() : 1);
     dims.insert(dims.end(), samples[i].begin(), samples[i].end());
     binding.dims[graph->inputs()[i]] = std::move(dims);
   }

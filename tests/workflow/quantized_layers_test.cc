@@ -46,7 +46,24 @@ bool has_constant(const Graph& graph, const Node& node, size_t port) {
   return node.input(port).valid() && graph.constant(node.input(port)) != nullptr;
 }
 
+// An input of the model, or what was only moved on its way from one.
+bool comes_from_input(const Graph& graph, ValueId value) {
+  const std::set<std::string> moves = {"slice", "reshape", "squeeze", "unsqueeze", "gather", "transpose"};
+  while (value.valid() && graph.producer(value) != nullptr && moves.contains(graph.producer(value)->op)) {
+    value = graph.producer(value)->input(0);
+  }
+  return value.valid() && graph.value(value).kind == ValueKind::kInput;
+}
+
+bool allowed_lstm(const Graph& graph, const Node& node) {
+  const bool plain = attr_string(node, "direction") == "forward" && attr_int(node, "layout") == 0 &&
+                     attr_int(node, "input_forget") == 0 && !node.attrs.has("clip") && !node.input(7).valid();
+  const bool constants = has_constant(graph, node, 1) && has_constant(graph, node, 2) && has_constant(graph, node, 3);
+  return plain && constants && comes_from_input(graph, node.input(5)) && comes_from_input(graph, node.input(6));
+}
+
 bool allowed(const Graph& graph, const Node& node) {
+  if (node.op == "lstm") return allowed_lstm(graph, node);
   if (node.op == "conv" || node.op == "conv_transpose") {  // image and weight have the same rank
     if (!has_constant(graph, node, 1)) return false;
     const size_t rank = rank_of(graph, node.input(1));

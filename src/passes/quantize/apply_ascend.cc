@@ -11,6 +11,7 @@
 #include "ops/convolution.h"
 #include "ops/infer.h"
 #include "ops/op_row.h"
+#include "passes/quantize/apply_recurrent.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/plan_layers.h"
 
@@ -65,6 +66,7 @@ class Applier {
   void apply(const LayerPlan& layer) {
     const NodeId id = graph_.find_node(layer.name);
     if (!id.valid()) throw Error(ErrorCode::kConfig, "the plan names a layer that the model does not have");
+    if (layer.hidden) return apply_recurrent_ascend(graph_, id, layer);
     if (!layer.activation.factor || (layer.weight && layer.weight->scales.empty())) {
       throw Error(ErrorCode::kConfig, "the plan has no factors for this layer", {}, "calibrate first");
     }

@@ -11,6 +11,7 @@
 #include "ops/infer.h"
 #include "ops/onnx_types.h"
 #include "ops/op_row.h"
+#include "passes/quantize/apply_recurrent.h"
 #include "passes/quantize/qdq_places.h"
 #include "passes/quantize/qdq_weights.h"
 
@@ -173,6 +174,7 @@ class Applier {
       throw Error(ErrorCode::kConfig, "the plan names a layer that the model does not have", {.node = layer.name});
     }
     if (!layer.weight) return;
+    if (layer.hidden) return apply_recurrent_qdq(graph_, id, layer);
     const auto input = by_value_.find(graph_.node(id).input(0));
     AMCT_CHECK(input != by_value_.end(), "the input of a quantized layer is quantized");
     quantize_layer_constants(graph_, layer, input->second.scale, target_);

@@ -12,6 +12,8 @@
 #include "ops/infer.h"
 #include "ops/onnx_types.h"
 #include "ops/op_row.h"
+#include "passes/quantize/apply_recurrent.h"
+#include "passes/quantize/fake_quant_chain.h"
 #include "passes/quantize/integer_constants.h"
 
 namespace amct {
@@ -36,6 +38,8 @@ class FakeQuantizer {
         replace_dequant(id);
       } else if (op == "ascend_anti_quant") {
         replace_anti_quant(id);
+      } else if (op == "ascend_lstm" || op == "ascend_gru") {
+        simulate_recurrent(graph_, id);
       }
     }
     update_types(graph_);
@@ -109,19 +113,14 @@ class FakeQuantizer {
     const std::string base = node.name + ".fakequant.";
     const std::string dst = attr_string(node, "dst_type");
     const int bits = dst == "INT16" ? 16 : dst == "INT4" ? 4 : 8;
-    const ValueId offset = scalar(base + "offset", static_cast<float>(attr_float(node, "offset")));
     ValueId x = node.input(0);
     if (half_inputs_.contains(id)) {
       x = add(base + "cast", "cast", {x}, {{"to", static_cast<int64_t>(onnx_code(DType::kFloat32))}});
     }
-    x = add(base + "mul", "mul", {x, scalar(base + "scale", static_cast<float>(attr_float(node, "scale")))});
-    x = add(base + "round", "round", {x});
-    x = add(base + "add", "add", {x, offset});
-    x = add(base + "clip", "clip",
-            {x, scalar(base + "min_val", -std::ldexp(1.0f, bits - 1)),
-             scalar(base + "max_val", std::ldexp(1.0f, bits - 1) - 1.0f)});
-    x = add(base + "sub", "sub", {x, offset});
-    replace_by(id, x);
+    replace_by(id, add_fake_quant_chain(graph_, base, x,
+                                        {.inverse_scale = static_cast<float>(attr_float(node, "scale")),
+                                         .offset = static_cast<float>(attr_float(node, "offset")),
+                                         .bits = bits}));
   }
 
   // A constant for every channel of a value of this rank: [1, C, 1…], or [1, 1] for all.

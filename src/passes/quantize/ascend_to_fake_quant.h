@@ -4,6 +4,7 @@
 //   integer layer  -> the same operator on floats that hold integers, weights and bias in units of the accumulator
 //   AscendDequant  -> Mul(deq_scale as [1, C, 1…]); with a shift N: Div(2^N) -> Floor -> Clip(int16) -> Mul(deq_scale *
 //   2^N) AscendAntiQuant -> Mul(scale)
+//   recurrent layers -> Scan over quantized inputs and states (apply_recurrent.h)
 //
 // Nodes are named <layer>.quant.fakequant.{mul, round, add, clip, sub} and <layer>.fakedequant.mul, constants
 // <layer>.quant.fakequant.{scale, offset, min_val, max_val} and <layer>.fakedequant.dqscale.

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
+#include "passes/quantize/recurrent_weights.h"
 
 namespace amct {
 
@@ -14,6 +15,10 @@ Graph fake_quantized_weights(const Graph& graph, const Plan& plan) {
     if (!id.valid()) {
       throw Error(ErrorCode::kConfig, "the plan names a layer that the model does not have",
                   {.model = graph.info.path, .node = layer.name});
+    }
+    if (layer.hidden) {
+      fake_quantize_recurrent(result, id, layer);
+      continue;
     }
     const Node& node = result.node(id);
     const auto& rule = node.row->quant.compute_rule();

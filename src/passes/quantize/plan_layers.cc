@@ -23,6 +23,11 @@ ValueId weight_of(const Node& node) {
   return rule != nullptr && rule->weight_port >= 0 ? node.input(rule->weight_port) : kNoValue;
 }
 
+ValueId recurrent_weight_of(const Node& node) {
+  const auto* rule = compute_rule(node);
+  return rule != nullptr && rule->recurrent_port >= 0 ? node.input(rule->recurrent_port) : kNoValue;
+}
+
 // An operator with float weights whose row keeps it float: a layer that is named with its reason, but not quantized.
 bool is_float_layer(const Graph& graph, const Node& node) {
   if (node.is_opaque() || node.row->quant.kind() != QuantRule::Kind::kKeepFloat) return false;
@@ -37,10 +42,12 @@ bool is_float_layer(const Graph& graph, const Node& node) {
 
 // The first other layer that reads the same weight.
 std::string weight_sharer(const Graph& graph, NodeId layer) {
-  const ValueId weight = weight_of(graph.node(layer));
-  if (!weight.valid()) return {};
-  for (const Use& use : graph.value(weight).uses) {
-    if (use.node != layer) return graph.node(use.node).name;
+  const Node& node = graph.node(layer);
+  for (const ValueId weight : {weight_of(node), recurrent_weight_of(node)}) {
+    if (!weight.valid()) continue;
+    for (const Use& use : graph.value(weight).uses) {
+      if (use.node != layer) return graph.node(use.node).name;
+    }
   }
   return {};
 }
@@ -128,6 +135,9 @@ LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& optio
   layer.activation.bits = options.activation_bits;
   layer.activation.asymmetric = options.asymmetric && !rule.symmetric_only_for(graph, node);
   layer.activation.search = options.search;
+  if (rule.recurrent_port >= 0) {
+    layer.hidden = HiddenPlan{layer.activation, {.bits = options.weight_bits, .per_channel = rule.per_channel}};
+  }
   if (rule.weight_port >= 0) layer.weight = WeightPlan{.bits = options.weight_bits, .per_channel = rule.per_channel};
   return layer;
 }
@@ -225,6 +235,7 @@ Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
     plan.layers.push_back(plan_layer(graph, id, options));
     if (!plan.layers.back().quantize) continue;
     check_finite(graph, node, weight_of(node), "weight", faults);
+    check_finite(graph, node, recurrent_weight_of(node), "recurrent weight", faults);
     check_finite(graph, node, bias_of(graph, id), "bias", faults);
   }
   check_names(plan, options, faults);

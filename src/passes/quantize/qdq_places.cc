@@ -19,7 +19,7 @@ class Placer {
   Placer(const Graph& graph, const Plan& plan, const QdqTarget& target)
       : graph_(graph), target_(target), order_(graph.topological_order()) {
     for (const LayerPlan& layer : plan.layers) {
-      if (!layer.quantize) continue;
+      if (!layer.quantize || layer.hidden) continue;  // recurrent layers keep float activations (apply_recurrent.h)
       quantized_.insert(layer.name);
       if (!layer.activation.asymmetric) symmetric_.insert(layer.tensor);
     }

@@ -6,15 +6,20 @@
 #include "passes/quantize/arq.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
+#include "passes/quantize/recurrent_weights.h"
 
 namespace amct {
 
 void fill_weight_scales(const Graph& graph, Plan& plan) {
   for (LayerPlan& layer : plan.layers) {
-    if (!layer.quantize || !layer.weight || !layer.weight->scales.empty()) continue;
+    if (!layer.quantize || !layer.weight || (!layer.weight->scales.empty() && !layer.hidden)) continue;
     const NodeId id = graph.find_node(layer.name);
     AMCT_CHECK(id.valid(), fmt::format("the plan names layer '{}', which the graph lacks", layer.name));
     const Node& node = graph.node(id);
+    if (layer.hidden) {
+      fill_recurrent_scales(graph, node, layer);
+      continue;
+    }
     const QuantRule::Compute& rule = node.row->quant.compute_rule();
     const Tensor* weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
     AMCT_CHECK(weight != nullptr, fmt::format("the weight of layer '{}' is not constant", layer.name));

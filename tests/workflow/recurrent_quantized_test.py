@@ -1,0 +1,428 @@
+"""LSTM and GRU through `amct quantize`: the files against integer arithmetic in numpy, constraints, real networks.
+
+The deploy file's integers and factors go through a numpy implementation written here; the simulation in ONNX Runtime and
+the deploy model in amct must give its numbers.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+AMCT = os.environ["AMCT_PROGRAM"]
+ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", "../shared/assets"))
+GATES = {"LSTM": 4, "GRU": 3}
+DEPLOY = {"LSTM": "BasicLSTMInplaceFillWindowCache", "GRU": "BasicGRUInplaceFillWindowCache"}
+FEATURES, HIDDEN, BATCH = 11, 19, 1
+
+
+def layer_network(path, kind, steps, *, opset=13, seed=3, lengths=False, **attributes):
+    """x (N, T, F), h (N, H), c (N, H) -> one layer -> sequence (N, T, H), next_h, next_c."""
+    rng = np.random.default_rng(seed)
+    rows = GATES[kind] * HIDDEN
+    constants = {"W": rng.normal(0, 0.4, (1, rows, FEATURES)), "R": rng.normal(0, 0.25, (1, rows, HIDDEN)),
+                 "B": rng.normal(0, 0.2, (1, 2 * rows))}
+    if kind == "GRU":
+        attributes.setdefault("linear_before_reset", 1)
+    states = ["h", "c"] if kind == "LSTM" else ["h"]
+    axes = numpy_helper.from_array(np.array([0]), "axes")
+    nodes = [helper.make_node("Transpose", ["x"], ["xt"], "transpose", perm=[1, 0, 2])]
+    nodes += [helper.make_node("Unsqueeze", [s, "axes"], [s + "0"], "unsqueeze_" + s) for s in states]
+    inputs = ["xt", "W", "R", "B", "lengths" if lengths else ""] + [s + "0" for s in states]
+    outputs = ["y"] + ["y_" + s for s in states]
+    nodes.append(helper.make_node(kind, inputs, outputs, "layer", hidden_size=HIDDEN, **attributes))
+    nodes += [helper.make_node("Squeeze", ["y_" + s, "axes"], ["next_" + s], "squeeze_" + s) for s in states]
+    nodes += [helper.make_node("Squeeze", ["y", "one"], ["ys"], "squeeze_y"),
+              helper.make_node("Transpose", ["ys"], ["sequence"], "back", perm=[1, 0, 2])]
+    tensors = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in constants.items()]
+    tensors += [axes, numpy_helper.from_array(np.array([1]), "one")]
+    values = [("x", [BATCH, steps, FEATURES])] + [(s, [BATCH, HIDDEN]) for s in states]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in values]
+    if lengths:
+        infos.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, [BATCH]))
+    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in
+               ["sequence"] + ["next_" + s for s in states]]
+    graph = helper.make_graph(nodes, "layer", infos, results, tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), str(path))
+
+
+def samples(kind, steps, count, seed, lengths=False, zero_state=False):
+    rng = np.random.default_rng(seed)
+    walk = np.cumsum(rng.normal(0, 0.5, (count, steps, FEATURES)), axis=1)
+    feeds = {"x": walk.astype(np.float32)}
+    for s in ["h", "c"] if kind == "LSTM" else ["h"]:
+        feeds[s] = (rng.uniform(-0.7, 0.7, (count, HIDDEN)) * (not zero_state)).astype(np.float32)
+    if lengths:
+        feeds["lengths"] = rng.integers(0, steps + 1, count).astype(np.int32)
+    return feeds
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+class Deployed:
+    """The recurrent operator of a deploy file, in numpy integers."""
+
+    def __init__(self, path, kind, name="layer"):
+        model = onnx.load(str(path))
+        constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        node = next(n for n in model.graph.node if n.name == name)
+        assert node.op_type == DEPLOY[kind], node.op_type
+        self.attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        self.inputs = list(node.input)
+        self.kind = kind
+        places = {"LSTM": (5, 6, 8), "GRU": (4, 5, 7)}[kind]  # bias, lengths, factors
+        self.w, self.r = constants[node.input[1]][0], constants[node.input[2]][0]
+        self.b = constants[node.input[places[0]]][0].astype(np.int64)
+        self.length_input = node.input[places[1]]
+        words = constants[node.input[places[2]]]
+        assert words.dtype == np.uint64 and not (words >> np.uint64(32)).any()
+        self.factors = np.repeat(words.astype(np.uint32).view(np.float32), 2 * len(self.w) // len(words))
+        self.factor_count = len(words)
+        self.high = {2: 127, 6: 32767}[self.attrs["quant_dtype"]]
+
+    def integers(self, x, suffix):
+        scale, offset = np.float32(self.attrs["quant_scale_" + suffix]), self.attrs["quant_offset_" + suffix]
+        q = np.rint(x.astype(np.float32) * scale) + offset
+        return (np.clip(q, -self.high - 1, self.high) - offset).astype(np.int64)
+
+    def product(self, x, suffix):
+        rows = len(self.w)
+        part = slice(0, rows) if suffix == "x" else slice(rows, 2 * rows)
+        weight = (self.w if suffix == "x" else self.r).astype(np.int64)
+        return (self.integers(x, suffix) @ weight.T + self.b[part]).astype(np.float32) * self.factors[part]
+
+    def run(self, x, h, c=None, lengths=None):
+        """Of one sample: x (T, F), h (H), c (H)."""
+        length = len(x) if lengths is None else int(lengths)
+        sequence = np.zeros((len(x), HIDDEN), np.float32)
+        for t in range(length):
+            from_x, from_h = self.product(x[t], "x"), self.product(h, "h")
+            if self.kind == "LSTM":
+                i, o, f, g = np.split(from_x + from_h, 4)
+                c = (sigmoid(f) * c + sigmoid(i) * np.tanh(g)).astype(np.float32)
+                h = (sigmoid(o) * np.tanh(c)).astype(np.float32)
+            else:
+                (xz, xr, xn), (hz, hr, hn) = np.split(from_x, 3), np.split(from_h, 3)
+                z, r = sigmoid(xz + hz), sigmoid(xr + hr)
+                h = ((1 - z) * np.tanh(xn + r * hn) + z * h).astype(np.float32)
+            sequence[t] = h
+        if length == 0:
+            h, c = h * 0, None if c is None else c * 0
+        return [sequence, h] + ([] if c is None else [c])
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def decibels(expected, got):
+    expected, got = np.concatenate([e.ravel() for e in expected]), np.concatenate([g.ravel() for g in got])
+    return 10 * np.log10((expected.astype(np.float64)**2).sum() / max(((expected - got)**2).sum(), 1e-30))
+
+
+class RecurrentQuantizedTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.work = pathlib.Path(folder.name)
+
+    def amct(self, *arguments, code=0):
+        result = subprocess.run([AMCT, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+        self.assertEqual(result.returncode, code, f"{arguments}\n{result.stdout}\n{result.stderr}")
+        return result.stdout + result.stderr
+
+    def quantize(self, kind, steps, *extra, data=None, out="q", count=24, **options):
+        model = self.work / "net.onnx"
+        layer_network(model, kind, steps, **options)
+        folder = self.work / "data"
+        folder.mkdir(exist_ok=True)
+        np.savez(folder / "samples.npz", **(data or samples(kind, steps, count, 5, options.get("lengths", False))))
+        said = self.amct("quantize", model, "--data", folder, "--out", self.work / out, *extra)
+        return said, json.loads((self.work / f"{out}_plan.json").read_text())
+
+    def run_deploy(self, feeds, out="q"):
+        arguments = []
+        for name, array in feeds.items():
+            np.save(self.work / f"{name}.npy", array)
+            arguments += ["--input", f"{name}={self.work / name}.npy"]
+        self.amct("run", self.work / f"{out}_deploy_model.onnx", *arguments, "--out", self.work / "ran")
+        return [np.load(self.work / "ran" / f"{o.name}.npy") for o in
+                session(self.work / "net.onnx").get_outputs()]
+
+    def config(self, text):
+        path = self.work / "rules.cfg"
+        path.write_text(text)
+        return path
+
+    def check_files(self, kind, steps, lengths=False, out="q", at_least=27):
+        """Deploy (amct) and simulation (ONNX Runtime) against numpy, all against float."""
+        deployed = Deployed(self.work / f"{out}_deploy_model.onnx", kind)
+        fake, original = session(self.work / f"{out}_fake_quant_model.onnx"), session(self.work / "net.onnx")
+        qdq = session(self.work / f"{out}_qdq.onnx")
+        onnx.checker.check_model(onnx.load(str(self.work / f"{out}_fake_quant_model.onnx")), full_check=True)
+        onnx.checker.check_model(onnx.load(str(self.work / f"{out}_qdq.onnx")), full_check=True)
+        fresh = samples(kind, steps, 12, 77, lengths)
+        quantum = 1 / deployed.attrs["quant_scale_h"]
+        everything = {"float": [], "fake": [], "qdq": [], "numpy": []}
+        for i in range(12):
+            feeds = {key: array[i:i + 1] for key, array in fresh.items()}
+            expected = deployed.run(*(array[i] for array in fresh.values())) if not lengths else deployed.run(
+                fresh["x"][i], fresh["h"][i], fresh.get("c", [None] * 12)[i], fresh["lengths"][i])
+            simulated = fake.run(None, feeds)
+            for a, b in zip(expected, simulated):
+                # a state on an integer's edge may fall on either side: a quantum of the state, times a weight
+                self.assertLess(np.abs(a - b[0]).max(), max(3 * quantum, 3e-4))
+                self.assertLess(np.mean(np.abs(a - b[0]) > 1e-4), 0.15)
+            if i < 3:
+                for a, b in zip(expected, self.run_deploy(feeds, out)):
+                    np.testing.assert_allclose(b[0], a, atol=2e-6)
+            everything["float"] += original.run(None, feeds)
+            everything["fake"] += simulated
+            everything["qdq"] += qdq.run(None, feeds)
+            everything["numpy"] += expected
+        for name in ("fake", "qdq", "numpy"):
+            self.assertGreater(decibels(everything["float"], everything[name]), at_least, name)
+        self.assertGreater(decibels(everything["numpy"], everything["fake"]), at_least + 5)
+        return deployed
+
+    def test_files_compute_what_the_integers_say(self):
+        for kind in ("LSTM", "GRU"):
+            for steps in (1, 9):
+                with self.subTest(kind=kind, steps=steps):
+                    said, plan = self.quantize(kind, steps)
+                    self.assertIn("1 of 1 layer", said)
+                    deployed = self.check_files(kind, steps, at_least=24 if steps == 1 else 27)
+                    self.assertEqual(deployed.attrs["hidden_size"], HIDDEN)
+                    self.assertEqual(deployed.attrs["clip"], -1)
+                    self.assertEqual(deployed.attrs["direction"], b"forward")
+                    self.assertEqual(deployed.attrs["quant_sqrt_mode_x"], 0)
+                    last = {"LSTM": ("input_forget", 0), "GRU": ("linear_before_reset", 1)}[kind]
+                    self.assertEqual(deployed.attrs[last[0]], last[1])
+                    self.assertEqual(len(plan["layers"][0]["hidden"]["weight"]["scales"]), GATES[kind] * HIDDEN)
+
+    def test_sequences_of_unequal_lengths(self):
+        for kind in ("LSTM", "GRU"):
+            with self.subTest(kind=kind):
+                self.quantize(kind, 6, lengths=True)
+                self.check_files(kind, 6, lengths=True)
+
+    def test_one_scale_for_every_gate(self):
+        rules = self.config("common_config { arq_quantize { channel_wise: false } }")
+        for kind in ("LSTM", "GRU"):
+            with self.subTest(kind=kind):
+                _, plan = self.quantize(kind, 5, "--config", rules, "--samples", "24")
+                layer = plan["layers"][0]
+                for weight in (layer["weight"], layer["hidden"]["weight"]):
+                    self.assertEqual((weight["per_channel"], len(weight["scales"])), (False, GATES[kind]))
+                deployed = self.check_files(kind, 5, at_least=27)
+                model = onnx.load(str(self.work / "net.onnx"))
+                weights = {t.name: numpy_helper.to_array(t)[0] for t in model.graph.initializer if t.name in "WR"}
+                for name, key in (("W", "weight"), ("R", "hidden")):
+                    plan_of = layer[key] if key == "weight" else layer[key]["weight"]
+                    for gate, scale in zip(np.split(weights[name], GATES[kind]), plan_of["scales"]):
+                        low, high = gate.min(), gate.max()
+                        expected = -low / 128 if -low > high else high / 127
+                        self.assertAlmostEqual(scale / expected, 1, 5)
+                self.assertEqual(deployed.factor_count, 2 * GATES[kind])
+
+    def test_16_bit_activations(self):
+        rules = self.config("common_config { ifmr_quantize { dst_type: INT16 } }")
+        for kind in ("LSTM", "GRU"):
+            with self.subTest(kind=kind):
+                self.quantize(kind, 7, "--config", rules, "--samples", "24", "--emit", "fake,deploy,qdq")
+                deployed = self.check_files(kind, 7, at_least=38)
+                self.assertEqual(deployed.attrs["quant_dtype"], 6)
+                self.assertIn('act_type: "INT16"', (self.work / "q_record.txt").read_text())
+
+    def test_symmetric_activations_have_no_offsets(self):
+        self.quantize("LSTM", 4, "--config", self.config("activation_offset: false"), "--samples", "24")
+        deployed = self.check_files("LSTM", 4, at_least=27)
+        self.assertEqual((deployed.attrs["quant_offset_x"], deployed.attrs["quant_offset_h"]), (0, 0))
+
+    def test_states_are_observed_before_every_step(self):
+        """min_max factors give the very range of h0 and the outputs of all steps but the last."""
+        for kind, steps in (("LSTM", 6), ("GRU", 6), ("LSTM", 1)):
+            with self.subTest(kind=kind, steps=steps):
+                layer_network(self.work / "net.onnx", kind, steps)
+                data = samples(kind, steps, 10, 31)
+                (self.work / "data").mkdir(exist_ok=True)
+                np.savez(self.work / "data" / "samples.npz", **data)
+                plan = self.work / "plan.json"
+                search = {"search": {"method": "min_max"}}
+                plan.write_text(json.dumps({"calibrate_with_quantized_weights": False, "layers": [
+                    {"name": "layer", "activation": search, "hidden": {"activation": search, "weight": {"per_channel": True}},
+                     "weight": {"per_channel": True}}]}))
+                self.amct("quantize", self.work / "net.onnx", "--data", self.work / "data", "--config", plan, "--out",
+                          self.work / "q")
+                run = session(self.work / "net.onnx")
+                seen = [data["h"]]
+                for i in range(10):
+                    sequence = run.run(None, {key: array[i:i + 1] for key, array in data.items()})[0]
+                    seen.append(sequence[0, :-1])
+                low, high = min(s.min() for s in seen if s.size), max(s.max() for s in seen if s.size)
+                factor = json.loads((self.work / "q_plan.json").read_text())["layers"][0]["hidden"]["activation"]
+                self.assertAlmostEqual(factor["scale"] / ((max(high, 0) - min(low, 0)) / 255), 1, 5)
+
+    def test_a_streaming_layer_whose_data_has_no_state_takes_the_state_it_ends_with(self):
+        data = samples("LSTM", 1, 16, 5, zero_state=True)
+        _, plan = self.quantize("LSTM", 1, data=data)
+        run = session(self.work / "net.onnx")
+        last = np.concatenate([run.run(None, {k: a[i:i + 1] for k, a in data.items()})[1] for i in range(16)])
+        scale = plan["layers"][0]["hidden"]["activation"]["scale"]
+        self.assertAlmostEqual(scale, np.ptp(last) / 255, delta=0.4 * np.ptp(last) / 255)
+
+    def test_the_record_has_every_field_and_gives_the_same_files_again(self):
+        for kind in ("LSTM", "GRU"):
+            with self.subTest(kind=kind):
+                _, plan = self.quantize(kind, 4)
+                text = (self.work / "q_record.txt").read_text()
+                rows = GATES[kind] * HIDDEN
+                counts = {field: len(re.findall(rf"^    {field}:", text, re.M)) for field in
+                          ("scale_d", "offset_d", "scale_w", "offset_w", "scale_h", "offset_h", "scale_r", "offset_r")}
+                self.assertEqual(counts, dict(zip(counts, (1, 1, rows, rows, 1, 1, rows, rows))))
+                self.amct("convert", self.work / "net.onnx", "--record", self.work / "q_record.txt", "--out",
+                          self.work / "again")
+                for suffix in ("_deploy_model.onnx", "_fake_quant_model.onnx", "_record.txt"):
+                    self.assertEqual((self.work / f"again{suffix}").read_bytes(), (self.work / f"q{suffix}").read_bytes())
+                gates = text
+                for field in ("scale_w", "offset_w", "scale_r", "offset_r"):
+                    gates = re.sub(rf"(?:    {field}: \S+\n)+", lambda m: "".join(m[0].splitlines(True)[:GATES[kind]]), gates)
+                (self.work / "gates.txt").write_text(gates)
+                self.amct("convert", self.work / "net.onnx", "--record", self.work / "gates.txt", "--out", self.work / "g")
+                self.assertEqual((self.work / "g_record.txt").read_text(), gates)
+
+    def test_faults_of_a_record_are_named(self):
+        self.quantize("LSTM", 3)
+        text = (self.work / "q_record.txt").read_text()
+        bad = self.work / "bad.txt"
+        for change, said in [((r"    scale_h: \S+\n", ""), "scale_h, offset_h, scale_r and offset_r belong together"),
+                             ((r"offset_h: \S+", "offset_h: 300"), "offset_h is 300, must be in [-128, 127]"),
+                             ((r"scale_h: \S+", "scale_h: 0"), "scale_h is 0, must be above 0"),
+                             ((r"    (scale_r|offset_r): \S+\n", "", 2), "values of scale_r"),
+                             ((r"    offset_r: \S+\n", "", 1), "scale_r and offset_r differ in length"),
+                             ((r"offset_r: 0", "offset_r: 1", 1), "offset_r must be 0"),
+                             ((r"    (scale_h|offset_h|scale_r|offset_r): \S+\n", ""), "has no scale_h")]:
+            with self.subTest(said):
+                bad.write_text(re.sub(change[0], change[1], text, count=change[2] if len(change) > 2 else 0))
+                if "values of scale_r" in said:
+                    bad.write_text(re.sub(r"    offset_r: \S+\n", "", re.sub(r"    scale_r: \S+\n", "", text, 1), 1))
+                output = self.amct("convert", self.work / "net.onnx", "--record", bad, "--out", self.work / "x", code=1)
+                self.assertIn(said, output)
+
+    def test_settings_that_a_recurrent_layer_cannot_have_are_downgraded(self):
+        rules = self.config("common_config { arq_quantize { quant_bits: 4 } dmq_balancer { } }")
+        said, plan = self.quantize("LSTM", 3, "--config", rules, "--samples", "24")
+        self.assertIn("layer has 8-bit weights instead of 4: it is a recurrent layer", said)
+        self.assertIn("layer is not balanced: it is a recurrent layer", said)
+        self.assertEqual(plan["layers"][0]["weight"]["bits"], 8)
+        self.amct("quantize", self.work / "net.onnx", "--data", self.work / "data", "--config", rules, "--strict", "--out",
+                  self.work / "s", code=1)
+
+    def test_factors_depend_on_the_samples_alone(self):
+        self.quantize("GRU", 5)
+        first = (self.work / "q_record.txt").read_bytes()
+        data = samples("GRU", 5, 24, 5)
+        order = np.random.default_rng(1).permutation(24)
+        np.savez(self.work / "data" / "samples.npz", **{key: array[order] for key, array in data.items()})
+        for threads in (1, 3):
+            self.amct("quantize", self.work / "net.onnx", "--data", self.work / "data", "--threads", threads, "--batch",
+                      threads, "--out", self.work / "r")
+            self.assertEqual((self.work / "r_record.txt").read_bytes(), first)
+
+    def assets(self):
+        if ASSETS.is_dir() and any(ASSETS.iterdir()):
+            return ASSETS / "onnx"
+        self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
+        print(f"left out: there are no assets at {ASSETS}")
+        return None
+
+    def streamed(self, path, frames, inputs, states, runs=None):
+        """Outputs of a network whose states go back in."""
+        run = session(path)
+        names = [o.name for o in run.get_outputs()]
+        feeds = {key: np.zeros(dims, np.float32) for key, (_, dims) in states.items()}
+        results, fed = [], []
+        for frame in frames:
+            feeds |= dict(zip(inputs, [frame]))
+            fed.append(dict(feeds))
+            outputs = dict(zip(names, run.run(None, feeds)))
+            results.append(outputs[names[0]])
+            feeds |= {key: outputs[output] for key, (output, _) in states.items()}
+        return results, fed
+
+    def test_networks_of_the_assets_with_their_states(self):
+        folder = self.assets()
+        if folder is None:
+            return
+        rng = np.random.default_rng(8)
+        # A voice-like signal: harmonics that come and go, and noise.
+        time = np.arange(16000 * 4) / 16000
+        pitch = 120 + 30 * np.sin(2 * np.pi * 0.7 * time)
+        voice = sum(np.sin(2 * np.pi * np.cumsum(k * pitch) / 16000) / k for k in range(1, 12))
+        sound = (0.1 * voice * (np.sin(2 * np.pi * 1.3 * time) > -0.2) + rng.normal(0, 0.01, len(time))).astype(np.float32)
+        spectra = np.stack([np.abs(np.fft.rfft(sound[i:i + 512])) for i in range(0, 16000 * 4 - 512, 128)])[:, None, None]
+        chunks = np.stack([sound[i:i + 576] for i in range(0, 16000 * 4 - 576, 512)])[:, None]
+        models = {"dtln_1": (spectra.astype(np.float32), ["input_2"], {"input_3": ("tf_op_layer_stack_2", (1, 2, 128, 2))}, 3, 25),
+                  "silero_vad_openvino_16k": (chunks, ["input"], {"state": ("stateN", (2, 1, 128))}, 7, 14)}
+        for name, (frames, inputs, states, layers, least) in models.items():
+            with self.subTest(name):
+                model = folder / f"{name}.onnx"
+                half = len(frames) // 2
+                expected, fed = self.streamed(model, frames, inputs, states)
+                data = self.work / name
+                data.mkdir()
+                np.savez(data / "calls.npz", **{key: np.stack([f[key] for f in fed[:half]]) for key in fed[0]})
+                out = self.work / f"{name}_q"
+                said = self.amct("quantize", model, "--data", data, "--out", out)
+                plan = json.loads(pathlib.Path(f"{out}_plan.json").read_text())
+                self.assertEqual(sum(layer["quantize"] for layer in plan["layers"]), layers, said)
+                for suffix in ("fake_quant_model", "qdq"):
+                    onnx.checker.check_model(onnx.load(f"{out}_{suffix}.onnx"))
+                    # silero's first convolution is a Fourier transform of sound: 8 bits next to its loudest frequency
+                    got, _ = self.streamed(f"{out}_{suffix}.onnx", frames, inputs, states)
+                    quality = decibels(expected[half:], got[half:])
+                    print(f"{name} {suffix}: {quality:.1f} dB with its own states over {len(frames) - half} calls")
+                    self.assertGreater(quality, least, suffix)
+                types = {n.op_type for n in onnx.load(f"{out}_deploy_model.onnx").graph.node}
+                self.assertIn("BasicLSTMInplaceFillWindowCache", types)
+                self.assertNotIn("LSTM", types)
+
+    def test_an_lstm_in_a_branch_stays_float_and_says_so(self):
+        folder = self.assets()
+        if folder is None:
+            return
+        rng = np.random.default_rng(2)
+        data = self.work / "calls"
+        data.mkdir()
+        np.savez(data / "calls.npz", input=rng.normal(0, 0.1, (8, 512)).astype(np.float32), sr=np.full(8, 16000),
+                 state=rng.uniform(-0.5, 0.5, (8, 2, 1, 128)).astype(np.float32))
+        said = self.amct("quantize", folder / "silero_vad_16k_op15.onnx", "--data", data, "--out", self.work / "s")
+        layers = {layer["name"]: layer for layer in json.loads((self.work / "s_plan.json").read_text())["layers"]}
+        floats = {name: layer["reason"] for name, layer in layers.items() if not layer["quantize"]}
+        self.assertEqual(len(floats), 2)
+        for name, reason in floats.items():
+            self.assertTrue(name.endswith("LSTM"))
+            self.assertEqual(reason, "it stands in a subgraph of '/model/decoder/If_1'")
+            self.assertIn(name, said)
+        self.assertEqual(sum(layer["quantize"] for layer in layers.values()), 6)
+        self.assertRegex(said, r"SQNR [0-9.]+ dB")
+        feeds = {key: np.asarray(array[0]) for key, array in np.load(data / "calls.npz").items()}
+        feeds["input"] = feeds["input"][None]
+        for suffix in ("fake_quant_model", "qdq"):
+            self.assertEqual(len(session(self.work / f"s_{suffix}.onnx").run(None, feeds)), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
