@@ -127,6 +127,7 @@ void add_commands(CLI::App& app, const amct::GlobalOptions& global) {
   amct::add_quantize_command(app, global);
   amct::add_calibrate_command(app, global);
   amct::add_convert_command(app, global);
+  amct::add_kv_cache_command(app, global);
   amct::add_config_command(app, global);
   amct::add_evaluate_command(app, global);
   amct::add_compare_command(app, global);

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
+#include "recipe/amct_config/cfg_activation.h"
 #include "recipe/amct_config/cfg_reader.h"
 #include "recipe/text_proto.h"
 
@@ -16,41 +15,11 @@ CfgReader reader(Document& document, std::string_view name, const TextField& at)
   return CfgReader(document, message(name), at.fields, &at);
 }
 
-constexpr std::array<int, 3> kBitsOfType = {8, 8, 16};  // not written, INT8, INT16
-
-ActivationSettings read_ifmr(Document& document, const TextField& at) {
-  const CfgReader r = reader(document, "FMRQuantize", at);
-  ActivationSettings result;
-  result.search.method = ClipSearch::Method::kIfmr;
-  result.search.max_percentile = r.number("max_percentile");
-  result.search.min_percentile = r.number("min_percentile");
-  result.search.search_start = r.number("search_range_start");
-  result.search.search_end = r.number("search_range_end");
-  result.search.search_step = r.number("search_step");
-  if (!(result.search.search_start < result.search.search_end)) {
-    r.fault("search_range_end", "search_range_start must be below search_range_end");
-  } else if (result.search.search_step > result.search.search_end - result.search.search_start) {
-    r.fault("search_step", "search_step must not be longer than the search range");
-  }
-  result.asymmetric = r.optional_flag("asymmetric");
-  result.bits = kBitsOfType[r.enumerator("dst_type")];
-  return result;
-}
-
-ActivationSettings read_hfmg(Document& document, const TextField& at) {
-  const CfgReader r = reader(document, "HFMGQuantize", at);
-  ActivationSettings result;
-  result.search.method = ClipSearch::Method::kHfmg;
-  result.search.bins = static_cast<int>(r.integer("num_of_bins"));
-  result.asymmetric = r.optional_flag("asymmetric");
-  result.bits = kBitsOfType[r.enumerator("dst_type")];
-  return result;
-}
-
 ActivationSettings read_activation(Document& document, const CfgReader& owner) {
   const TextField* at = owner.chosen("activations");
   if (at == nullptr) return {};
-  return at->name == "hfmg_quantize" ? read_hfmg(document, *at) : read_ifmr(document, *at);
+  return at->name == "hfmg_quantize" ? read_hfmg(reader(document, "HFMGQuantize", *at))
+                                     : read_ifmr(reader(document, "FMRQuantize", *at));
 }
 
 WeightSettings read_arq(Document& document, const TextField& at) {

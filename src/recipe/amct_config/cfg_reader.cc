@@ -28,8 +28,9 @@ int64_t parse_enumerator(const Field& field, std::string_view text) {
   const auto at = std::ranges::find(field.names, text);
   if (at != field.names.end()) return at - field.names.begin() + 1;
   const auto number = parse_number(text);
-  const bool known = number && *number == std::floor(*number) && *number >= 1 && *number <= field.names.size();
-  return known ? static_cast<int64_t>(*number) : 0;
+  const double last = static_cast<double>(field.names.size()) + field.first_number - 1;
+  const bool known = number && *number == std::floor(*number) && *number >= field.first_number && *number <= last;
+  return known ? static_cast<int64_t>(*number) - field.first_number + 1 : 0;
 }
 
 std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {

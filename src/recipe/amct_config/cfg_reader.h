@@ -34,7 +34,7 @@ class CfgReader {
   std::optional<bool> optional_flag(std::string_view name) const;
   double number(std::string_view name) const;
   int64_t integer(std::string_view name) const;
-  int64_t enumerator(std::string_view name) const;  // numbered from 1; 0 = not written and no default
+  int64_t enumerator(std::string_view name) const;  // counted from 1; 0 = not written and no default
   std::string text(std::string_view name) const;
   // Of a field whose items must differ.
   std::vector<Named> names(std::string_view name) const;

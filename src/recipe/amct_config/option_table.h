@@ -34,7 +34,8 @@ struct Field {
   std::string_view fallback = {};                // the default as it would be written; empty = none
   Legal legal = {};                              // of kUInt and kFloat
   std::string_view message = {};                 // of kMessage: its type
-  std::span<const std::string_view> names = {};  // of kEnum, numbered from 1
+  std::span<const std::string_view> names = {};  // of kEnum
+  int first_number = 1;                          // of kEnum: the number of the first name
   bool repeated = false;
   bool required = false;
   std::string_view choice = {};  // fields of one choice exclude each other: the last one written holds
