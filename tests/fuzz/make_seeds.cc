@@ -22,6 +22,7 @@
 #include "recipe/record_file.h"
 #include "support/sample_graph.h"
 #include "support/tensor_files.h"
+#include "workflow/calibration_part.h"
 
 using namespace amct;
 namespace fs = std::filesystem;
@@ -151,6 +152,30 @@ void add_networks(Seeds& seeds) {
                                        .dst_type = "INT8"}}));
 }
 
+// Parts with histograms of every form: few values, buckets (few of them, so that seeds stay short), sampled.
+void add_calibrations(Seeds& seeds) {
+  const auto statistics = [](int values, int64_t every, int64_t channels) {
+    TensorStatistics result(ObservedView{.tail_capacity = 4, .channel_axis = 2, .every = every});
+    std::vector<float> x(static_cast<size_t>(values));
+    for (size_t i = 0; i < x.size(); ++i) x[i] = (i % 2 == 0 ? 1.0f : -1.5f) + 1e-6f * static_cast<float>(i);
+    const Dims dims{1, values / channels, channels};
+    result.add({DType::kFloat32, dims, reinterpret_cast<const std::byte*>(x.data())});
+    return result;
+  };
+  CalibrationPart part;
+  part.identity = {.model = "net.onnx", .settings = "a\nb", .data = "c", .asked = 9, .samples = 7, .isa = "avx2"};
+  part.taken = {0, 7};
+  part.maxima["x"];
+  seeds.add("calibration", format_part(part));
+  part.tensors.emplace("few", TensorPart{statistics(12, 1, 3), {}});
+  part.tensors.emplace("ordered", TensorPart{statistics(15, 1, 5), {.bins = {2}, .histograms = {{-1, 2, {3, 4}}}}});
+  part.kind = CalibrationPart::Kind::kCheckpoint;
+  seeds.add("calibration", format_part(part));
+  part.tensors.emplace("buckets", TensorPart{statistics(3000, 1, 3), {}});
+  part.tensors.emplace("sampled", TensorPart{statistics(6000, 5, 3), {}});
+  seeds.add("calibration", format_part(part));
+}
+
 void add_arrays(Seeds& seeds) {
   for (const DType dtype : {DType::kBool, DType::kInt16, DType::kUInt8, DType::kInt64, DType::kFloat16, DType::kFloat32,
                             DType::kFloat64, DType::kComplex64}) {
@@ -211,6 +236,7 @@ int main(int argc, char** argv) {
     fs::create_directories(argv[1]);
     add_operators(seeds);
     add_networks(seeds);
+    add_calibrations(seeds);
     add_arrays(seeds);
     add_images(seeds);
     add_options(seeds);

@@ -1,5 +1,5 @@
 """The record file of every network of the assets that quantizes, byte for byte the same with 1, 2, 3 and 8 threads, with 1, 3
-and 8 samples at a time, and with the samples in another order; under --isa too.
+and 8 samples at a time, with the samples in another order, and in 2 and 3 processes; under --isa too.
 
 usage: record_determinism.py AMCT
 """
@@ -62,6 +62,10 @@ def main():
                         got, _ = record(path, work / data, work, "--threads", str(threads), "--batch", str(batch))
                         if got != expected:
                             failures.append(f"{name}: {threads} threads, batch {batch}, {data}")
+            for workers in (2, 3):
+                got, _ = record(path, work / "samples.npy", work, "--workers", str(workers), "--threads", "4")
+                if got != expected:
+                    failures.append(f"{name}: {workers} processes")
             pinned = [record(path, work / "samples.npy", work, "--threads", str(n), "--isa", "avx2") for n in (1, 3)]
             if pinned[0] != pinned[1] or pinned[0][1] != "avx2":
                 failures.append(f"{name}: --isa avx2")
