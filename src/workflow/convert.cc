@@ -78,6 +78,9 @@ class RecordApplier {
   // Weights of recurrent layers: a scale for every row of gates, or for every gate.
   void apply_recurrent(const LayerRecord& record, LayerPlan& layer) {
     if (!record.scale_h) return fault(record, "the record of a recurrent layer has no scale_h");
+    if (!record.wts_type.empty() && record.wts_type != "INT8") {
+      fault(record, fmt::format("wts_type is {}, must be INT8: it is a recurrent layer", record.wts_type));
+    }
     const Node& node = graph_.node(graph_.find_node(layer.name));
     const auto& rule = node.row->quant.compute_rule();
     const int64_t rows = recurrent_weight(graph_, node, rule.recurrent_port).dims()[1];

@@ -32,9 +32,14 @@ void apply(const LayerPlan& read, LayerPlan& layer, std::vector<std::string>& wa
     layer.hidden->activation.bits = layer.activation.bits;
   }
   if (read.weight && layer.weight) {
-    layer.weight->bits = read.weight->bits;
+    if (!layer.hidden) {
+      layer.weight->bits = read.weight->bits;
+    } else if (read.weight->bits != 8) {
+      warnings.push_back(
+          fmt::format("{} has 8-bit weights instead of {}: it is a recurrent layer", layer.name, read.weight->bits));
+    }
     layer.weight->per_channel = read.weight->per_channel;
-    layer.weight->group = read.weight->group;
+    layer.weight->group = layer.hidden ? 0 : read.weight->group;
     layer.weight->steps = layer.hidden ? 0 : read.weight->steps;
   }
 }

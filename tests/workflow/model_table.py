@@ -33,6 +33,9 @@ FLOAT = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Add
          "GlobalAveragePool", "ConvTranspose", "LeakyRelu", "Concat"}
 # Why the output of a model stands below LOW: measured with `amct compare --layers 0` and with the settings named.
 EXPLAINED = {
+    "dtln_1": "lstm_4 is at fault: its input is a spectrum whose largest value is 54 and most others below 0.2, less than a step of "
+              "8 bits (0.21). Left in float (`--skip lstm_4`) it makes the scores 31.5 dB; `--activation-bits 16` gives {wide:.1f} dB. "
+              "The mask that the network puts out, behind a Sigmoid, has 26.9 dB",
     "nanodet_m": "Conv_3, a depthwise convolution near the input, is at fault: left in float (`--skip Conv_3`) it makes the output 2 dB "
                  "better (20.5 dB), no other layer 0.3 dB; `--activation-bits 16` gives {wide:.1f} dB. The boxes match "
                  "(docs/benchmarks.md)",
