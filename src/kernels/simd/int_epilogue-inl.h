@@ -22,26 +22,19 @@ using DF = hn::CappedTag<float, 16>;  // scales are padded to 16
 using DI = hn::RebindToSigned<DF>;
 using VF = hn::Vec<DF>;
 
-// Calls f with a full vector's worth of elements: those in memory, or a copy where fewer are left.
+// A vector's worth of elements, of which only `count` may be read.
 template <typename T>
-HWY_INLINE const T* full(const T* from, size_t count, T* copy) {
-  if (count == hn::Lanes(DF())) return from;
-  std::memcpy(copy, from, count * sizeof(T));
-  return copy;
+HWY_INLINE hn::Vec<hn::Rebind<T, DF>> load(const std::byte* at, size_t count) {
+  const hn::Rebind<T, DF> d;
+  if (count == hn::Lanes(d)) return hn::LoadU(d, reinterpret_cast<const T*>(at));
+  HWY_ALIGN T copy[HWY_MAX_BYTES / sizeof(float)] = {};
+  std::memcpy(copy, at, count * sizeof(T));
+  return hn::LoadU(d, copy);
 }
 
 template <typename T>
 HWY_INLINE VF load_integers(const std::byte* at, size_t count) {
-  const DF d;
-  const hn::Rebind<T, DF> narrow;
-  HWY_ALIGN T copy[HWY_MAX_BYTES / sizeof(float)] = {};
-  const T* from = full(reinterpret_cast<const T*>(at), count, copy);
-  return hn::ConvertTo(d, hn::PromoteTo(DI(), hn::LoadU(narrow, from)));
-}
-
-HWY_INLINE VF load_floats(const std::byte* at, size_t count) {
-  HWY_ALIGN float copy[HWY_MAX_BYTES / sizeof(float)] = {};
-  return hn::LoadU(DF(), full(reinterpret_cast<const float*>(at), count, copy));
+  return hn::ConvertTo(DF(), hn::PromoteTo(DI(), load<T>(at, count)));
 }
 
 // Adding it rounds to the nearest integer, ties to even, and leaves that in the lowest bits.

@@ -54,41 +54,42 @@ HWY_INLINE VF scaled(const Run& run, int64_t at, VF one_scale) {
 // The nearest integers within limits that are integers; `round` holds kRound.
 HWY_INLINE VF rounded(VF v, VF low, VF high, VF round) { return hn::Add(hn::Min(hn::Max(v, low), high), round); }
 
+// v[i] = f(v[i], at + i vectors)
+template <int kVectors, class F>
+HWY_INLINE void each(VF (&v)[kVectors], int64_t at, F f) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(DF()));
+  for (int i = 0; i < kVectors; ++i) v[i] = f(v[i], at + i * lanes);
+}
+
 // All stages in turn on kVectors vectors, the last one of `count` elements.
 template <typename T, int kVectors>
 HWY_INLINE void any_stages(const std::vector<IntStage>& stages, const Run& run, int64_t at, size_t count) {
   const DF d;
-  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   VF v[kVectors];
-  const auto each = [&](auto&& f) HWY_ATTR {
-    for (int i = 0; i < kVectors; ++i) f(v[i], at + i * lanes);
-  };
   const VF one_scale = hn::Set(d, stages[0].scales[0]);
-  each([&](VF& value, int64_t i) HWY_ATTR { value = scaled(run, i, one_scale); });
+  each(v, at, [&](VF, int64_t i) HWY_ATTR { return scaled(run, i, one_scale); });
   size_t operand = 0;
   for (size_t stage = 1; stage < stages.size(); ++stage) {
     const IntStage& s = stages[stage];
     const VF scale = hn::Set(d, s.scale), zero = hn::Set(d, s.zero);
     switch (s.kind) {
-      case IntStage::Kind::kScale: each([&](VF& value, int64_t) HWY_ATTR { value = hn::Mul(value, scale); }); break;
-      case IntStage::Kind::kClip:
-        each([&](VF& value, int64_t) HWY_ATTR { value = limited(value, s.low, s.high); });
-        break;
+      case IntStage::Kind::kScale: each(v, at, [&](VF x, int64_t) HWY_ATTR { return hn::Mul(x, scale); }); break;
+      case IntStage::Kind::kClip: each(v, at, [&](VF x, int64_t) HWY_ATTR { return limited(x, s.low, s.high); }); break;
       case IntStage::Kind::kAdd: {
         const std::byte* floats = run.operands[operand++];
-        each([&](VF& value, int64_t i) HWY_ATTR { value = hn::Add(value, load_floats(floats + 4 * i, count)); });
+        each(v, at, [&](VF x, int64_t i) HWY_ATTR { return hn::Add(x, load<float>(floats + 4 * i, count)); });
         break;
       }
-      case IntStage::Kind::kQuantize: each([&](VF& value, int64_t) HWY_ATTR { value = quantized(value, s); }); break;
+      case IntStage::Kind::kQuantize: each(v, at, [&](VF x, int64_t) HWY_ATTR { return quantized(x, s); }); break;
       case IntStage::Kind::kDequantize:
-        each([&](VF& value, int64_t) HWY_ATTR { value = hn::Mul(hn::Sub(value, zero), scale); });
+        each(v, at, [&](VF x, int64_t) HWY_ATTR { return hn::Mul(hn::Sub(x, zero), scale); });
         break;
       case IntStage::Kind::kAddQuantized: {
         const std::byte* bytes = run.operands[operand++];
-        each([&](VF& value, int64_t i) HWY_ATTR {
+        each(v, at, [&](VF x, int64_t i) HWY_ATTR {
           const VF q =
               s.operand_is_signed ? load_integers<int8_t>(bytes + i, count) : load_integers<uint8_t>(bytes + i, count);
-          value = hn::Add(value, hn::Mul(hn::Sub(q, zero), scale));
+          return hn::Add(x, hn::Mul(hn::Sub(q, zero), scale));
         });
         break;
       }
