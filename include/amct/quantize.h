@@ -24,6 +24,10 @@ struct QuantizeOptions {
   bool fake_quant = true;         // write the simulation that any ONNX runtime runs
   bool deploy = true;             // write the model for Ascend processors
   bool qdq = true;                // write the model for ONNX Runtime
+  // All parts that write_calibration made with the same options: they take the place of the data, which is then needed
+  // only to measure the result.
+  std::vector<std::string> calibration;
+  bool resume = false;  // go on from the checkpoint of an interrupted run (out_prefix + ".checkpoint"), if it is there
 };
 
 struct QuantizeReport {
@@ -51,6 +55,12 @@ struct QuantizeReport {
 
 // Throws Error; then no file was written.
 AMCT_API QuantizeReport quantize(const std::string& model, const QuantizeOptions& options);
+
+// One of `count` shares of the samples (`number` from 1 on), observed and written to the file options.out_prefix, for
+// QuantizeOptions::calibration together with all others: several processes or machines calibrate side by side. Returns
+// true where the configuration asks for activation balance, which takes two rounds: the parts of all shares are then
+// the `calibration` of the second one. Throws Error.
+AMCT_API bool write_calibration(const std::string& model, const QuantizeOptions& options, int number, int count);
 
 }  // namespace v1
 }  // namespace amct

@@ -21,6 +21,8 @@ QuantizeRequest to_request(const std::string& model, const QuantizeOptions& opti
   request.workers = options.threads > 0 ? options.threads : usable_cores();
   request.skip = options.skip;
   if (!options.preprocess.empty()) request.data_options.preprocess = parse_preprocess(options.preprocess);
+  request.parts.assign(options.calibration.begin(), options.calibration.end());
+  request.resume = options.resume;
   request.emit.clear();
   if (options.fake_quant) request.emit.insert(Emit::kFake);
   if (options.deploy) request.emit.insert(Emit::kDeploy);
@@ -46,6 +48,16 @@ QuantizeReport quantize(const std::string& model, const QuantizeOptions& options
   for (const auto& file : internal.files) report.files.push_back({file.path.string(), file.bytes, file.purpose});
   report.summary = to_summary(internal);
   return report;
+}
+
+bool write_calibration(const std::string& model, const QuantizeOptions& options, int number, int count) {
+  return through_seam([&] {
+    if (number < 1 || number > count) {
+      throw LibraryError(LibraryErrorCode::kConfig,
+                         "there is no share " + std::to_string(number) + " of " + std::to_string(count));
+    }
+    return amct::write_calibration(to_request(model, options), Shard{number, count}).needs_another;
+  });
 }
 
 }  // namespace amct::inline v1
