@@ -12,6 +12,7 @@
 #include "passes/fusion/fuse_matmul_add_into_gemm.h"
 #include "passes/fusion/fuse_mul_add_into_conv.h"
 #include "passes/fusion/fuse_pad_into_conv.h"
+#include "passes/fusion/fuse_split_conv_into_group_conv.h"
 #include "passes/pass.h"
 #include "passes/rewrite_subgraphs.h"
 #include "passes/simplify/eliminate_common_subexpressions.h"
@@ -59,6 +60,9 @@ const std::vector<PassInfo>& fusion_passes() {
       {"fuse_matmul_add_into_gemm", "Turns a matrix product with a bias into one layer.",
        "before batch norms and factors are folded: a gemm has a bias to take them", Effect::kRounding,
        fuse_matmul_add_into_gemm},
+      {"fuse_split_conv_into_group_conv", "Joins convolutions of the parts of one value to a grouped convolution.",
+       "before batch norms are folded: one that follows the joined value finds one layer", Effect::kRounding,
+       fuse_split_conv_into_group_conv},
       {"fuse_bn_into_conv", "Folds batch normalization into the layer before it.",
        "before folding forwards: a layer takes the batch norm that follows it", Effect::kRounding, fuse_bn_into_conv},
       {"fuse_mul_add_into_conv", "Folds arithmetic with constants into the layer before it.",
