@@ -87,7 +87,12 @@ void add_calibrate_command(CLI::App& app, const GlobalOptions& global) {
   add_checkpoint_options(*command, request);
   command->callback([arguments, &global] {
     const Shard shard = parse_shard(arguments->shard);
-    const CalibrationReport report = write_calibration(arguments->quantize.to_request(global), shard);
+    const QuantizeRequest request = arguments->quantize.to_request(global);
+    if (request.search_balance) {
+      throw Error(ErrorCode::kConfig, "--balance=search chooses before the samples are observed", {},
+                  "give a number, or use 'amct quantize' alone");
+    }
+    const CalibrationReport report = write_calibration(request, shard);
     if (global.json) return print_json(to_json(report));
     if (!global.quiet) print(to_text(report));
   });

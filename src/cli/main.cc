@@ -100,8 +100,8 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 // One heap for all threads: buffers live as long as their worker and come in few sizes, and a heap per thread would
-// keep up to ten megabytes each that nobody uses. Large weights lie outside of it, so that their memory goes back as soon
-// as they do (left alone, the library moves this limit up to 32 MB); what small things free is kept for others.
+// keep up to ten megabytes each that nobody uses. Large weights lie outside of it, so that their memory goes back as
+// soon as they do (left alone, the library moves this limit up to 32 MB); what small things free is kept for others.
 void share_one_heap() {
 #ifdef __GLIBC__
   mallopt(M_ARENA_MAX, 1);

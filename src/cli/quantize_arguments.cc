@@ -57,7 +57,9 @@ void QuantizeArguments::add_to(CLI::App& command, bool data_required) {
                   "weights while activations are observed: quantized (as AMCT does) or float")
       ->check(CLI::IsMember({"quantized", "float"}));
   command.add_flag("--balance{0.5}", balance, std::string(config::field("DMQBalancer", "migration_strength").meaning))
-      ->check(CLI::Range(0.2, 0.8));
+      ->check([](const std::string& text) { return text == "search" ? std::string() : CLI::Range(0.2, 0.8)(text); });
+  command.add_option("--nuq", request.nuq_steps, "non-uniform weights: 16 or 32 distinct values a layer")
+      ->check(CLI::IsMember({16, 32}));
   command.add_flag("--joint", request.joint, meaning("joint_quant"));
   command.add_flag(
       "--no-bias-correction", keep_bias,
@@ -77,7 +79,11 @@ QuantizeRequest QuantizeArguments::to_request(const GlobalOptions& global) const
   if (!calibrate_weights.empty()) job.calibrate_with_quantized_weights = calibrate_weights == "quantized";
   if (!search.empty()) job.search = clip_method(search);
   if (keep_bias) job.correct_bias = false;
-  if (!balance.empty()) job.balance = std::stod(balance);
+  if (balance == "search") {
+    job.search_balance = true;
+  } else if (!balance.empty()) {
+    job.balance = std::stod(balance);
+  }
   return job;
 }
 

@@ -16,7 +16,7 @@ struct QuantizeArguments {
   std::string calibrate_weights;
   bool keep_bias = false;
   std::string search;   // a method; empty = the default
-  std::string balance;  // a number; empty = not asked for
+  std::string balance;  // a number or "search"; empty = not asked for
 
   void add_to(CLI::App& command, bool data_required);
   QuantizeRequest to_request(const GlobalOptions& global) const;  // throws Error(kConfig)

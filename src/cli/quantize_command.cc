@@ -32,6 +32,19 @@ nlohmann::ordered_json to_json(const Verdict& verdict) {
           {"loss", verdict.loss ? Json(*verdict.loss) : Json(nullptr)}};
 }
 
+nlohmann::ordered_json to_json(const NuqOutcome& nuq) {
+  return {{"metric", nuq.metric},         {"uniform", nuq.uniform},   {"mixed", nuq.mixed},
+          {"candidates", nuq.candidates}, {"reverted", nuq.reverted}, {"evaluations", nuq.evaluations}};
+}
+
+nlohmann::ordered_json strengths_of(const QuantizeReport& report) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const auto& [layer, strength] : report.balance_strengths) {
+    json[layer] = strength ? nlohmann::ordered_json(*strength) : nlohmann::ordered_json(nullptr);
+  }
+  return json;
+}
+
 nlohmann::ordered_json to_json(const QuantizeReport& report) {
   using Json = nlohmann::ordered_json;
   const auto decibels = [](double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); };
@@ -59,9 +72,13 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
           {"accuracy_before", report.before ? to_json(*report.before) : Json(nullptr)},
           {"accuracy_after", report.after ? to_json(*report.after) : Json(nullptr)},
           {"evaluator", report.verdict ? to_json(*report.verdict) : Json(nullptr)},
+          {"rewritten", report.rewritten},
+          {"nuq", report.nuq ? to_json(*report.nuq) : Json(nullptr)},
+          {"shifted", {{"layers", report.shifted}, {"least", report.least_shift}, {"largest", report.largest_shift}}},
           {"inputs", report.inputs},
           {"joint_groups", report.groups},
-          {"balanced", {{"layers", report.balanced}, {"folded", report.balance_folded}}},
+          {"balanced",
+           {{"layers", report.balanced}, {"folded", report.balance_folded}, {"strengths", strengths_of(report)}}},
           {"non_uniform",
            {{"layers", report.clustered}, {"bytes", report.clustered_bytes}, {"coded_bytes", report.coded_bytes}}},
           {"sqnr_db", report.compared ? decibels(report.sqnr_db) : Json(nullptr)},
@@ -113,6 +130,13 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
       ->required();
   command->add_option("--labels", request.labels,
                       "labels of the data: accuracy before and after is measured on all of it");
+  command
+      ->add_option("--nuq-loss", request.nuq_loss,
+                   "keep uniform weights where others would cost the network more than this, in points of top-1 (with "
+                   "--labels) or dB")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--shift", request.shift,
+                    "search the shift N of each channel for hardware that cuts sums to 16 bits (SearchN)");
   command->add_option("--evaluate-with", arguments->evaluate_with,
                       "command that prints the metric of a model: 'python3 accuracy.py {model}'; it is run for the "
                       "original and for the quantized model");

@@ -103,10 +103,20 @@ std::vector<AxisRelation> axes(const AxesContext& c) {
 
 Cost cost(const CostContext& c) { return {element_count(c.output(0)) * c.input(0).back()}; }
 
-// 3-d weights are several matrices with one scale; like 2-d ones they are quantized per tensor.
+// 3-d weights are several matrices with one scale; like 2-d ones they are quantized per tensor. Two activations are
+// multiplied as matrices, both in symmetric integers.
 std::string check(const Graph& graph, const Node& node) {
   const Tensor* weight = graph.constant(node.input(1));
-  if (weight == nullptr) return "its second input is computed, not constant";
+  if (weight == nullptr) {
+    for (const ValueId input : node.inputs) {
+      const TensorType& type = graph.value(input).type;
+      if (type.dtype != DType::kFloat32 && type.dtype != DType::kUndefined) {
+        return fmt::format("both its inputs are computed, in {}", name_of(type.dtype));
+      }
+      if (!type.shape.ranked() || type.shape.rank() < 2) return "both its inputs are computed and no matrices";
+    }
+    return {};
+  }
   if (weight->rank() != 2 && weight->rank() != 3) return fmt::format("its weight has rank {}", weight->rank());
   return {};
 }
@@ -115,6 +125,8 @@ int last_axis(const Graph& graph, const Node& node) {
   const Tensor* weight = graph.constant(node.input(1));
   return weight != nullptr ? static_cast<int>(weight->rank()) - 1 : 1;
 }
+
+bool is_of_activations(const Graph& graph, const Node& node) { return graph.constant(node.input(1)) == nullptr; }
 
 std::vector<Sample> samples() {
   return {
@@ -141,7 +153,8 @@ void add_matmul_op(OpTable& table) {
       .infer = infer,
       .run = run,
       .lower = lower,
-      .quant = QuantRule::compute({.weight_port = 1, .check = check, .channel_axis_of = last_axis}),
+      .quant = QuantRule::compute(
+          {.weight_port = 1, .check = check, .channel_axis_of = last_axis, .symmetric_only_of = is_of_activations}),
       .axes = axes,
       .cost = cost,
       .spellings = {onnx("MatMul", 1, kAllVersions, nullptr, export_compute)},

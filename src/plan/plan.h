@@ -74,10 +74,13 @@ struct LayerPlan {
   ActivationPlan activation;
   std::optional<WeightPlan> weight;        // absent for layers without a weight
   std::optional<HiddenPlan> hidden;        // of LSTM and GRU alone; their scales: one per row of gates, or per gate
+  std::string second_tensor;               // of a product of two activations: what feeds its second input,
+  std::optional<ActivationPlan> second;    // and its quantization; both inputs have 8 bits and no offset
   std::optional<double> balance_strength;  // of activation balance, in [0.2, 0.8]; absent: none
   std::vector<float> balance_factors;      // one per input channel; filled by calibration
   std::vector<float> bias_correction;      // added to the bias, per output channel; filled by calibration
-  std::vector<int32_t> integer_bias;       // per output channel, as a quantized model came with it; else rounded
+  std::vector<int> shifts;            // the sums are cut to 16 bits: N per weight scale, 1 to 16; empty: they are not
+  std::vector<int32_t> integer_bias;  // per output channel, as a quantized model came with it; else rounded
 };
 
 // One input of a node.
@@ -103,8 +106,9 @@ struct Plan {
   int64_t samples = 0;  // calibration samples that the factors come from
   std::string isa;      // instruction set they were computed with
   bool calibrate_with_quantized_weights = true;
-  bool half_scales = false;  // activation scales are rounded to float16 (AMCT's FORCE_FP16_QUANT)
-  bool correct_bias = true;  // take the mean error of the rounded weights off the biases
+  bool half_scales = false;    // activation scales are rounded to float16 (AMCT's FORCE_FP16_QUANT)
+  bool search_shifts = false;  // of every layer with a weight, by calibration (SearchN)
+  bool correct_bias = true;    // take the mean error of the rounded weights off the biases
   std::vector<std::string> warnings;
   std::vector<std::string> origin;  // what the factors depend on besides model, data and settings: in the record file
   std::vector<std::string> downgrades;  // settings that a layer cannot have, and what it has instead

@@ -177,6 +177,11 @@ LayerPlan read_layer(Document& document, const JsonNode& node) {
   }
   layer.balance_factors = read_numbers(fields, "balance_factors");
   layer.bias_correction = read_numbers(fields, "bias_correction");
+  for (const float shift : read_numbers(fields, "shifts")) layer.shifts.push_back(static_cast<int>(shift));
+  fields.read("second_tensor", layer.second_tensor);
+  if (const JsonNode* second = fields.find("second")) {
+    layer.second = read_activation(document, *second, "the second input of " + owner);
+  }
   return layer;
 }
 
@@ -228,6 +233,7 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
   fields.read("isa", plan.isa);
   fields.read("calibrate_with_quantized_weights", plan.calibrate_with_quantized_weights);
   fields.read("half_scales", plan.half_scales);
+  fields.read("search_shifts", plan.search_shifts);
   fields.read("correct_bias", plan.correct_bias);
   std::set<std::string> names, tensors;
   for (const JsonNode& item : fields.items("layers")) {

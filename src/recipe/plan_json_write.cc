@@ -76,6 +76,11 @@ std::string format_layer(const LayerPlan& layer) {
   if (!layer.balance_factors.empty()) {
     text += fmt::format(",\n      \"balance_factors\": [{}]", fmt::join(layer.balance_factors, ", "));
   }
+  if (layer.second) {
+    text += fmt::format(",\n      \"second_tensor\": {},\n      \"second\": {}", quote(layer.second_tensor),
+                        format_activation(*layer.second, "      "));
+  }
+  if (!layer.shifts.empty()) text += fmt::format(",\n      \"shifts\": [{}]", fmt::join(layer.shifts, ", "));
   if (!layer.bias_correction.empty()) {
     text += fmt::format(",\n      \"bias_correction\": [{}]", fmt::join(layer.bias_correction, ", "));
   }
@@ -114,12 +119,13 @@ std::string format_plan(const Plan& plan) {
   for (const std::string& downgrade : plan.downgrades) downgrades.push_back("    " + quote(downgrade));
   return fmt::format(
       "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
-      "  \"calibrate_with_quantized_weights\": {},\n  \"half_scales\": {},\n  \"correct_bias\": {},\n  \"layers\": "
+      "  \"calibrate_with_quantized_weights\": {},\n  \"half_scales\": {},\n  \"search_shifts\": {},\n  "
+      "\"correct_bias\": {},\n  \"layers\": "
       "{},\n  \"tensors\": {},\n  \"joint\": {},\n  "
       "\"warnings\": {},\n  \"downgrades\": {}\n}}\n",
       quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
-      yes_no(plan.half_scales), yes_no(plan.correct_bias), format_list(layers), format_list(tensors),
-      format_list(groups), format_list(warnings), format_list(downgrades));
+      yes_no(plan.half_scales), yes_no(plan.search_shifts), yes_no(plan.correct_bias), format_list(layers),
+      format_list(tensors), format_list(groups), format_list(warnings), format_list(downgrades));
 }
 
 }  // namespace amct

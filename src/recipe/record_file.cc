@@ -237,7 +237,9 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
     record.scale_d = layer.activation.factor->scale;
     record.offset_d = layer.activation.factor->offset;
     record.scale_w = layer.weight ? layer.weight->scales : std::vector<float>{1.0f};
+    if (layer.second) record.scale_w = {layer.second->factor->scale};
     record.offset_w.assign(record.scale_w.size(), 0);
+    record.shift_bit.assign(layer.shifts.begin(), layer.shifts.end());
     record.tensor_balance_factor = layer.balance_factors;
     record.act_type = fmt::format("INT{}", layer.activation.bits);
     if (layer.weight) record.cluster.assign(layer.weight->clusters.begin(), layer.weight->clusters.end());

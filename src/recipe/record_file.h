@@ -18,7 +18,8 @@ struct LayerRecord {
   std::string key;  // layer key, or "node:input" of a single input
   std::optional<float> scale_d;
   std::optional<int32_t> offset_d;
-  std::vector<float> scale_w;     // one, or one per output channel; 1 for a layer without weights
+  // One, or one per output channel; 1 for a pool; the second input's of a product of two activations.
+  std::vector<float> scale_w;
   std::vector<int32_t> offset_w;  // zeros, as many as scales
   std::vector<uint32_t> shift_bit;
   std::optional<float> scale_h;  // of recurrent layers: their state and its weight

@@ -13,6 +13,7 @@
 #include "passes/quantize/weight_scales.h"
 #include "workflow/memory_need.h"
 #include "workflow/part_run.h"
+#include "workflow/search_shifts.h"
 
 namespace amct {
 namespace {
@@ -182,6 +183,7 @@ CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& sou
   CalibrationPart part = empty_part(source, samples);
   observe(graph, plan, source, {.workers = workers}, part, times);
   choose_factors(graph, plan, part, workers, times);
+  if (plan.search_shifts) search_shifts(graph, plan, source, times.samples, workers);
   return times;
 }
 

@@ -10,6 +10,7 @@
 #include "passes/quantize/tensor_inputs.h"
 #include "recipe/amct_config/cfg_file.h"
 #include "recipe/amct_config/explicit_json.h"
+#include "recipe/amct_config/mapping_file.h"
 #include "recipe/json_tree.h"
 #include "workflow/plan_settings.h"
 
@@ -58,6 +59,7 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
   layer.activation.search = settings.activation.search;
   layer.activation.asymmetric = may_shift && settings.activation.asymmetric.value_or(model.activation_offset);
   layer.balance_strength = settings.migration_strength;
+  if (layer.second) layer.second->search = layer.activation.search;
   if (!layer.weight) return;
   if (layer.hidden) {
     layer.hidden->activation = layer.activation;
@@ -154,13 +156,27 @@ void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std:
   if (config.model.joint_quant) plan_joint(graph, plan);
 }
 
+// The mapping file lies where the configuration says, seen from the working folder or from the configuration.
+void read_mapping(SimpleConfig& simple, const std::filesystem::path& config) {
+  if (!simple.nuq_mapping_file) return;
+  std::filesystem::path file = *simple.nuq_mapping_file;
+  std::error_code error;
+  const std::filesystem::path beside = config.parent_path() / file;
+  if (!std::filesystem::exists(file, error) && std::filesystem::exists(beside, error)) file = beside;
+  simple.nuq_layers = config::parse_mapping(read_text(file), file.string());
+}
+
 }  // namespace
 
 ConfigFile ConfigFile::read(const std::filesystem::path& path) {
   const std::string text = read_text(path);
   const std::string file = path.string();
   const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos || text[first] != '{') return {file, config::parse_cfg(text, file)};
+  if (first == std::string::npos || text[first] != '{') {
+    SimpleConfig simple = config::parse_cfg(text, file);
+    read_mapping(simple, path);
+    return {file, std::move(simple)};
+  }
   if (is_plan(parse_json_tree(text, file))) return {file, parse_plan(text, file)};
   return {file, config::parse_explicit(text, file)};
 }
@@ -190,9 +206,6 @@ void ConfigFile::apply(const Graph& graph, Plan& plan) const {
   if (const auto* read = std::get_if<PlanFile>(&content_)) return apply_settings(*read, path_, graph, plan);
   if (const auto* full = std::get_if<ExplicitConfig>(&content_)) return apply_explicit(*full, graph, path_, plan);
   const auto& simple = std::get<SimpleConfig>(content_);
-  if (simple.nuq_mapping_file) {
-    throw Error(ErrorCode::kUnsupported, "nuq_config is not offered yet", {.file = path_});
-  }
   ExpandedConfig expanded = expand_config(simple, graph, plan, path_);
   plan.downgrades.insert(plan.downgrades.end(), expanded.downgrades.begin(), expanded.downgrades.end());
   plan.warnings.insert(plan.warnings.end(), expanded.notes.begin(), expanded.notes.end());

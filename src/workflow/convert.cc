@@ -57,7 +57,8 @@ class RecordApplier {
     }
     if (!record.scale_d) return fault(record, "the record has no scale_d");
     if (std::ranges::any_of(record.shift_bit, [](uint32_t shift) { return shift != 0; })) {
-      faults_.add(Error(ErrorCode::kUnsupported, "shift_bit is not offered yet", {.node = record.key, .file = file_}));
+      if (!layer->weight) return fault(record, "shift_bit is for layers with a weight");
+      layer->shifts.assign(record.shift_bit.begin(), record.shift_bit.end());
     }
     const bool shifts = layer->activation.asymmetric;
     const std::string& type = record.dst_type.empty() ? record.act_type : record.dst_type;
@@ -68,6 +69,7 @@ class RecordApplier {
       fault(record, fmt::format("offset_d is {}, must be 0: the operator allows no offset", *record.offset_d));
     }
     layer->balance_factors = record.tensor_balance_factor;
+    if (layer->second) apply_second(record, *layer);
     if (layer->hidden) {
       apply_recurrent(record, *layer);
     } else if (layer->weight) {
@@ -97,6 +99,16 @@ class RecordApplier {
     set(record.scale_r, "scale_r", layer.hidden->weight);
     layer.hidden->activation = layer.activation;
     layer.hidden->activation.factor = ScaleOffset{*record.scale_h, *record.offset_h};
+  }
+
+  // The scale of the second activation stands where other layers have the weight's.
+  void apply_second(const LayerRecord& record, LayerPlan& layer) {
+    if (record.scale_w.size() != 1) {
+      return fault(record, fmt::format("{} scale_w, must be 1: the scale of the second input", record.scale_w.size()));
+    }
+    if (layer.activation.bits != 8) fault(record, "a product of two activations has 8 bits");
+    layer.second->factor = ScaleOffset{record.scale_w.front(), 0};
+    layer.second->fixed = true;
   }
 
   // A record of one input, "node:input"; false if its key is none.

@@ -39,8 +39,10 @@ std::string reason_against_bits(const Graph& graph, const Node& node, int bits) 
   return inputs % 2 != 0 ? "it has an odd number of input channels" : "";
 }
 
-// Non-uniform weights are for convolutions of two axes without dilation, and Gemm (spec D.2).
-std::string reason_against_steps(const Graph& graph, const Node& node) {
+}  // namespace
+
+std::string reason_against_steps(const Graph& graph, const LayerPlan& layer) {
+  const Node& node = graph.node(graph.find_node(layer.name));
   if (node.op == "gemm") return {};
   const Tensor* weight = weight_of(graph, node);
   if (node.op != "conv" || weight == nullptr || weight->rank() != 4)
@@ -48,6 +50,8 @@ std::string reason_against_steps(const Graph& graph, const Node& node) {
   const auto dilations = node.attrs.get<std::vector<int64_t>>("dilations", {});
   return std::ranges::all_of(dilations, [](int64_t d) { return d == 1; }) ? "" : "it is dilated";
 }
+
+namespace {
 
 class Expander {
  public:
@@ -102,6 +106,10 @@ class Expander {
     for (const Named& name : simple_.skip_layer_types) check_type(name);
     for (const auto& [name, settings] : simple_.types) check_type(name);
     for (const auto& [name, settings] : simple_.layers) check_layer(name);
+    const auto known = [&](const std::string& name) { return plan_.find(name) != nullptr; };
+    if (simple_.nuq_mapping_file && std::ranges::none_of(simple_.nuq_layers, known)) {
+      fault({}, fmt::format("the mapping file '{}' names no layer of the model", *simple_.nuq_mapping_file));
+    }
     for (const std::string& layer : layers_) {
       if (std::ranges::find(config::model_keys(), layer) == config::model_keys().end()) continue;
       fault({}, fmt::format("layer '{}' has the name of a field of the configuration", layer),
@@ -131,6 +139,12 @@ class Expander {
 
     config::LayerSettings result{.layer = {layer.name}};
     if (chosen != nullptr) result.settings = *chosen;
+    const bool mapped = std::ranges::find(simple_.nuq_layers, layer.name) != simple_.nuq_layers.end();
+    if (mapped && layer.weight && own == nullptr && of_type == nullptr) {
+      result.settings.weight.algorithm = Algorithm::kNuq;
+      result.settings.weight.bits = 8;
+      result.settings.weight.nuq = simple_.nuq.value_or(config::WeightSettings::Nuq{});
+    }
     result.quantize = std::ranges::find(simple_.skip_layers, layer.name, &Named::name) == simple_.skip_layers.end() &&
                       std::ranges::find(simple_.skip_layer_types, type, &Named::name) == simple_.skip_layer_types.end();
     auto& asymmetric = result.settings.activation.asymmetric;
@@ -193,7 +207,7 @@ std::vector<std::string> downgrade(const Graph& graph, const LayerPlan& layer, C
     say("has one weight scale instead of one per channel", "its operator takes no more");
   }
   if (settings.weight.algorithm == Algorithm::kNuq) {
-    if (const std::string reason = reason_against_steps(graph, node); !reason.empty()) {
+    if (const std::string reason = reason_against_steps(graph, layer); !reason.empty()) {
       settings.weight.algorithm = Algorithm::kArq;
       say("has uniform weights", reason);
     }

@@ -27,6 +27,10 @@ struct ExpandedConfig {
 ExpandedConfig expand_config(const config::SimpleConfig& simple, const Graph& graph, const Plan& plan,
                              const std::string& file);
 
+// Why the layer cannot have non-uniform weights, as a clause; empty if it can: convolutions of two axes without
+// dilation, and Gemm (spec D.2).
+std::string reason_against_steps(const Graph& graph, const LayerPlan& layer);
+
 // Settings that the layer cannot have are replaced by what it can, one line each; empty if there are none.
 std::vector<std::string> downgrade(const Graph& graph, const LayerPlan& layer, config::CalibrationSettings& settings);
 

@@ -35,6 +35,7 @@ std::vector<ObservedTensor> observed_tensors(const Graph& graph, Plan& plan) {
     } else if (plan.correct_bias && layer.weight) {
       tensor.channel_axis = input_channel_axis(graph, layer);
     }
+    if (layer.second) add(layer.second_tensor, layer.name + " (second input)", *layer.second);
   }
   for (TensorPlan& tensor : plan.tensors) add(tensor.tensor, tensor.tensor, tensor.activation);
   std::unordered_map<std::string, size_t> group_of;

@@ -24,6 +24,7 @@ void apply(const LayerPlan& read, LayerPlan& layer, std::vector<std::string>& wa
     layer.quantize = false;
   }
   layer.activation = settings_of(read.activation);
+  if (layer.second && read.second) layer.second = settings_of(*read.second);
   layer.balance_strength = layer.weight && !layer.hidden ? read.balance_strength : std::nullopt;
   if (read.hidden && layer.hidden) {
     layer.hidden->activation = settings_of(read.hidden->activation);
@@ -81,6 +82,7 @@ void apply_settings(const PlanFile& read, const std::string& file, const Graph& 
   }
   plan.joint = read.plan.joint;
   plan.half_scales = read.plan.half_scales;
+  plan.search_shifts = read.plan.search_shifts;
   plan.correct_bias = read.plan.correct_bias;
   plan.calibrate_with_quantized_weights = read.plan.calibrate_with_quantized_weights;
 }

@@ -38,7 +38,7 @@ Products make_products(const Graph& graph, const Plan& plan, const std::set<Emit
     check_qdq_target(graph, plan, target);
     products.qdq = std::make_shared<const Graph>(apply_qdq(corrected, plan, target));
   }
-  Graph deploy = apply_ascend(std::move(corrected), plan);
+  Graph deploy = apply_ascend(std::move(corrected), plan, &products.rewritten);
   products.fake = std::make_shared<const Graph>(ascend_to_fake_quant(deploy));
   if (plan.has_weight_groups() && products.emit.erase(Emit::kDeploy) != 0) {
     products.notes.push_back(

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "passes/pass.h"
 #include "passes/quantize/qdq_targets.h"
 #include "plan/plan.h"
 
@@ -31,9 +32,10 @@ struct Products {
   std::set<Emit> emit;
   QdqTarget target;
   std::shared_ptr<const Graph> deploy, fake, qdq;
-  std::shared_ptr<const Graph> packed;   // the deploy graph as it is written
-  std::vector<std::string> notes;  // what is not as one may expect: a clause each
-  bool plan_file = true;           // write PREFIX_plan.json as well
+  std::shared_ptr<const Graph> packed;  // the deploy graph as it is written
+  std::vector<std::string> notes;       // what is not as one may expect: a clause each
+  bool plan_file = true;                // write PREFIX_plan.json as well
+  PassReport rewritten = {};            // besides layers, in the deployable and the fake-quantized graph
 };
 
 // Throws Error when the plan lacks a factor or one does not fit.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +14,7 @@
 #include "plan/plan.h"
 #include "workflow/evaluate.h"
 #include "workflow/evaluator.h"
+#include "workflow/nuq_search.h"
 #include "workflow/products.h"
 
 namespace amct {
@@ -35,8 +37,12 @@ struct QuantizeRequest {
   int weight_group = 0;  // inputs of a Gemm or MatMul that share a weight scale: a multiple of 32; 0 = all
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
   std::optional<ClipSearch::Method> search;              // of all activations, without `config`; default: IFMR
+  bool search_balance = false;                           // choose the strength of each layer by the error of its result
   std::optional<double> balance;     // strength of activation balance for layers that do not have one, in [0.2, 0.8]
   std::optional<bool> correct_bias;  // likewise
+  int nuq_steps = 0;                 // 16 or 32: so many distinct weights in every layer that may have them
+  std::optional<double> nuq_loss;    // choose which layers have non-uniform weights: points of top-1 or dB to lose
+  bool shift = false;                // search the shifts that cut sums to 16 bits
   bool joint = false;                // values that meet in an addition or concatenation share one factor
   bool check = false;                // verify every pass
   bool strict = false;               // a setting that a layer cannot have is an error
@@ -70,10 +76,15 @@ struct QuantizeReport {
   std::string format = "INT8";                                  // of the quantized layers
   std::vector<std::pair<std::string, std::string>> kept_float;  // layer -> reason
   std::optional<Accuracy> before, after;
-  std::optional<Verdict> verdict;           // of the user's own evaluator
-  size_t inputs = 0, groups = 0;            // inputs quantized besides those of layers, and groups that share a factor
-  size_t balanced = 0;                      // layers with balanced activations
+  std::optional<Verdict> verdict;      // of the user's own evaluator
+  size_t inputs = 0, groups = 0;       // inputs quantized besides those of layers, and groups that share a factor
+  std::vector<std::string> rewritten;  // in the deployable model besides layers: "pool1 reads integers"
+  size_t shifted = 0;                  // layers whose sums are cut to 16 bits, and the range of their shifts
+  int least_shift = 0, largest_shift = 0;
+  size_t balanced = 0;                                             // layers with balanced activations
+  std::map<std::string, std::optional<double>> balance_strengths;  // chosen by search; not set: better without
   std::vector<std::string> balance_folded;  // those whose factors went into the layers before them
+  std::optional<NuqOutcome> nuq;            // how layers with non-uniform weights were chosen
   size_t clustered = 0;  // layers with non-uniform weights, the bytes of their weights, and those bytes entropy coded
   double clustered_bytes = 0, coded_bytes = 0;
   bool compared = false;                     // what follows was measured; not without data

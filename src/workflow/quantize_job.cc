@@ -71,6 +71,18 @@ void check_groups(const QuantizeRequest& request, const Plan& plan) {
   faults.throw_if_any();
 }
 
+// Layers that have non-uniform weights already keep theirs.
+void set_steps(const Graph& graph, Plan& plan, int steps) {
+  for (LayerPlan& layer : plan.layers) {
+    if (!layer.quantize || !layer.weight || layer.weight->steps > 0) continue;
+    if (const std::string reason = reason_against_steps(graph, layer); !reason.empty()) {
+      plan.downgrades.push_back(fmt::format("{} has uniform weights: {}", layer.name, reason));
+    } else {
+      layer.weight->steps = steps;
+    }
+  }
+}
+
 Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::optional<ConfigFile>& config) {
   QuantizeOptions options;
   options.skip = request.skip;
@@ -83,11 +95,13 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   Plan plan = plan_layers(graph, options);
   if (config) config->apply(graph, plan);
   set_widths(graph, request, plan);
+  if (request.nuq_steps > 0) set_steps(graph, plan, request.nuq_steps);
   check_groups(request, plan);
   if (request.joint && plan.joint.empty()) plan_joint(graph, plan);
-  if (request.balance) {
+  if (request.balance || request.search_balance) {
     for (LayerPlan& layer : plan.layers) {
-      if (layer.weight && !layer.hidden && !layer.balance_strength) layer.balance_strength = request.balance;
+      if (layer.weight && !layer.hidden && !layer.balance_strength)
+        layer.balance_strength = request.balance.value_or(0.5);
     }
   }
   if (request.strict && !plan.downgrades.empty()) {
@@ -100,6 +114,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   if (request.calibrate_with_quantized_weights) {
     plan.calibrate_with_quantized_weights = *request.calibrate_with_quantized_weights;
   }
+  if (request.shift) plan.search_shifts = true;
   if (request.correct_bias) plan.correct_bias = *request.correct_bias;
   plan.model = request.model.filename().string();
   return plan;

@@ -71,9 +71,33 @@ std::string to_summary(const QuantizeReport& report) {
     text += fmt::format("tensors    {} further inputs quantized{}\n", report.inputs,
                         report.groups > 0 ? fmt::format(", {} groups of values share a factor", report.groups) : "");
   }
+  if (report.shifted > 0) {
+    text += fmt::format("shifted    {} layers by {} to {} bits (not in the QDQ file)\n", report.shifted,
+                        report.least_shift, report.largest_shift);
+  }
+  if (!report.rewritten.empty()) {
+    const size_t shown = std::min<size_t>(report.rewritten.size(), 2), left = report.rewritten.size() - shown;
+    const auto end = report.rewritten.begin() + static_cast<ptrdiff_t>(shown);
+    text += fmt::format("deployed   {}{}\n", fmt::join(report.rewritten.begin(), end, ", "),
+                        left > 0 ? fmt::format(" and {} more like these", left) : "");
+  }
   if (report.balanced > 0) {
     text += fmt::format("balanced   {} layers, {} of them inside the layers before them\n", report.balanced,
                         report.balance_folded.size());
+  }
+  if (!report.balance_strengths.empty()) {
+    std::map<std::string, int> counts;
+    for (const auto& [layer, strength] : report.balance_strengths) {
+      ++counts[strength ? fmt::format("{:.1f}", *strength) : "none"];
+    }
+    text += "strengths ";
+    for (const auto& [strength, count] : counts) text += fmt::format(" {}: {}", strength, count);
+    text += " (layers by chosen strength; the plan lists them)\n";
+  }
+  if (report.nuq) {
+    text += fmt::format("chosen     {} of {} layers stay uniform: {} {:.2f} -> {:.2f} in {} evaluations\n",
+                        report.nuq->reverted.size(), report.nuq->candidates, report.nuq->metric, report.nuq->uniform,
+                        report.nuq->mixed, report.nuq->evaluations);
   }
   if (report.clustered > 0) {
     text += fmt::format("non-uniform {} layers: {} of weights, {} entropy coded\n", report.clustered,

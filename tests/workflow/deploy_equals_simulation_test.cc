@@ -69,11 +69,13 @@ ValueId result_of(const Graph& graph, const std::string& node) {
   return graph.node(id).output();
 }
 
-Networks quantized_networks(const Network& network, const QuantizeOptions& options, std::vector<Tensor>& inputs) {
+Networks quantized_networks(const Network& network, const QuantizeOptions& options, std::vector<Tensor>& inputs,
+                            bool shift) {
   Graph graph = load_model(path_of(network));
   prepare(graph);
   inputs = reference_inputs(network, graph);
   Plan plan = plan_layers(graph, options);
+  plan.search_shifts = shift;
   calibrate(graph, plan, MemorySource(inputs), static_cast<int64_t>(inputs.size()), 2);
   Graph deploy = apply_ascend(with_corrected_biases(graph, plan), plan);
   Graph fake = ascend_to_fake_quant(deploy);
@@ -136,9 +138,9 @@ std::vector<Tensor> with_saturation(std::vector<Tensor> inputs) {
 
 class DeployEqualsSimulation : public ::testing::TestWithParam<Network> {
  protected:
-  void quantize(const QuantizeOptions& options) {
+  void quantize(const QuantizeOptions& options, bool shift = false) {
     std::vector<Tensor> inputs;
-    networks_ = quantized_networks(GetParam(), options, inputs);
+    networks_ = quantized_networks(GetParam(), options, inputs, shift);
     inputs_ = with_saturation(std::move(inputs));
     ASSERT_FALSE(networks_.results.empty());
   }
@@ -198,6 +200,13 @@ TEST_P(DeployEqualsSimulation, InEveryLayersResult) {
   AMCT_NEEDS_ASSETS();
   quantize({});
   check(networks_.results, "layers");
+}
+
+TEST_P(DeployEqualsSimulation, WithSumsCutTo16Bits) {
+  AMCT_NEEDS_ASSETS();
+  if (GetParam().name() == "ultraface_rfb640") return;  // the same layers as ultraface_rfb320, four times as long
+  quantize({}, true);
+  check(networks_.quantized, "quantized tensors");
 }
 
 TEST_P(DeployEqualsSimulation, WithIntegerKernelsForEveryLayer) {

@@ -77,7 +77,8 @@ bool allowed(const Graph& graph, const Node& node) {
   }
   if (node.op == "matmul") {
     const size_t rank = rank_of(graph, node.input(1));
-    return has_constant(graph, node, 1) && (rank == 2 || rank == 3);
+    if (!has_constant(graph, node, 1)) return rank >= 2 && rank_of(graph, node.input(0)) >= 2;
+    return rank == 2 || rank == 3;
   }
   return node.op == "average_pool" && rank_of(graph, node.input(0)) == 4;
 }

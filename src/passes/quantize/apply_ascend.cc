@@ -12,6 +12,7 @@
 #include "ops/infer.h"
 #include "ops/op_row.h"
 #include "passes/quantize/apply_recurrent.h"
+#include "passes/quantize/drop_upper_clips.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/plan_layers.h"
 
@@ -33,7 +34,8 @@ std::string type_name(int bits) { return fmt::format("INT{}", bits == 16 ? 16 : 
 
 class Applier {
  public:
-  Applier(Graph source, const Plan& plan) : plan_(plan), graph_(std::move(source)) {}
+  Applier(Graph source, const Plan& plan, PassReport& report)
+      : plan_(plan), graph_(std::move(source)), report_(report) {}
 
   Graph run() {
     index_quantizers();
@@ -56,6 +58,8 @@ class Applier {
       }
     }
     faults.throw_if_any();
+    quantize_pools();
+    drop_upper_clips(graph_, report_);
     int64_t& opset = graph_.info.opsets[""];
     opset = std::max<int64_t>(opset, 11);
     update_types(graph_);
@@ -67,14 +71,17 @@ class Applier {
     const NodeId id = graph_.find_node(layer.name);
     if (!id.valid()) throw Error(ErrorCode::kConfig, "the plan names a layer that the model does not have");
     if (layer.hidden) return apply_recurrent_ascend(graph_, id, layer);
-    if (!layer.activation.factor || (layer.weight && layer.weight->scales.empty())) {
+    if (!layer.activation.factor || (layer.weight && layer.weight->scales.empty()) ||
+        (layer.second && !layer.second->factor)) {
       throw Error(ErrorCode::kConfig, "the plan has no factors for this layer", {}, "calibrate first");
     }
     if (layer.weight && layer.weight->group > 0) return simulate_groups(layer, id);
     const float scale_d = layer.activation.factor->scale;
     const NodeId add = bias_add_of(graph_, id);
     const ValueId bias = bias_of(graph_, id);
-    const auto scales = dequant_scales(scale_d, layer.weight ? layer.weight->scales : std::vector<float>());
+    std::vector<float> factors = layer.weight ? layer.weight->scales : std::vector<float>();
+    if (layer.second) factors = {layer.second->factor->scale};
+    const auto scales = dequant_scales(scale_d, factors);
     // What can fail comes first, so that all layers' faults are found on a whole graph.
     Tensor bias_values;
     if (!layer.integer_bias.empty()) {
@@ -83,6 +90,8 @@ class Applier {
       bias_values = integer_bias(*graph_.constant(bias), scales, output_channels(graph_, id), layer.name);
     }
     quantize_input(layer, id);
+    if (layer.second)
+      graph_.set_input(id, 1, quantized(graph_.node(id).input(1), *layer.second, layer.name + ".quant1"));
     if (layer.weight) replace_weight(*layer.weight, id);
     if (bias.valid()) replace_bias(id, add, bias, std::move(bias_values));
     dequantize(layer, add.valid() ? add : id, scales);
@@ -130,16 +139,21 @@ class Applier {
             attrs.get<std::string>("dst_type", "INT8")};
   }
 
-  // The integers of a value, from a new quantizer called `name` if there is none yet with these numbers.
   ValueId quantized(ValueId input, const ActivationPlan& activation, const std::string& name) {
     const ScaleOffset factor = *activation.factor;
     const Attrs attrs = {{"scale", static_cast<double>(1.0f / factor.scale)},
                          {"offset", static_cast<double>(factor.offset)},
                          {"dst_type", type_name(activation.bits)}};
+    return quantized(input, attrs, factor.scale, name);
+  }
+
+  // The integers of a value, from a new quantizer called `name` if there is none yet with these numbers.
+  ValueId quantized(ValueId input, const Attrs& attrs, float scale, const std::string& name) {
     auto [at, is_new] = shared_.try_emplace(key_of(input, attrs), kNoValue);
     if (is_new) {
       const NodeId quant = add_op(graph_, name, "ascend_quant", {input}, attrs, name + ".output0");
       at->second = graph_.node(quant).output();
+      scales_.emplace(at->second, scale);
     }
     return at->second;
   }
@@ -157,15 +171,65 @@ class Applier {
     }
     const std::string name = fmt::format("{}.input{}", use.node, port);
     const ValueId integers = quantized(graph_.node(id).input(port), tensor.activation, name + ".quant");
-    graph_.set_input(id, port, floats(integers, tensor.activation, name + ".anti_quant"));
+    graph_.set_input(id, port, floats(integers, name + ".anti_quant"));
   }
 
-  ValueId floats(ValueId integers, const ActivationPlan& activation, const std::string& name) {
+  // A MaxPool whose input or result is quantized by one quantizer reads its integers: the largest of quantized values
+  // is the quantized largest value.
+  void quantize_pools() {
+    std::vector<NodeId> order = graph_.topological_order();
+    std::erase_if(order, [&](NodeId id) { return !is_open_pool(id); });
+    for (auto at = order.rbegin(); at != order.rend(); ++at) {  // one pool after another: from the last
+      const Node* behind = only_quantizer(graph_.node(*at).output(), true);
+      if (behind != nullptr) read_integers(*at, *behind);
+    }
+    for (const NodeId id : order) {
+      const Node* beside = is_open_pool(id) ? only_quantizer(graph_.node(id).input(0), false) : nullptr;
+      if (beside != nullptr) read_integers(id, *beside);
+    }
+  }
+
+  bool is_open_pool(NodeId id) const {
+    const Node& node = graph_.node(id);
+    if (node.op != "max_pool" || node.output(1).valid()) return false;
+    const Node* producer = graph_.producer(node.input(0));
+    return (producer == nullptr || producer->op != "ascend_anti_quant") &&
+           graph_.value(node.output()).type.dtype == DType::kFloat32;
+  }
+
+  // The quantizer among the uses of a value if there is just one; with `alone`, if nothing else reads the value.
+  const Node* only_quantizer(ValueId value, bool alone) const {
+    const Node* found = nullptr;
+    for (const Use& use : graph_.value(value).uses) {
+      const Node& node = graph_.node(use.node);
+      const bool quantizes = node.op == "ascend_quant";
+      if ((quantizes && found != nullptr) || (!quantizes && alone)) return nullptr;
+      if (quantizes) found = &node;
+    }
+    return alone && graph_.is_output(value) ? nullptr : found;
+  }
+
+  void read_integers(NodeId pool, const Node& quantizer) {
+    const Attrs attrs = quantizer.attrs;
+    const std::string name = graph_.node(pool).name + ".input0";
+    const ValueId integers = quantized(graph_.node(pool).input(0), attrs, scale_of(quantizer), name + ".quant");
+    graph_.set_input(pool, 0, floats(integers, name + ".anti_quant"));
+    report_.applied(graph_.node(pool).name, "reads integers");
+  }
+
+  // scale_d of a quantizer; those of other files say only its inverse.
+  float scale_of(const Node& quantizer) const {
+    const auto at = scales_.find(quantizer.output());
+    return at != scales_.end() ? at->second : 1.0f / static_cast<float>(attr_float(quantizer, "scale"));
+  }
+
+  ValueId floats(ValueId integers, const std::string& name) {
     auto [at, is_new] = floats_.try_emplace(integers, kNoValue);
     if (is_new) {
-      const Attrs attrs = {{"scale", static_cast<double>(activation.factor->scale)},
-                           {"offset", static_cast<double>(-activation.factor->offset)},
-                           {"dst_type", type_name(activation.bits)}};
+      const Node& quantizer = *graph_.producer(integers);
+      const Attrs attrs = {{"scale", static_cast<double>(scale_of(quantizer))},
+                           {"offset", -attr_float(quantizer, "offset")},
+                           {"dst_type", attr_string(quantizer, "dst_type")}};
       at->second =
           graph_.node(add_op(graph_, name, "ascend_anti_quant", {integers}, attrs, name + ".output0")).output();
     }
@@ -221,7 +285,7 @@ class Applier {
     const bool was_output = graph_.is_output(output);
     const bool half = graph_.value(output).type.dtype == DType::kFloat16;
     const std::string name = layer.name + ".dequant";
-    const ValueId parameter = graph_.add_constant(name + ".param", dequant_parameters(scales));
+    const ValueId parameter = graph_.add_constant(name + ".param", dequant_parameters(scales, layer.shifts));
     const NodeId dequant = add_op(graph_, name, "ascend_dequant", {output, parameter},
                                   {{"dtype", int64_t{half ? 1 : 0}}}, name + ".output0");
     graph_.replace_uses(output, graph_.node(dequant).output());
@@ -231,12 +295,17 @@ class Applier {
 
   const Plan& plan_;
   Graph graph_;
+  PassReport& report_;
   std::map<QuantizerKey, ValueId> shared_;  // the integers of values
   std::map<ValueId, ValueId> floats_;       // of integers
+  std::map<ValueId, float> scales_;         // scale_d of integers
 };
 
 }  // namespace
 
-Graph apply_ascend(Graph graph, const Plan& plan) { return Applier(std::move(graph), plan).run(); }
+Graph apply_ascend(Graph graph, const Plan& plan, PassReport* report) {
+  PassReport own;
+  return Applier(std::move(graph), plan, report != nullptr ? *report : own).run();
+}
 
 }  // namespace amct

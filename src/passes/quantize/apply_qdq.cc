@@ -63,6 +63,7 @@ class Applier {
   void index_activations() {
     for (const LayerPlan& layer : plan_.layers) {
       if (layer.quantize) activations_.try_emplace(layer.tensor, &layer.activation);
+      if (layer.quantize && layer.second) activations_.try_emplace(layer.second_tensor, &*layer.second);
     }
     for (const TensorPlan& entry : plan_.tensors) activations_.try_emplace(entry.tensor, &entry.activation);
   }

@@ -154,9 +154,13 @@ Tensor integer_bias(const Tensor& bias, std::span<const float> dequant_scales, i
   return result;
 }
 
-Tensor dequant_parameters(std::span<const float> dequant_scales) {
+Tensor dequant_parameters(std::span<const float> dequant_scales, std::span<const int> shifts) {
+  AMCT_CHECK(shifts.empty() || shifts.size() == dequant_scales.size(), "one shift per scale");
   std::vector<uint64_t> words;
-  for (const float scale : dequant_scales) words.push_back(std::bit_cast<uint32_t>(scale));
+  for (size_t i = 0; i < dequant_scales.size(); ++i) {
+    const uint64_t shift = shifts.empty() ? 0 : static_cast<uint64_t>(shifts[i]);
+    words.push_back(std::bit_cast<uint32_t>(dequant_scales[i]) | shift << 40);
+  }
   return Tensor::of<uint64_t>({static_cast<int64_t>(words.size())}, words);
 }
 

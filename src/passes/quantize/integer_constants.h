@@ -37,6 +37,7 @@ Tensor integer_bias(const Tensor& bias, std::span<const float> dequant_scales, i
                     const std::string& layer);
 
 // uint64 words: bits 0-31 the float32 scale, bits 32-39 the weight's offset, bits 40-47 the shift (spec E.3).
-Tensor dequant_parameters(std::span<const float> dequant_scales);
+// One shift per scale, or none at all.
+Tensor dequant_parameters(std::span<const float> dequant_scales, std::span<const int> shifts = {});
 
 }  // namespace amct

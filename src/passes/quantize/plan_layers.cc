@@ -44,7 +44,7 @@ bool is_float_layer(const Graph& graph, const Node& node) {
 std::string weight_sharer(const Graph& graph, NodeId layer) {
   const Node& node = graph.node(layer);
   for (const ValueId weight : {weight_of(node), recurrent_weight_of(node)}) {
-    if (!weight.valid()) continue;
+    if (!weight.valid() || graph.constant(weight) == nullptr) continue;
     for (const Use& use : graph.value(weight).uses) {
       if (use.node != layer) return graph.node(use.node).name;
     }
@@ -138,7 +138,14 @@ LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& optio
   if (rule.recurrent_port >= 0) {
     layer.hidden = HiddenPlan{layer.activation, {.bits = options.weight_bits, .per_channel = rule.per_channel}};
   }
-  if (rule.weight_port >= 0) layer.weight = WeightPlan{.bits = options.weight_bits, .per_channel = rule.per_channel};
+  const ValueId operand = weight_of(node);
+  if (operand.valid() && graph.constant(operand) == nullptr && layer.quantize) {  // a product of two activations
+    layer.activation.bits = 8;
+    layer.second_tensor = graph.value(operand).name;
+    layer.second = layer.activation;
+  } else if (rule.weight_port >= 0) {
+    layer.weight = WeightPlan{.bits = options.weight_bits, .per_channel = rule.per_channel};
+  }
   return layer;
 }
 

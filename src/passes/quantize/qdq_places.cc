@@ -22,6 +22,8 @@ class Placer {
       if (!layer.quantize || layer.hidden) continue;  // recurrent layers keep float activations (apply_recurrent.h)
       quantized_.insert(layer.name);
       if (!layer.activation.asymmetric) symmetric_.insert(layer.tensor);
+      if (layer.second) symmetric_.insert(layer.second_tensor);
+      if (layer.second) products_.insert(layer.name);
     }
     for (const TensorPlan& tensor : plan.tensors) {
       if (tensor.uses.empty()) continue;
@@ -95,6 +97,7 @@ class Placer {
   void want_layer(NodeId id) {
     const Node& node = graph_.node(id);
     want(node.input(0));
+    if (products_.contains(node.name)) want(node.input(1));
     const NodeId add = bias_add_of(graph_, id);
     if (!contains(target_.float_output, node.op)) want_result(graph_.node(add.valid() ? add : id).output());
   }
@@ -157,6 +160,7 @@ class Placer {
   const QdqTarget& target_;
   std::unordered_set<std::string> quantized_;  // layers
   std::unordered_set<std::string> symmetric_;  // tensors
+  std::unordered_set<std::string> products_;   // layers that multiply two activations
   std::vector<std::string> chosen_;            // tensors that the plan quantizes in every form
   std::vector<NodeId> order_;
   std::set<ValueId> wanted_;
@@ -172,6 +176,7 @@ FactorTensors::FactorTensors(const Graph& graph, const Plan& plan, const std::ve
     : graph_(graph) {
   for (const LayerPlan& layer : plan.layers) {
     if (layer.quantize) layer_inputs_.insert(layer.tensor);
+    if (layer.quantize && layer.second) layer_inputs_.insert(layer.second_tensor);
   }
   for (const TensorPlan& tensor : plan.tensors) {
     if (!tensor.uses.empty()) layer_inputs_.insert(tensor.tensor);

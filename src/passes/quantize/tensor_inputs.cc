@@ -121,20 +121,19 @@ class Joiner {
     std::map<size_t, ActivationPlan> settings;
     std::map<size_t, std::vector<ActivationPlan*>> users;
     std::map<size_t, std::string> symmetric;  // the layer that allows no offset
+    const auto consider = [&](const std::string& tensor, ActivationPlan& activation, const std::string& layer) {
+      const size_t group = groups_.find(graph_.find_value(tensor).index);
+      if (!wanted.contains(group) || activation.bits != 8) return;
+      users[group].push_back(&activation);
+      settings.try_emplace(group, activation);
+      if (!layer.empty() && !activation.asymmetric) symmetric.try_emplace(group, layer);
+    };
     for (LayerPlan& layer : plan_.layers) {
-      if (!layer.quantize || layer.activation.bits != 8) continue;
-      const size_t group = groups_.find(graph_.find_value(layer.tensor).index);
-      if (!wanted.contains(group)) continue;
-      users[group].push_back(&layer.activation);
-      settings.try_emplace(group, layer.activation);
-      if (!layer.activation.asymmetric) symmetric.try_emplace(group, layer.name);
+      if (!layer.quantize) continue;
+      consider(layer.tensor, layer.activation, layer.name);
+      if (layer.second) consider(layer.second_tensor, *layer.second, layer.name);
     }
-    for (TensorPlan& tensor : plan_.tensors) {
-      const size_t group = groups_.find(graph_.find_value(tensor.tensor).index);
-      if (!wanted.contains(group) || tensor.activation.bits != 8) continue;
-      users[group].push_back(&tensor.activation);
-      settings.try_emplace(group, tensor.activation);
-    }
+    for (TensorPlan& tensor : plan_.tensors) consider(tensor.tensor, tensor.activation, "");
     for (const size_t group : wanted) {
       ActivationPlan& common = settings[group];
       const auto at = symmetric.find(group);

@@ -85,6 +85,7 @@ struct SimpleConfig {
   std::vector<std::pair<Named, CalibrationSettings>> types;
   std::vector<std::pair<Named, CalibrationSettings>> layers;
   std::optional<std::string> nuq_mapping_file;
+  std::vector<std::string> nuq_layers;  // that the mapping file names
   std::optional<WeightSettings::Nuq> nuq;
 };
 
