@@ -183,8 +183,8 @@ TEST(RecurrentLayers, LengthsGoThroughTheSimulation) {
 TEST(RecurrentLayers, QdqFormHasIntegerWeightsAndFloatActivations) {
   const Net net(true);
   const Plan plan = net.filled_plan();
-  EXPECT_TRUE(qdq_places(net.graph, plan, qdq_target("onnxruntime")).empty());
-  const Graph qdq = apply_qdq(net.graph, plan, qdq_target("onnxruntime"));
+  EXPECT_TRUE(qdq_places(net.graph, plan, qdq_target("ort")).empty());
+  const Graph qdq = apply_qdq(net.graph, plan, qdq_target("ort"));
   const Node& node = qdq.node(qdq.find_node("layer"));
   EXPECT_EQ(node.op, "lstm");
   EXPECT_EQ(qdq.value(node.input(kX)).name, "x");
