@@ -16,6 +16,7 @@ ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", pathlib.Path(__file__).resol
 NANODET = "resize=416x416,color=bgr,mean=103.53/116.28/123.675,std=57.375/57.12/58.395"
 MADRY = "cifar,mean=0.4914/0.4822/0.4465,std=0.2471/0.2435/0.2616"
 OVAL = "cifar,mean=0.485/0.456/0.406,std=0.225"
+FRAME, CONTEXT = 512, 64  # of the voice detectors
 
 
 @dataclasses.dataclass
@@ -37,6 +38,8 @@ MODELS = [
     Model("mobilenet_v2", "imagenet", "imagenet"),
     Model("nanodet_m", "objects", NANODET),
     Model("resnet8_cifar10", "cifar", "cifar"),
+    Model("silero_vad_16k_op15", "silero"),
+    Model("silero_vad_openvino_16k", "silero"),
     Model("stories260K", "tokens", folder="llm"),
     Model("ultraface_rfb320_simplified", "faces", "resize=240x320,mean=127,std=128"),
     Model("ultraface_rfb640", "faces", "resize=480x640,mean=127,std=128"),
@@ -58,6 +61,14 @@ def inputs_of(path):
     constants = {item.name for item in graph.initializer}
     return {item.name: [d.dim_value or 1 for d in item.type.tensor_type.shape.dim]
             for item in graph.input if item.name not in constants}
+
+
+def without_samples(path):
+    """Inputs that have no axis of samples: scalars, and where first extents differ those that are not 1."""
+    dims = inputs_of(path)
+    first = {name: extents[0] for name, extents in dims.items() if extents}
+    agree = len(set(first.values())) == 1
+    return {name for name in dims if name not in first or (not agree and first[name] != 1)}
 
 
 def session(path):
@@ -96,15 +107,31 @@ def speech():
         return np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / np.float32(32768)
 
 
-def dtln(path, count=64):
-    """Spectra of speech, each with the state that the frame before left."""
-    samples, runner, feeds = speech(), session(path), []
-    state = np.zeros((1, 2, 128, 2), np.float32)
-    for i in range(100, 100 + count):
-        spectrum = np.abs(np.fft.rfft(samples[i * 128:i * 128 + 512])).astype(np.float32)
-        feeds.append({"input_2": spectrum.reshape(1, 1, 257), "input_3": state})
-        state = runner.run(None, feeds[-1])[1]
+def frames_with_states(path, frames, states, extra):
+    """Feeds of a recurrent network that runs over `frames`, each with the state that the frame before left."""
+    runner = session(path)
+    name, = [item.name for item in runner.get_inputs() if item.name not in states and item.name not in extra]
+    state, = states
+    value, feeds = states[state], []
+    for frame in frames:
+        feeds.append({name: frame, state: value, **extra})
+        value = runner.run(None, feeds[-1])[1]
     return feeds
+
+
+def dtln(path, count=64):
+    samples = speech()
+    frames = [np.abs(np.fft.rfft(samples[i * 128:i * 128 + 512])).astype(np.float32).reshape(1, 1, 257)
+              for i in range(100, 100 + count)]
+    return frames_with_states(path, frames, {"input_3": np.zeros((1, 2, 128, 2), np.float32)}, {})
+
+
+def silero(path, count=64):
+    samples = speech()
+    extra = {"sr": np.array(16000, np.int64)} if "sr" in inputs_of(path) else {}
+    begins = [CONTEXT + FRAME * i for i in range(count)]
+    frames = [samples[b - CONTEXT:b + FRAME].reshape(1, FRAME + CONTEXT) for b in begins]
+    return frames_with_states(path, frames, {"state": np.zeros((2, 1, 128), np.float32)}, extra)
 
 
 def feeds_of(item):
@@ -113,6 +140,8 @@ def feeds_of(item):
     name = next(iter(dims))
     if item.data == "dtln":
         return dtln(item.path)
+    if item.data == "silero":
+        return silero(item.path)
     if item.data == "tokens":
         tokens = np.load(ASSETS / "llm/sampled_tokens_64x256.npy")[:32, :dims[name][1]].astype(np.int64)
         return [{name: row[None]} for row in tokens]
@@ -133,6 +162,7 @@ def data_for(item, work):
         if len(feeds[0]) == 1:
             np.save(folder / "samples.npy", np.concatenate([array for feed in feeds for array in feed.values()]))
         else:
+            whole = without_samples(item.path)
             for index, feed in enumerate(feeds):
-                np.savez(folder / f"{index:04d}.npz", **feed)
+                np.savez(folder / f"{index:04d}.npz", **{name: x[None] if name in whole else x for name, x in feed.items()})
     return ["--data", folder]
