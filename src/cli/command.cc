@@ -64,7 +64,9 @@ void DataArguments::add_to(CLI::App& command, bool data_required) {
       ->delimiter(';');
   command.add_option("--samples", samples, "use the first N samples, in byte-wise order of the file names")
       ->check(CLI::PositiveNumber);
-  command.add_option("--batch", batch, "samples that are processed together; changes no result but that of hfmg, which follows batches")
+  command
+      .add_option("--batch", batch,
+                  "samples that are processed together; changes no result but that of hfmg, which follows batches")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
 }
