@@ -1,5 +1,5 @@
 // The part of a calibration: what is read merges with itself, gives factors, is written and reads back as the same
-// bytes. The checksum is made right, so that mutants reach what stands behind it.
+// bytes. Length and checksum are made right, so that mutants reach what stands behind it.
 #include "base/byte_stream.h"
 #include "fuzz/fuzz_input.h"
 #include "ir/text_lexer.h"
@@ -10,11 +10,19 @@ using namespace amct;
 
 namespace {
 
-constexpr size_t kHashBytes = 8;
+constexpr size_t kLengthAt = 16, kContentsAt = 24, kHashBytes = 8;
 
-std::string with_checksum(std::string_view bytes) {
+// The same contents with the length and the checksum that belong to them.
+std::string made_right(std::string_view bytes) {
   ByteWriter out;
-  out.raw(bytes.substr(0, bytes.size() - std::min(bytes.size(), kHashBytes)));
+  if (bytes.size() >= kContentsAt + kHashBytes) {
+    const std::string_view contents = bytes.substr(kContentsAt, bytes.size() - kContentsAt - kHashBytes);
+    out.raw(bytes.substr(0, kLengthAt));
+    out.fixed(contents.size(), kContentsAt - kLengthAt);
+    out.raw(contents);
+  } else {
+    out.raw(bytes);
+  }
   out.fixed(hash_bytes(std::as_bytes(std::span(out.bytes()))), kHashBytes);
   return out.take();
 }
@@ -24,7 +32,7 @@ CalibrationPart read(const std::string& bytes) { return parse_part(std::as_bytes
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string bytes = with_checksum(fuzz::text_of(data, size));
+  const std::string bytes = made_right(fuzz::text_of(data, size));
   fuzz::accepts([&] {
     CalibrationPart part = read(bytes);
     const std::string written = format_part(part);
