@@ -127,14 +127,13 @@ class Writer {
   }
 
   void add_value_infos(Pieces& graph) const {
-    wire::ValueInfoProto info;
     std::string bytes;
     for (const ValueId id : graph_.values()) {
       const Value& value = graph_.value(id);
       if (value.kind != ValueKind::kComputed || graph_.is_output(id)) continue;
       const bool known = value.type.dtype != DType::kUndefined && value.type.shape.ranked();
       if (!known && !foreign_types_.contains(value.name)) continue;
-      info.Clear();
+      wire::ValueInfoProto info;  // a cleared one is freed twice where memory runs out in it
       add_value_info(id, info);
       info.SerializeToString(&bytes);
       graph.add_field(kGraphValueInfo, bytes);
