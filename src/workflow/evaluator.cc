@@ -5,15 +5,13 @@
 
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
+#include "recipe/evaluator_messages.h"
 
 namespace amct {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr const char* kDriver =
 #include "workflow/evaluator_driver.inc"
@@ -85,34 +83,27 @@ PythonEvaluator::PythonEvaluator(std::filesystem::path file)
 
 PythonEvaluator::Feeds PythonEvaluator::calibrate(const std::filesystem::path& model,
                                                   const std::filesystem::path& folder) {
-  const Json feeds =
-      Json::parse(ask(Json{{"do", "calibration"}, {"model", model.string()}, {"folder", folder.string()}}.dump()));
-  return {.runs = feeds.at("runs"), .samples = feeds.at("samples")};
+  const EvaluatorReply reply = ask(calibration_request(model, folder));
+  return {.runs = reply.runs, .samples = reply.samples};
 }
 
-double PythonEvaluator::evaluate(const std::filesystem::path& model) {
-  return Json::parse(ask(Json{{"do", "evaluate"}, {"model", model.string()}}.dump())).at("metric");
-}
+double PythonEvaluator::evaluate(const std::filesystem::path& model) { return ask(evaluate_request(model)).metric; }
 
 Verdict PythonEvaluator::judge(double original, double quantized) {
-  const Json verdict =
-      Json::parse(ask(Json{{"do", "metric_eval"}, {"original", original}, {"quantized", quantized}}.dump()));
-  return {.original = original,
-          .quantized = quantized,
-          .satisfied = verdict.at("satisfied").get<bool>(),
-          .loss = verdict.at("loss").get<double>()};
+  const EvaluatorReply reply = ask(judge_request(original, quantized));
+  return {.original = original, .quantized = quantized, .satisfied = reply.satisfied, .loss = reply.loss};
 }
 
 // The answer to a request; to none, that the class was made.
-std::string PythonEvaluator::ask(const std::string& request) {
+EvaluatorReply PythonEvaluator::ask(const std::string& request) {
   std::optional<std::string> line;
   if (request.empty() || python_.send_line(request)) line = python_.receive_line();
   const Where where{.file = file_.string()};
   if (!line) throw Error(ErrorCode::kInput, "the evaluator's python3 ended without an answer", where);
-  const Json reply = Json::parse(*line);
-  if (!reply.contains("error")) return *line;
-  throw Error(ErrorCode::kInput, fmt::format("the evaluator failed with {}", reply.at("error").get<std::string>()),
-              {.file = file_.string(), .line = reply.at("line").get<int>()});
+  EvaluatorReply reply = parse_evaluator_reply(*line);
+  if (reply.error.empty()) return reply;
+  throw Error(ErrorCode::kInput, "the evaluator failed with " + reply.error,
+              {.file = file_.string(), .line = reply.line});
 }
 
 ScratchFolder::ScratchFolder() {

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/process.h"
+#include "recipe/evaluator_messages.h"
 
 namespace amct {
 
@@ -51,7 +52,7 @@ class PythonEvaluator : public Evaluator {
   Verdict judge(double original, double quantized) override;
 
  private:
-  std::string ask(const std::string& request);
+  EvaluatorReply ask(const std::string& request);
 
   std::filesystem::path file_;
   ChildProcess python_;

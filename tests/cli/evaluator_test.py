@@ -59,7 +59,7 @@ class PythonClass(AmctOnnx):
         scratch.mkdir(exist_ok=True)
         result = self.run_amct("calibration", "--model=small.onnx", f"--save_path={prefix}", f"--evaluator={script}",
                                *extra, code=code, environment={"PATH": path, "TMPDIR": str(scratch)})
-        self.assertEqual(list(scratch.iterdir()), [])
+        self.assertEqual(list(scratch.glob("amct*")), [])  # ONNX Runtime leaves a file of its own there
         return result
 
     def sum_of(self, model):

@@ -104,12 +104,11 @@ class Comparison:
     def distance(ours, theirs):
         return np.abs(ours - theirs).max() / max(np.ptp(theirs), 1e-9)
 
-    def compare(self, model, level, name, feeds, tolerance=TOLERANCE, other_level=None):
+    def compare(self, model, level, name, feeds, other_level=None):
         path, session = self.optimize(model, level, name)
         theirs = session.run(None, feeds)
-        if other_level is not None:
-            other = self.optimize(model, other_level, f"{name}_other")[1].run(None, feeds)
-            tolerance = max(tolerance, self.distance(other[0], theirs[0]))
+        if other_level is not None:  # fused or not, ONNX Runtime rounds differently: ours must be one of the two
+            theirs += self.optimize(model, other_level, f"{name}_other")[1].run(None, feeds)
         foreign = collections.Counter(node.op_type for node in onnx.load(str(path)).graph.node
                                       if node.domain == "com.microsoft")
         out = self.work / f"{name}_out"
@@ -123,10 +122,10 @@ class Comparison:
             self.faults.append(f"{name}: {done.stderr.strip()}")
             return
         ours = [np.load(file) for file in sorted(out.glob("*.npy"))]
-        assert len(ours) == len(theirs) == 1, "the networks have one output"
-        worst = self.distance(ours[0], theirs[0])
+        assert len(ours) == 1, "the networks have one output"
+        worst = min(self.distance(ours[0], reference) for reference in theirs)
         print(f"{name}: {worst:.2g} of the range, {dict(foreign)}")
-        if not worst <= tolerance:
+        if not worst <= TOLERANCE:
             self.faults.append(f"{name}: differs by {worst:.3g} of the output's range")
 
 
