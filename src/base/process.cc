@@ -9,7 +9,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -20,6 +22,7 @@ namespace amct {
 namespace {
 
 constexpr size_t kLongestLine = size_t{1} << 20;
+constexpr std::chrono::milliseconds kPatience{2000}, kPause{5};  // with a child whose channel was closed
 
 Error system_error(const std::string& what, int code) {
   return Error(ErrorCode::kInput, fmt::format("{}: {}", what, std::strerror(code)));
@@ -52,7 +55,11 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, int channel)
 ChildProcess::~ChildProcess() {
   if (socket_ >= 0) close(socket_);
   if (pid_ < 0) return;
-  kill(pid_, SIGTERM);
+  for (std::chrono::milliseconds waited{0}; waited < kPatience; waited += kPause) {
+    if (waitpid(pid_, nullptr, WNOHANG) != 0) return;
+    std::this_thread::sleep_for(kPause);
+  }
+  kill(pid_, SIGKILL);
   wait();
 }
 

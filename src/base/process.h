@@ -17,7 +17,7 @@ class ChildProcess {
   // send_line and receive_line use; 1 takes its standard output, any other leaves that to go to our standard error.
   // Throws Error(kInput) when there is no such program.
   ChildProcess(const std::vector<std::string>& command, int channel);
-  ~ChildProcess();  // a child that still runs is ended
+  ~ChildProcess();  // closes the channel; a child that still runs two seconds later is killed
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 

@@ -77,7 +77,7 @@ std::unique_ptr<Evaluator> command_evaluator(const std::string& command) {
 }
 
 PythonEvaluator::PythonEvaluator(std::filesystem::path file)
-    : file_(std::move(file)), python_({"python3", "-c", kDriver, file_.string()}, kChannel) {
+    : file_(std::move(file)), python_({"python3", "-u", "-c", kDriver, file_.string()}, kChannel) {
   ask("");
 }
 
