@@ -54,11 +54,11 @@ Graph branching() {
   return graph;
 }
 
-const wire::GraphProto& subgraph(const wire::NodeProto& node, const std::string& name) {
+const wire::GraphProto& subgraph(const wire::NodeProto& node, std::string_view name) {
   for (const auto& attr : node.attribute()) {
     if (attr.name() == name) return attr.g();
   }
-  throw Error(ErrorCode::kInternal, "no attribute " + name);
+  throw Error(ErrorCode::kInternal, "no attribute " + std::string(name));
 }
 
 void expect_same_results(const Graph& a, const Graph& b) {

@@ -196,6 +196,11 @@ bool plan_input(const Graph& graph, Plan& plan, NodeId node, int64_t port, const
          at->activation.search == activation.search;
 }
 
-void plan_joint(const Graph& graph, Plan& plan) { Joiner(graph, plan).run(); }
+void plan_joint(const Graph& graph, Plan& plan) {
+  Joiner(graph, plan).run();
+  if (!plan.joint.empty()) return;
+  plan.warnings.push_back(
+      "nothing is quantized jointly: no addition or concatenation of float32 values stands between quantized layers");
+}
 
 }  // namespace amct

@@ -32,7 +32,7 @@ bool plan_input(const Graph& graph, Plan& plan, NodeId node, int64_t port, const
 
 // Adds joint quantization to the plan of the layers. All 8-bit quantizers of a group take the settings of the first
 // layer that reads one of its values (symmetric where one of them must be), or defaults. Layers that lose their offset
-// that way are named in the plan's warnings.
+// that way are named in the plan's warnings, and so is a graph in which nothing is joined.
 void plan_joint(const Graph& graph, Plan& plan);
 
 }  // namespace amct

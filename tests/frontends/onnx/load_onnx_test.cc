@@ -17,7 +17,7 @@ std::vector<std::string> node_names(const Graph& graph) {
   return names;
 }
 
-const Tensor& constant_of(const Graph& graph, const std::string& name) {
+const Tensor& constant_of(const Graph& graph, std::string_view name) {
   const Tensor* tensor = graph.constant(graph.find_value(name));
   EXPECT_NE(tensor, nullptr) << name;
   static const Tensor kNone;

@@ -74,6 +74,8 @@ TEST(TensorInputs, SkippedLayersJoinNothing) {
   plan_joint(net.graph, plan);
   EXPECT_TRUE(plan.joint.empty());
   EXPECT_TRUE(plan.tensors.empty());
+  ASSERT_EQ(plan.warnings.size(), 1);
+  EXPECT_NE(plan.warnings[0].find("nothing is quantized jointly"), std::string::npos);
 }
 
 TEST(TensorInputs, OneSymmetricLayerMakesItsGroupSymmetric) {
