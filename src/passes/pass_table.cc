@@ -84,7 +84,7 @@ const std::vector<PassInfo>& execution_passes() {
       {"join_norms", "Makes the arithmetic of layer and RMS normalization one operator.", "anywhere", Effect::kRounding,
        join_norms},
       {"join_in_subgraphs", "Runs this list inside the subgraphs of control flow.", "beside the others",
-       Effect::kRounding, rewrite_subgraphs},
+       Effect::kRounding, rewrite_subgraphs_to_run},
   };
   return passes;
 }

@@ -6,6 +6,7 @@
 
 #include "ops/infer.h"
 #include "ops/subgraph.h"
+#include "passes/simplify/fold_constants.h"
 
 namespace amct {
 namespace {
@@ -25,8 +26,13 @@ struct Body {
 
 class Rewriter {
  public:
-  Rewriter(Graph& graph, NodeId id, const PassContext& context, PassReport& report)
-      : graph_(graph), id_(id), context_(context), report_(report), captures_(capture_count(graph.node(id))) {
+  Rewriter(Graph& graph, NodeId id, const PassContext& context, bool to_run, PassReport& report)
+      : graph_(graph),
+        id_(id),
+        context_(context),
+        to_run_(to_run),
+        report_(report),
+        captures_(capture_count(graph.node(id))) {
     for (const Subgraph& inner : subgraphs(graph.node(id))) bodies_.push_back({inner.attr, *inner.graph});
   }
 
@@ -50,6 +56,10 @@ class Rewriter {
     int changes = 0;
     try {
       const FormalTypes formal(body.graph, captures_);
+      if (to_run_) {
+        changes += fold_constants(body.graph, context_).changes;
+        if (changes > 0) update_types(body.graph);
+      }
       for (const PassInfo* pass : context_.passes) {
         const int more = pass->run(body.graph, context_).changes;
         if (more > 0) update_types(body.graph);
@@ -72,7 +82,7 @@ class Rewriter {
         return is_read(body.graph, body.capture(i, captures_));
       });
       const bool alone = graph_.value(outer).uses.size() == 1 && !graph_.is_output(outer) && readers == 1;
-      if (readers == 0 || (!alone && data->bytes().size() > kSmallBytes)) continue;
+      if (readers == 0 || (!alone && !to_run_ && data->byte_size() > kSmallBytes)) continue;
       for (Body& body : bodies_) {
         const ValueId input = body.capture(i, captures_);
         if (!is_read(body.graph, input)) continue;
@@ -101,24 +111,29 @@ class Rewriter {
   Graph& graph_;
   NodeId id_;
   const PassContext& context_;
+  bool to_run_;
   PassReport& report_;
   size_t captures_;
   std::vector<Body> bodies_;
   int changes_ = 0;
 };
 
-}  // namespace
-
-PassReport rewrite_subgraphs(Graph& graph, const PassContext& context) {
+PassReport rewrite(Graph& graph, const PassContext& context, bool to_run) {
   PassReport report;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
     if (node.is_opaque() || !has_subgraphs(node)) continue;
     const std::string name = node.name;
-    const int changes = Rewriter(graph, id, context, report).run();
+    const int changes = Rewriter(graph, id, context, to_run, report).run();
     if (changes > 0) report.applied(name, fmt::format("rewrote its subgraphs: {} changes", changes));
   }
   return report;
 }
+
+}  // namespace
+
+PassReport rewrite_subgraphs(Graph& graph, const PassContext& context) { return rewrite(graph, context, false); }
+
+PassReport rewrite_subgraphs_to_run(Graph& graph, const PassContext& context) { return rewrite(graph, context, true); }
 
 }  // namespace amct

@@ -64,7 +64,7 @@ TEST(FuseInSubgraphs, FactorsGoIntoConvolutionsInside) {
   EXPECT_EQ(op_names(inside(graph, "then_branch")), (Strings{"conv"}));
 }
 
-TEST(SimplifySubgraphs, ALargeConstantWithOtherReadersStaysOutside) {
+TEST(SimplifySubgraphs, ALargeConstantWithOtherReadersMovesInToRunOnly) {
   const Tensor large = random_floats({32, 3, 3, 3}, 1);
   ASSERT_GT(large.bytes().size(), 1024u);
   Graph big;
@@ -73,13 +73,17 @@ TEST(SimplifySubgraphs, ALargeConstantWithOtherReadersStaysOutside) {
   const auto pass_on = [&] {
     auto branch = std::make_shared<Graph>();
     const ValueId in = branch->add_input("w", large.type());
-    branch->set_outputs({op(*branch, "n", "neg", {in})});
+    branch->set_outputs({op(*branch, "a", "abs", {op(*branch, "n", "neg", {in})})});
     return GraphPtr(branch);
   };
   const ValueId y =
       op(big, "y", "if", {c, w}, {{"then_branch", pass_on()}, {"else_branch", pass_on()}, {"captures", int64_t{1}}});
   big.set_outputs({y});
   EXPECT_EQ(captures(run_pass(big, "simplify_subgraphs").graph), 1u);
+  const Ran to_run = run_pass(big, "join_in_subgraphs");
+  EXPECT_EQ(captures(to_run.graph), 0u);
+  EXPECT_EQ(op_names(inside(to_run.graph, "then_branch")), (Strings{"abs"}));
+  EXPECT_EQ(op_names(inside(to_run.graph, "else_branch")), (Strings{"abs"}));
 }
 
 TEST(SimplifySubgraphs, ABranchThatIsImpossibleIsLeftAlone) {
