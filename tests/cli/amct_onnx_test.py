@@ -11,48 +11,11 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-import support
-from support import SEED, CommandTest
-
-PROGRAM = str(pathlib.Path(support.AMCT).with_name("amct_onnx"))
-BATCH = 4
-
+from support.amct_onnx import BATCH, AmctOnnx
+from support.command_test import AMCT, SEED
 
 def mode(path):
     return stat.S_IMODE(os.stat(path).st_mode)
-
-
-class AmctOnnx(CommandTest):
-    def setUp(self):
-        super().setUp()
-        self.folder = self.work / "calibration"
-        self.write_batches(self.folder, self.samples)
-
-    def write_batches(self, folder, samples, batch=BATCH):
-        folder.mkdir()
-        for i in range(0, len(samples), batch):
-            samples[i:i + batch].tofile(folder / f"batch{i // batch}.bin")
-
-    def run_amct(self, *arguments, code=0, **options):
-        options.setdefault("cwd", self.work)
-        environment = {**os.environ, **options.pop("environment", {})}
-        result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120,
-                                env=environment, **options)
-        self.assertEqual(result.returncode, code, f"amct_onnx {arguments}\n{result.stdout}\n{result.stderr}")
-        return result
-
-    def command(self, **changed):
-        flags = {"model": "small.onnx", "save_path": "results/deep/small", "input_shape": f"x:{BATCH},3,12,10",
-                 "data_dir": "calibration/", "data_types": "float32"}
-        flags.update(changed)
-        return ["calibration"] + [f"--{name}={value}" for name, value in flags.items() if value is not None]
-
-    def refused(self, *says, command=None, code=1, **changed):
-        self.faults(*(command or self.command(**changed)), code=code, says=says)
-        self.assertFalse((self.work / "results").exists())
-
-    def record(self, prefix="results/deep/small"):
-        return (self.work / f"{prefix}_record.txt").read_text()
 
 
 class Calibration(AmctOnnx):
@@ -84,7 +47,7 @@ class Calibration(AmctOnnx):
             config = self.work / "amct.cfg"
             config.write_text(f"batch_num: {batches}")
             prefix = self.work / f"other{batches}"
-            subprocess.run([support.AMCT, "quantize", self.model, "--data", self.data, "--batch", str(BATCH), "--config",
+            subprocess.run([AMCT, "quantize", self.model, "--data", self.data, "--batch", str(BATCH), "--config",
                             config, "--no-bias-correction", "--out", prefix], check=True, capture_output=True)
             self.assertEqual(self.record(), pathlib.Path(f"{prefix}_record.txt").read_text())
             for suffix in ("_deploy_model.onnx", "_quant.json"):
@@ -126,7 +89,7 @@ class Calibration(AmctOnnx):
         self.assertIn(f"calibrated {BATCH} samples", self.run_amct(*self.command(calibration_config=config)).stdout)
 
     def test_a_plan_is_a_configuration_too(self):
-        subprocess.run([support.AMCT, "quantize", self.model, "--data", self.data, "--out", self.work / "p"], check=True,
+        subprocess.run([AMCT, "quantize", self.model, "--data", self.data, "--out", self.work / "p"], check=True,
                        capture_output=True)
         result = self.run_amct(*self.command(calibration_config="p_plan.json"))
         self.assertIn(f"calibrated {BATCH} samples", result.stdout)
@@ -178,7 +141,7 @@ class Calibration(AmctOnnx):
         self.assertIn("AMCT_LOG_LEVEL is 'loud'; set it to DEBUG, INFO, WARNING or ERROR", result.stderr)
 
     def test_the_other_name_keeps_no_log(self):
-        subprocess.run([support.AMCT, "inspect", self.model], check=True, capture_output=True, cwd=self.work,
+        subprocess.run([AMCT, "inspect", self.model], check=True, capture_output=True, cwd=self.work,
                        env={**os.environ, "AMCT_LOG_LEVEL": "loud"})
         self.assertFalse((self.work / "amct_log").exists())
 
@@ -260,14 +223,14 @@ class Convert(AmctOnnx):
                               "--batch_num=1"])
 
     def test_a_quantized_model_gives_amcts_files(self):
-        subprocess.run([support.AMCT, "quantize", self.model, "--data", self.data, "--out", self.work / "q/small"],
+        subprocess.run([AMCT, "quantize", self.model, "--data", self.data, "--out", self.work / "q/small"],
                        check=True, capture_output=True)
         result = self.run_amct("convert", "--model", "q/small_qdq.onnx", "--save_path=results/small")
         names = sorted(path.name for path in (self.work / "results").iterdir())
         self.assertEqual(names, ["small_deploy_model.onnx", "small_fake_quant_model.onnx", "small_quant.json",
                                  "small_record.txt"])
         self.assertIn("next       atc --model=results/small_deploy_model.onnx --framework=5", result.stdout)
-        subprocess.run([support.AMCT, "convert", "q/small_qdq.onnx", "--out", "other/small"], check=True, cwd=self.work,
+        subprocess.run([AMCT, "convert", "q/small_qdq.onnx", "--out", "other/small"], check=True, cwd=self.work,
                        capture_output=True)
         for name in names:
             self.assertEqual((self.work / "results" / name).read_bytes(), (self.work / "other" / name).read_bytes())

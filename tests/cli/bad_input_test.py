@@ -1,6 +1,5 @@
 """Faulty input: one line that says what, where and what to do; the right exit code; no output file; no crash."""
 
-import os
 import pathlib
 import random
 import re
@@ -13,7 +12,7 @@ import unittest
 import numpy as np
 import onnx
 
-from support import AMCT, SEED, CommandTest, small_network
+from support.command_test import AMCT, SEED, CommandTest, small_network
 
 
 class BadInput(CommandTest):

@@ -11,7 +11,7 @@ import unittest
 
 import numpy as np
 
-from support import AMCT, SEED, CommandTest, small_network
+from support.command_test import AMCT, SEED, CommandTest, small_network
 
 HFMG = "batch_num: 1 common_config { hfmg_quantize { } }"
 HEADER, HASH = 24, 8

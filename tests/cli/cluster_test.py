@@ -7,7 +7,7 @@ import re
 import subprocess
 import unittest
 
-from support import AMCT, CommandTest
+from support.command_test import AMCT, CommandTest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "examples/cluster"

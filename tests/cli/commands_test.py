@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from support import CommandTest, small_network
+from support.command_test import CommandTest, small_network
 
 
 class Commands(CommandTest):

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from support import CommandTest, small_network
+from support.command_test import CommandTest, small_network
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -5,8 +5,8 @@ import unittest
 import numpy as np
 from onnx import TensorProto, helper
 
-from qat import Pairs, QatTest, run_plainly
-from support import SEED
+from support.command_test import SEED
+from support.qat import Pairs, QatTest, run_plainly
 
 
 class ConvertForeign(QatTest):

@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 import onnxruntime
 
-from support import CommandTest
+from support.command_test import CommandTest
 
 
 class Convert(CommandTest):

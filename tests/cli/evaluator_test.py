@@ -3,16 +3,14 @@
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import unittest
 
 import onnxruntime
 import numpy as np
 
-import support
-from amct_onnx_test import BATCH, AmctOnnx
-from support import SEED, CommandTest, small_network
+from support.amct_onnx import BATCH, AmctOnnx
+from support.command_test import CommandTest, small_network
 
 CLASS = """
 import numpy as np

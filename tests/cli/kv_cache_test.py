@@ -1,8 +1,6 @@
 """`amct kv-cache`: factors against the algorithm in numpy, independence of batches and threads, faults, real decoder."""
 
-import json
 import math
-import os
 import pathlib
 import re
 
@@ -13,7 +11,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from support import ASSETS, CommandTest
+from support.assets import needs_assets
+from support.command_test import CommandTest
 
 STEPS, WIDTH, HEADS = 6, 10, 7
 
@@ -196,11 +195,8 @@ class KvCache(CommandTest):
         return self.config
 
     def test_decoder_of_the_assets(self):
-        if not ASSETS.is_dir() or not any(ASSETS.iterdir()):
-            self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
-            print(f"left out: there are no assets at {ASSETS}")
-            return
-        model, tokens = ASSETS / "llm/stories260K.onnx", ASSETS / "llm/sampled_tokens_64x256.npy"
+        assets = needs_assets(self)
+        model, tokens = assets / "llm/stories260K.onnx", assets / "llm/sampled_tokens_64x256.npy"
         data = self.work / "tokens.npy"
         np.save(data, np.load(tokens)[:16, :64].astype(np.int64))
         layers = [f"/{kind}.{i}/MatMul" for i in range(5) for kind in "kv"]

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from support import SEED, CommandTest
+from support.command_test import SEED, CommandTest
 
 
 def network(path, shape, nodes, outputs, constants, opset=13):

@@ -64,7 +64,7 @@ def counts(names):
 
 
 def main():
-    assets = assets_or_exit(".")
+    assets = assets_or_exit()
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(assets / "conformance" / "onnx-backend-data-1.18.tar.gz") as archive:
             archive.extractall(folder)

@@ -49,7 +49,7 @@ def main():
     reference = "--reference" in sys.argv
     confirmed, unknown, denied = [], [], []
     with tempfile.TemporaryDirectory() as root:
-        with tarfile.open(assets_or_exit(".") / "conformance" / "onnx-backend-data-1.18.tar.gz") as archive:
+        with tarfile.open(assets_or_exit() / "conformance" / "onnx-backend-data-1.18.tar.gz") as archive:
             archive.extractall(root)
         for path in sorted(pathlib.Path(root).rglob("model.onnx")):
             name = f"{path.parent.parent.name}/{path.parent.name}"

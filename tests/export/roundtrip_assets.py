@@ -65,7 +65,7 @@ def check(tool, source, target):
 
 
 def main():
-    tool, assets = sys.argv[1], assets_or_exit(".")
+    tool, assets = sys.argv[1], assets_or_exit()
     models = sorted((assets / "onnx").glob("*.onnx")) + sorted((assets / "llm").glob("*.onnx"))
     models += sorted((assets / "golden" / "models").glob("*float.onnx"))
     models += sorted((assets / "golden" / "models").glob("*fake_quant*.onnx"))

@@ -13,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "cli"))
-import numpy as np  # noqa: E402
-from support import AMCT, SEED, small_network  # noqa: E402
+import numpy as np
+
+from support.command_test import AMCT, SEED, small_network
 
 KINDS = {  # name -> what AMCT_FAULT is, with the number of the call in place of {}, and --threads
     "files": ("files:{}", 1),

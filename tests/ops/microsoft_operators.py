@@ -16,7 +16,7 @@ import time
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 MICROSOFT, STANDARD = "com.microsoft", ""
 FORMS = ("plain", "compiled", "copy")

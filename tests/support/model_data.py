@@ -3,7 +3,6 @@ same samples as arrays for ONNX Runtime."""
 
 import dataclasses
 import gzip
-import os
 import pathlib
 import tarfile
 import wave
@@ -12,7 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", pathlib.Path(__file__).resolve().parents[2] / "../shared/assets"))
+from support.assets import ASSETS
+
 NANODET = "resize=416x416,color=bgr,mean=103.53/116.28/123.675,std=57.375/57.12/58.395"
 MADRY = "cifar,mean=0.4914/0.4822/0.4465,std=0.2471/0.2435/0.2616"
 OVAL = "cifar,mean=0.485/0.456/0.406,std=0.225"

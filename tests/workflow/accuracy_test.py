@@ -59,7 +59,7 @@ def amct(*arguments):
 
 
 def main():
-    assets = assets_or_exit(pathlib.Path(__file__).resolve().parents[2])
+    assets = assets_or_exit()
     faults = []
     for network, preprocess, fake_bound, qdq_bound, same_bound in NETWORKS:
         with tempfile.TemporaryDirectory() as folder:

@@ -75,7 +75,7 @@ def check(program, model, rng):
 
 def main():
     program = sys.argv[1]
-    folder = assets_or_exit(pathlib.Path(__file__).parents[2])
+    folder = assets_or_exit()
     rng = np.random.default_rng(SEED)
     models = sorted((folder / "onnx").glob("*.onnx"))
     faults = {model.stem: check(program, model, rng) for model in models}

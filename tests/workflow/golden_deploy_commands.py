@@ -59,7 +59,7 @@ def check(program, golden, name, folder):
 
 def main():
     program = sys.argv[1]
-    golden = assets_or_exit(pathlib.Path(__file__).resolve().parents[2]) / "golden/models"
+    golden = assets_or_exit() / "golden/models"
     settings = sorted(path.name[len("tiny7_"):-len("_deploy.onnx")] for path in golden.glob("tiny7_*_deploy.onnx"))
     assert settings == sorted(TOLERANCES), f"{golden} has the settings {settings}"
     faults = []

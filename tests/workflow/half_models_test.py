@@ -1,16 +1,16 @@
 """Models in float16: statistics in float32, files in float16, what stays float by name."""
 
 import json
-import os
 import unittest
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from cli.support import SEED, CommandTest, small_network
+from support.assets import needs_assets
+from support.command_test import SEED, CommandTest, small_network
 from support.half_model import to_half
-from support.model_data import ASSETS, data_for, model as asset, session
+from support.model_data import data_for, model as asset, session
 
 
 def sqnr(reference, other):
@@ -140,9 +140,7 @@ class RealModels(HalfCase):
 
     def setUp(self):
         super().setUp()
-        if not list(ASSETS.glob("*")):
-            self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
-            self.skipTest(f"there are no assets at {ASSETS}")
+        needs_assets(self)
 
     def test_networks(self):
         for name, fake_bound, qdq_bound in self.MODELS:

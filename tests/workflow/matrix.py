@@ -85,7 +85,7 @@ class Case:
 
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    assets_or_exit(ROOT)
+    assets_or_exit()
     names = ALL if "--all" in sys.argv or "--update" in sys.argv else FAST
     pinned = json.loads(PINNED.read_text()) if PINNED.exists() else {}
     found, faults = {}, []

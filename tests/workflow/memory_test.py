@@ -8,7 +8,7 @@ import unittest
 
 import numpy as np
 
-from cli.support import AMCT, small_network
+from support.command_test import AMCT, small_network
 
 
 def peak(*arguments):

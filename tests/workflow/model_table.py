@@ -175,7 +175,7 @@ def page(table):
 def main():
     arguments = [word for word in sys.argv[1:] if word != "--update"]
     program, chosen = pathlib.Path(arguments[0]).resolve(), arguments[1:]
-    assets_or_exit(ROOT)
+    assets_or_exit()
     pinned = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     table, faults = {}, []
     for item in model_data.MODELS:

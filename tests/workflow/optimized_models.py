@@ -136,7 +136,7 @@ def image_feed(model, random, batch):
 
 
 def main():
-    networks = assets_or_exit(".") / "onnx"
+    networks = assets_or_exit() / "onnx"
     random = np.random.default_rng(SEED)
     with tempfile.TemporaryDirectory() as folder:
         comparison = Comparison(sys.argv[1], pathlib.Path(folder))

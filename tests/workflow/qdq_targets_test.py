@@ -2,7 +2,6 @@
 and what the file computes in ONNX Runtime."""
 
 import json
-import os
 import pathlib
 import unittest
 
@@ -11,8 +10,9 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from cli.support import SEED, CommandTest, small_network
-from support.model_data import ASSETS, data_for, model as asset
+from support.assets import needs_assets
+from support.command_test import SEED, CommandTest, small_network
+from support.model_data import data_for, model as asset
 
 ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "PRelu", "HardSwish", "Tanh"}
 WEIGHTED = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
@@ -360,9 +360,7 @@ class WeightGroups(QdqCase):
 class RealModels(QdqCase):
     def setUp(self):
         super().setUp()
-        if not list(ASSETS.glob("*")):
-            self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
-            self.skipTest(f"there are no assets at {ASSETS}")
+        needs_assets(self)
 
     def test_tensorrt_rules_hold(self):
         for name in ("mobilenet_v2", "resnet8_cifar10", "nanodet_m", "ultraface_rfb320_simplified"):

@@ -235,7 +235,7 @@ def their_quantizer(path, samples, work):
 
 
 def asset_networks(amct, names, theirs, work, random):
-    assets = assets_or_exit(pathlib.Path(__file__).resolve().parents[2])
+    assets = assets_or_exit()
     for name in names or NETWORKS:
         shape = NETWORKS[name]
         path = assets / "onnx" / f"{name}.onnx"

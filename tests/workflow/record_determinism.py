@@ -45,7 +45,7 @@ def record(model, data, work, *options):
 
 
 def main():
-    root = assets_or_exit(pathlib.Path(__file__).resolve().parents[2])
+    root = assets_or_exit()
     failures = []
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)

@@ -16,10 +16,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from support.assets import needs_assets
 from support.recurrent_layers import GATES, HIDDEN, Deployed, decibels, layer_network, samples, session
 
 AMCT = os.environ["AMCT_PROGRAM"]
-ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", "../shared/assets"))
 
 
 class RecurrentQuantizedTest(unittest.TestCase):
@@ -244,13 +244,6 @@ class RecurrentQuantizedTest(unittest.TestCase):
                       threads, "--out", self.work / "r")
             self.assertEqual((self.work / "r_record.txt").read_bytes(), first)
 
-    def assets(self):
-        if ASSETS.is_dir() and any(ASSETS.iterdir()):
-            return ASSETS / "onnx"
-        self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
-        print(f"left out: there are no assets at {ASSETS}")
-        return None
-
     def streamed(self, path, frames, inputs, states, runs=None):
         """Outputs of a network whose states go back in."""
         run = session(path)
@@ -266,9 +259,7 @@ class RecurrentQuantizedTest(unittest.TestCase):
         return results, fed
 
     def test_networks_of_the_assets_with_their_states(self):
-        folder = self.assets()
-        if folder is None:
-            return
+        folder = needs_assets(self) / "onnx"
         rng = np.random.default_rng(8)
         # A voice-like signal: harmonics that come and go, and noise.
         time = np.arange(16000 * 4) / 16000
@@ -303,9 +294,7 @@ class RecurrentQuantizedTest(unittest.TestCase):
                 self.assertNotIn("LSTM", types)
 
     def test_an_lstm_in_a_branch_stays_float_and_says_so(self):
-        folder = self.assets()
-        if folder is None:
-            return
+        folder = needs_assets(self) / "onnx"
         rng = np.random.default_rng(2)
         data = self.work / "calls"
         data.mkdir()

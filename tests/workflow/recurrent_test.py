@@ -15,10 +15,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from support.assets import needs_assets
 from support.recurrent_networks import FEATURES, GATES, STEPS, features, keyword_network
 
 AMCT = os.environ["AMCT_PROGRAM"]
-ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", "../shared/assets"))
 
 
 def session(path):
@@ -140,17 +140,8 @@ class RecurrentTest(unittest.TestCase):
         said = self.amct("quantize", model, "--data", data, "--config", asked, "--out", self.work / "again")
         self.assertIn("recurrent0 stays float: it has no initial_h", said)
 
-    def assets(self):
-        if ASSETS.is_dir() and any(ASSETS.iterdir()):
-            return ASSETS / "onnx"
-        self.assertNotEqual(os.environ.get("CI"), "true", f"there are no assets at {ASSETS}")
-        print(f"left out: there are no assets at {ASSETS}")
-        return None
-
     def test_assets_run_as_in_onnx_runtime_with_their_states(self):
-        folder = self.assets()
-        if folder is None:
-            return
+        folder = needs_assets(self) / "onnx"
         rng = np.random.default_rng(4)
         models = {"dtln_1": ({"input_2": (1, 1, 257)}, {"input_3": ("tf_op_layer_stack_2", (1, 2, 128, 2))}),
                   "silero_vad_openvino_16k": ({"input": (1, 576)}, {"state": ("stateN", (2, 1, 128))})}
@@ -163,9 +154,7 @@ class RecurrentTest(unittest.TestCase):
                     feeds |= {state: outputs[output] for state, (output, _) in states.items()}
 
     def test_dtln_is_quantized_with_its_lstms(self):
-        folder = self.assets()
-        if folder is None:
-            return
+        folder = needs_assets(self) / "onnx"
         rng = np.random.default_rng(5)
         data = self.work / "data"
         data.mkdir()

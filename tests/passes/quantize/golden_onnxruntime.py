@@ -50,8 +50,7 @@ def check_images(tool, golden, folder):
 
 def main():
     tool = sys.argv[1]
-    root = pathlib.Path(__file__).resolve().parents[3]
-    golden = assets_or_exit(root) / "golden/models"
+    golden = assets_or_exit() / "golden/models"
     faults = 0
     for name in SETTINGS:
         with tempfile.TemporaryDirectory() as folder:

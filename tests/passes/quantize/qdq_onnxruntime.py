@@ -118,8 +118,7 @@ def quantized_by_onnxruntime(folder, model, feeds):
 
 def main():
     tool = sys.argv[1]
-    root = pathlib.Path(__file__).resolve().parents[3]
-    models = assets_or_exit(root) / "onnx"
+    models = assets_or_exit() / "onnx"
     faults = []
     for name, shape in MODELS.items():
         with tempfile.TemporaryDirectory() as folder:

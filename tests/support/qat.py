@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from support import SEED, CommandTest
+from support.command_test import SEED, CommandTest
 
 
 def run_plainly(path, feeds):

@@ -12,7 +12,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 AMCT = os.environ["AMCT_PROGRAM"]
-ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", "../shared/assets"))
 SEED = int(os.environ.get("AMCT_SEED", "20240917"))
 
 
