@@ -56,7 +56,8 @@ bool write_calibration(const std::string& model, const QuantizeOptions& options,
       throw LibraryError(LibraryErrorCode::kConfig,
                          "there is no share " + std::to_string(number) + " of " + std::to_string(count));
     }
-    return amct::write_calibration(to_request(model, options), Shard{number, count}).needs_another;
+    using Next = amct::CalibrationReport::Next;
+    return amct::write_calibration(to_request(model, options), Shard{number, count}).next != Next::kMerge;
   });
 }
 

@@ -90,9 +90,13 @@ bool Progress::take_line(std::string_view line) {
     advance(count);
     return true;
   }
+  expect(count);
+  return true;
+}
+
+void Progress::expect(size_t count) {
   const std::lock_guard lock(mutex_);
   total_ += count;
-  return true;
 }
 
 void Progress::show(Clock::time_point now) {

@@ -28,7 +28,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void advance(size_t count = 1);  // may be called from several threads
+  void expect(size_t count);       // so many more in all
+  void advance(size_t count = 1);  // both may be called from several threads
   double seconds() const;          // since the start
   // What another process reports (report_progress_in_lines) counts here; false for a line that is no such report.
   bool take_line(std::string_view line);

@@ -30,9 +30,27 @@ Shard parse_shard(const std::string& text) {
               "write it as 3/8: the third of eight shares, counted from 1");
 }
 
+const char* next_step(CalibrationReport::Next next) {
+  switch (next) {
+    case CalibrationReport::Next::kSecondRound:
+      return "activation balance takes a second round: the same command with another --out and --calibration with the "
+             "parts of all shares";
+    case CalibrationReport::Next::kChoice:
+      return "once: the same command with --choose instead of --shard, another --out, and --calibration with the parts "
+             "of all shares";
+    case CalibrationReport::Next::kShares:
+      return "all shares: the same options with --shard instead of --choose, and --calibration with this file";
+    case CalibrationReport::Next::kMerge: break;
+  }
+  return "amct quantize with the same options, and --calibration with the parts of all shares";
+}
+
 std::string to_text(const CalibrationReport& report) {
   std::string text;
-  if (report.samples.size() == 0) {
+  if (report.next == CalibrationReport::Next::kShares) {
+    text = fmt::format("chosen     what is to be known before samples are shared, in {:.2f} s{}\n", report.seconds,
+                       report.was_there ? ": it was done before" : "");
+  } else if (report.samples.size() == 0) {
     text = fmt::format("calibrated no sample: {} shares are more than there are samples\n", report.shard.count);
   } else {
     text = fmt::format("calibrated samples {} to {} of {} (share {} of {}) in {:.2f} s{}\n", report.samples.begin,
@@ -41,11 +59,7 @@ std::string to_text(const CalibrationReport& report) {
   }
   text +=
       fmt::format("wrote      {}  {}, {} tensors\n", report.part.string(), human_bytes(report.bytes), report.tensors);
-  return text +
-         (report.needs_another
-              ? "next       activation balance takes a second round: the same command with another --out and "
-                "--calibration with the parts of all shares\n"
-              : "next       amct quantize with the same options, and --calibration with the parts of all shares\n");
+  return text + "next       " + next_step(report.next) + "\n";
 }
 
 nlohmann::ordered_json to_json(const CalibrationReport& report) {
@@ -56,7 +70,7 @@ nlohmann::ordered_json to_json(const CalibrationReport& report) {
           {"samples", {{"begin", report.samples.begin}, {"end", report.samples.end}, {"all", report.all_samples}}},
           {"tensors", report.tensors},
           {"was_there", report.was_there},
-          {"needs_another_round", report.needs_another},
+          {"needs_another_round", report.next != CalibrationReport::Next::kMerge},
           {"seconds", report.seconds}};
 }
 
@@ -83,15 +97,13 @@ void add_calibrate_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--shard", arguments->shard, "which share of how many: 3/8")->capture_default_str();
   command->add_option("--out", request.out_prefix, "the file to write; missing folders are created")->required();
   command->add_option("--calibration", request.parts,
-                      "all parts of the first round, where activation balance takes two");
+                      "all parts of the first round, where activation balance takes two, or what --choose has written");
+  command->add_flag("--choose", request.choose_only,
+                    "search what --balance=search and --nuq-loss ask for, before the samples are shared");
   add_checkpoint_options(*command, request);
   command->callback([arguments, &global] {
     const Shard shard = parse_shard(arguments->shard);
     const QuantizeRequest request = arguments->quantize.to_request(global);
-    if (request.search_balance) {
-      throw Error(ErrorCode::kConfig, "--balance=search chooses before the samples are observed", {},
-                  "give a number, or use 'amct quantize' alone");
-    }
     const CalibrationReport report = write_calibration(request, shard);
     if (global.json) return print_json(to_json(report));
     if (!global.quiet) print(to_text(report));

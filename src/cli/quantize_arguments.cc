@@ -60,6 +60,13 @@ void QuantizeArguments::add_to(CLI::App& command, bool data_required) {
       ->check([](const std::string& text) { return text == "search" ? std::string() : CLI::Range(0.2, 0.8)(text); });
   command.add_option("--nuq", request.nuq_steps, "non-uniform weights: 16 or 32 distinct values a layer")
       ->check(CLI::IsMember({16, 32}));
+  command
+      .add_option("--nuq-loss", request.nuq_loss,
+                  "keep uniform weights where others would cost the network more than this, in points of top-1 (with "
+                  "--labels) or dB")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--labels", request.labels,
+                     "labels of the data: accuracy before and after is measured on all of it");
   command.add_flag("--joint", request.joint, meaning("joint_quant"));
   command.add_flag(
       "--no-bias-correction", keep_bias,

@@ -128,13 +128,6 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
   arguments->quantize.add_to(*command, false);
   command->add_option("--out", request.out_prefix, "prefix of the output files; missing folders are created")
       ->required();
-  command->add_option("--labels", request.labels,
-                      "labels of the data: accuracy before and after is measured on all of it");
-  command
-      ->add_option("--nuq-loss", request.nuq_loss,
-                   "keep uniform weights where others would cost the network more than this, in points of top-1 (with "
-                   "--labels) or dB")
-      ->check(CLI::NonNegativeNumber);
   command->add_flag("--shift", request.shift,
                     "search the shift N of each channel for hardware that cuts sums to 16 bits (SearchN)");
   command->add_option("--evaluate-with", arguments->evaluate_with,
@@ -151,7 +144,7 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
     check_data(job, arguments->workers);
     const auto workers =
         arguments->workers > 1 ? std::make_unique<Workers>(*command, global, job, arguments->workers) : nullptr;
-    if (workers) job.parts = workers->run();
+    job.others = workers.get();
     const auto evaluator = arguments->evaluate_with.empty() ? nullptr : command_evaluator(arguments->evaluate_with);
     QuantizeReport report = evaluator ? quantize(job, *evaluator) : quantize(job);
     report.program = global.program;

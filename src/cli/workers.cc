@@ -3,16 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <memory>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
 #include "base/memory_limit.h"
 #include "base/process.h"
-#include "base/progress.h"
-#include "base/thread_pool.h"
-#include "workflow/calibration_part.h"
 
 namespace amct {
 namespace {
@@ -33,45 +29,14 @@ void pass_on(const CLI::App& from, const CLI::App& to, const std::vector<std::st
   }
 }
 
-// How a worker failed; nothing if all went well.
-struct Failure {
-  int status = 0;
-  std::vector<std::string> lines;
-};
-
-// One worker until it ends, or until another one has failed (`stop`).
-Failure watch(ChildProcess& child, Progress& progress, std::atomic<bool>& stop) {
-  Failure failure;
-  while (const auto line = child.receive_line()) {
-    if (stop) return {};
-    if (!progress.take_line(*line) && !line->empty()) failure.lines.push_back(*line);
-  }
-  failure.status = child.wait();
-  return failure.status == 0 || stop.exchange(true) ? Failure{} : failure;
-}
-
-void throw_failure(int worker, Failure failure) {
-  constexpr std::string_view kPrefix = "error: ";
-  if (failure.status > kSignals) {
-    failure.lines = {fmt::format("signal {} ended it; is the memory too small?", failure.status - kSignals)};
-  } else if (failure.lines.empty()) {
-    failure.lines = {fmt::format("it ended with status {}", failure.status)};
-  }
-  const ErrorCode code = failure.status == exit_code(ErrorCode::kUnsupported) ? ErrorCode::kUnsupported
-                         : failure.status == exit_code(ErrorCode::kInternal)  ? ErrorCode::kInternal
-                                                                              : ErrorCode::kInput;
-  Faults faults;
-  for (const std::string& line : failure.lines) {
-    const bool is_error = line.starts_with(kPrefix);
-    faults.add(Error(code, fmt::format("worker {}: {}", worker, is_error ? line.substr(kPrefix.size()) : line)));
-  }
-  faults.throw_if_any();
-}
-
 }  // namespace
 
 Workers::Workers(const CLI::App& command, const GlobalOptions& global, const QuantizeRequest& request, int count)
-    : folder_(request.out_prefix), count_(count) {
+    : folder_(request.out_prefix),
+      count_(count),
+      threads_(std::max(count, global.worker_count())),
+      threads_of_others_(threads_ / count),
+      memory_(memory_limit()) {
   folder_ += "_workers";
   std::error_code ignored;
   new_folders_ = {folder_};
@@ -79,10 +44,8 @@ Workers::Workers(const CLI::App& command, const GlobalOptions& global, const Qua
        above = above.parent_path()) {
     new_folders_.push_back(above);
   }
-  arguments_ = {"/proc/self/exe", "--report-progress", "--quiet",
-                fmt::format("--threads={}", std::max(1, global.worker_count() / count))};
-  if (memory_limit() > 0)
-    arguments_.push_back(fmt::format("--max-memory={}", memory_limit() / static_cast<uint64_t>(count)));
+  arguments_ = {"/proc/self/exe", "--report-progress", "--quiet", fmt::format("--threads={}", threads_of_others_)};
+  if (memory_ > 0) arguments_.push_back(fmt::format("--max-memory={}", memory_ / static_cast<uint64_t>(count)));
   const CLI::App& program = *command.get_parent();
   pass_on(program, program, {"--threads", "--quiet", "--verbose", "--json", "--max-memory", "--version", "--help"},
           arguments_);
@@ -93,6 +56,8 @@ Workers::Workers(const CLI::App& command, const GlobalOptions& global, const Qua
 
 // What a worker that was ended left half-written goes too (base/files.h: ".part1of2.cal.XXXXXX").
 Workers::~Workers() {
+  stop_ = true;
+  end();
   std::error_code ignored;
   const auto is_ours = [&](const fs::path& path) {
     const std::string name = path.filename().string();
@@ -109,35 +74,71 @@ Workers::~Workers() {
   for (const fs::path& folder : new_folders_) fs::remove(folder, ignored);  // only if it is empty
 }
 
-std::vector<fs::path> Workers::run() {
-  std::vector<fs::path> parts = round("part", {});
-  const bool is_first = read_part(parts.front()).stage == CalibrationPart::Stage::kMaxima;
-  return is_first ? round("balanced", parts) : parts;
+// One worker until it ends, or until another one has failed.
+void Workers::watch(const std::vector<std::string>& command, Failure& failure) {
+  try {
+    ChildProcess child(command, kErrors);
+    while (const auto line = child.receive_line()) {
+      if (stop_) return;  // which ends it
+      if (!progress_->take_line(*line) && !line->empty()) failure.lines.push_back(*line);
+    }
+    failure.status = child.wait();
+  } catch (const Error& error) {
+    failure = {exit_code(error.code()), {error.what()}};
+  }
+  if (failure.status != 0 && stop_.exchange(true)) failure.status = 0;  // another one failed before
 }
 
-std::vector<fs::path> Workers::round(const std::string& name, const std::vector<fs::path>& before) {
-  std::vector<fs::path> parts;
-  for (int i = 1; i <= count_; ++i) parts.push_back(folder_ / fmt::format("{}{}of{}.cal", name, i, count_));
-  made_.insert(made_.end(), parts.begin(), parts.end());
-  Progress progress("calibrating", 0);
-  std::atomic<bool> stop{false};
-  std::vector<Failure> failures(parts.size());
-  std::vector<std::unique_ptr<ChildProcess>> children;
-  for (size_t i = 0; i < parts.size(); ++i) {
+void Workers::start(const fs::path& known) {
+  if (!known.empty()) made_.push_back(known);
+  parts_.clear();
+  for (int i = 2; i <= count_; ++i) {
+    parts_.push_back(folder_ / fmt::format("{}{}of{}.cal", known.empty() ? "part" : "second", i, count_));
+  }
+  made_.insert(made_.end(), parts_.begin(), parts_.end());
+  set_memory_limit(memory_ / static_cast<uint64_t>(count_));
+  progress_.emplace("calibrating", 0);
+  failures_.assign(parts_.size(), {});
+  for (size_t i = 0; i < parts_.size(); ++i) {
     std::vector<std::string> command = arguments_;
-    for (const fs::path& part : before) command.push_back("--calibration=" + part.string());
-    command.push_back(fmt::format("--shard={}/{}", i + 1, count_));
-    command.push_back("--out=" + parts[i].string());
-    children.push_back(std::make_unique<ChildProcess>(command, kErrors));
+    if (!known.empty()) command.push_back("--calibration=" + known.string());
+    command.push_back(fmt::format("--shard={}/{}", i + 2, count_));
+    command.push_back("--out=" + parts_[i].string());
+    watchers_.emplace_back([this, i, command] { watch(command, failures_[i]); });
   }
-  parallel_for(parts.size(), count_, [&](int, size_t i) {
-    failures[i] = watch(*children[i], progress, stop);
-    children[i].reset();  // ends it, if it still runs
-  });
-  for (size_t i = 0; i < failures.size(); ++i) {
-    if (failures[i].status != 0) throw_failure(static_cast<int>(i) + 1, failures[i]);
+}
+
+std::vector<fs::path> Workers::wait() {
+  end();
+  for (size_t i = 0; i < failures_.size(); ++i) {
+    if (failures_[i].status != 0) throw_failure(static_cast<int>(i) + 2, failures_[i]);
   }
-  return parts;
+  progress_.reset();
+  set_memory_limit(memory_);
+  return parts_;
+}
+
+void Workers::end() {
+  for (std::thread& watcher : watchers_) watcher.join();
+  watchers_.clear();
+}
+
+void Workers::throw_failure(int number, Failure failure) {
+  constexpr std::string_view kPrefix = "error: ";
+  if (failure.status > kSignals) {
+    failure.lines = {fmt::format("signal {} ended it; is the memory too small?", failure.status - kSignals)};
+  } else if (failure.lines.empty()) {
+    failure.lines = {fmt::format("it ended with status {}", failure.status)};
+  }
+  const ErrorCode code = failure.status == exit_code(ErrorCode::kUnsupported) ? ErrorCode::kUnsupported
+                         : failure.status == exit_code(ErrorCode::kInternal)  ? ErrorCode::kInternal
+                                                                              : ErrorCode::kInput;
+  Faults faults;
+  for (const std::string& line : failure.lines) {
+    const bool is_error = line.starts_with(kPrefix);
+    faults.add(Error(code, fmt::format("worker {}: {}", number, is_error ? line.substr(kPrefix.size()) : line)));
+  }
+  faults.throw_if_any();
 }
 
 }  // namespace amct

@@ -56,7 +56,7 @@ void observe_maxima(const Graph& graph, const Plan& plan, const DataSource& sour
       for (const auto& [name, item] : watched) part.maxima[name].merge(worker[i++]);
     }
   };
-  part.stage = CalibrationPart::Stage::kMaxima;
+  part.stage = CalibrationPart::Stage::kPreliminary;
   run_part(
       program, source, options,
       {.run = {.workers = options.workers, .label = "balancing"}, .collect = collect, .fail = {}},

@@ -16,6 +16,7 @@
 #include "ir/graph.h"
 #include "plan/plan.h"
 #include "workflow/calibration_part.h"
+#include "workflow/shares.h"
 
 namespace amct {
 
@@ -33,6 +34,7 @@ struct ObserveOptions {
   // Called now and then with what is known so far; null = never.
   std::function<void(CalibrationPart&)> checkpoint;
   double checkpoint_seconds = 30;
+  OtherShares* others = nullptr;  // that run beside: one progress bar, and a failure of theirs ends this too
 };
 
 // A part that has seen nothing; `asked` samples are wanted.

@@ -60,6 +60,8 @@ std::string contents_of(const CalibrationPart& part) {
     out.text(name);
     maximum.write(out);
   }
+  out.number(part.choice ? 1 : 0);
+  if (part.choice) part.choice->write(out);
   out.number(part.tensors.size());
   for (const auto& [name, tensor] : part.tensors) {
     out.text(name);
@@ -73,7 +75,7 @@ CalibrationPart read_contents(ByteReader& in) {
   constexpr uint64_t kMostShards = std::numeric_limits<int>::max();
   CalibrationPart part;
   part.kind = in.number(1) == 1 ? CalibrationPart::Kind::kCheckpoint : CalibrationPart::Kind::kPart;
-  part.stage = in.number(1) == 1 ? CalibrationPart::Stage::kDistributions : CalibrationPart::Stage::kMaxima;
+  part.stage = in.number(1) == 1 ? CalibrationPart::Stage::kDistributions : CalibrationPart::Stage::kPreliminary;
   part.identity = read_identity(in);
   part.shard.number = static_cast<int>(in.number(kMostShards));
   part.shard.count = static_cast<int>(in.number(kMostShards));
@@ -85,6 +87,7 @@ CalibrationPart read_contents(ByteReader& in) {
     std::string name = in.text();
     if (!part.maxima.emplace(std::move(name), ChannelMax::read(in)).second) ByteReader::fail();
   }
+  if (in.number(1) == 1) part.choice = Choice::read(in);
   const size_t tensors = in.length(8);
   for (size_t i = 0; i < tensors; ++i) {
     std::string name = in.text();

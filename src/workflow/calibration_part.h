@@ -16,13 +16,14 @@
 
 #include "data/sample_range.h"
 #include "exec/channel_max.h"
+#include "workflow/choice.h"
 #include "workflow/observed_tensors.h"
 #include "workflow/ordered_bins.h"
 
 namespace amct {
 
 // To be raised with the layout, and with everything that changes what is counted or computed.
-constexpr uint64_t kCalibrationVersion = 1;
+constexpr uint64_t kCalibrationVersion = 2;
 
 // What parts that belong together agree on, but for the instruction set.
 struct CalibrationIdentity {
@@ -44,8 +45,9 @@ struct TensorPart {
 
 struct CalibrationPart {
   enum class Kind { kPart, kCheckpoint };
-  // Activation balance needs the largest magnitudes over all samples before anything else can be observed.
-  enum class Stage { kMaxima, kDistributions };
+  // Activation balance needs the largest magnitudes over all samples before anything else can be observed, and what is
+  // searched for (choice.h) is to be known.
+  enum class Stage { kPreliminary, kDistributions };
 
   Kind kind = Kind::kPart;
   Stage stage = Stage::kDistributions;
@@ -53,7 +55,8 @@ struct CalibrationPart {
   Shard shard;
   SampleRange taken;
   std::map<std::string, ChannelMax> maxima;   // by tensor; of stage kDistributions those over all samples
-  std::map<std::string, TensorPart> tensors;  // by name; empty in stage kMaxima
+  std::optional<Choice> choice;               // once it is made
+  std::map<std::string, TensorPart> tensors;  // by name; empty in stage kPreliminary
   std::vector<std::string> instruction_sets;  // that the parts were computed with, where they differ; not in the file
 };
 
@@ -73,5 +76,7 @@ std::string other_data(const CalibrationIdentity& part, const CalibrationIdentit
 // ErrorList of Error(kInput) with all that are missing, double, damaged or foreign, by name. Warns of parts from
 // different instruction sets.
 CalibrationPart merge_parts(const std::vector<std::filesystem::path>& paths, const CalibrationIdentity& mine);
+// Likewise with the share that this process has observed, for what the others are told to be of: they are its own.
+CalibrationPart merge_parts(const std::vector<std::filesystem::path>& paths, CalibrationPart own);
 
 }  // namespace amct

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -65,12 +66,18 @@ void CalibrationRun::take_parts() {
   }
   const std::string file = options_.parts.front().string();
   if (subject_.source == nullptr) {
-    throw Error(ErrorCode::kInput, "the parts hold only what activation balance needs first", {.file = file},
-                "calibrate the second round: 'amct calibrate … --calibration' with these parts");
+    const bool chosen = merged.choice.has_value();
+    throw Error(ErrorCode::kInput,
+                chosen ? "it holds only what was chosen for the shares"
+                       : "the parts hold only what activation balance needs first",
+                {.file = file},
+                chosen ? "calibrate all shares: 'amct calibrate … --shard 1/8 --calibration' with this file"
+                       : "calibrate the second round: 'amct calibrate … --calibration' with these parts");
   }
   const std::string why = other_data(merged.identity, part_.identity, "the data of this command");
   if (!why.empty()) throw Error(ErrorCode::kInput, why, {.file = file}, "use the same --data and --preprocess");
   part_.maxima = std::move(merged.maxima);
+  part_.choice = std::move(merged.choice);
 }
 
 // What the part contradicts of this run, "" if nothing.
@@ -88,6 +95,7 @@ std::string CalibrationRun::objection(const CalibrationPart& part) {
   }
   const bool needs_maxima = knows_maxima_ && part.stage == Stage::kDistributions;
   if (needs_maxima && !same_maxima(part, part_)) return "it was balanced by other maxima";
+  if (part_.choice && part.choice != part_.choice) return "it was made after another choice of strengths or layers";
   return {};
 }
 
@@ -110,6 +118,8 @@ void CalibrationRun::take_checkpoint() {
 
 ObserveOptions CalibrationRun::observe_options() {
   ObserveOptions options{.workers = options_.workers, .batch = options_.batch, .checkpoint = {}};
+  options.others = options_.others;
+  if (options.others != nullptr) options.workers = options.others->threads();
   options.checkpoint_seconds = options_.checkpoint_seconds;
   if (options_.checkpoint.empty()) return options;
   options.checkpoint = [this](CalibrationPart& part) {
@@ -129,30 +139,65 @@ ObserveOptions CalibrationRun::observe_options() {
   return options;
 }
 
+// This process's share beside the others', then all of them merged.
+void CalibrationRun::share(const std::function<void()>& mine) {
+  OtherShares* others = options_.others;
+  if (others == nullptr) return mine();
+  if (!others->is_running()) {
+    const bool knows = (knows_maxima_ && !part_.maxima.empty()) || part_.choice;
+    if (knows) write_preliminary(others->known_file());
+    others->start(knows ? others->known_file() : fs::path{});
+  }
+  try {
+    mine();
+  } catch (const Error&) {
+    if (others->has_failed()) others->wait();  // throws what went wrong there
+    throw;
+  }
+  part_ = merge_parts(others->wait(), std::move(part_));
+  is_identified_ = true;
+}
+
 void CalibrationRun::observe_maxima(const Graph& graph, const Plan& plan) {
   if (knows_maxima_ || !is_balanced(plan)) return;
-  amct::observe_maxima(graph, plan, *subject_.source, observe_options(), part_);
+  share([&] { amct::observe_maxima(graph, plan, *subject_.source, observe_options(), part_); });
+  knows_maxima_ = options_.shard.count == 1 || options_.others != nullptr;
 }
 
 std::vector<std::string> CalibrationRun::balance(Graph& graph, Plan& plan) {
   if (!is_balanced(plan)) return {};
-  if (!knows_maxima_) {
-    observe_maxima(graph, plan);
-    part_.taken = {};
-    knows_maxima_ = true;
-  }
+  observe_maxima(graph, plan);
+  AMCT_CHECK(knows_maxima_, "the maxima are those of all shares");
   return amct::balance(graph, plan, part_.maxima);
 }
 
 void CalibrationRun::observe(const Graph& graph, Plan& plan, CalibrationTimes& times) {
   fill_weight_scales(graph, plan);
   if (is_complete_) return;
-  amct::observe(graph, plan, *subject_.source, observe_options(), part_, times);
+  if (part_.stage == Stage::kPreliminary) {  // maxima were observed before: all samples run again
+    part_.taken = {};
+    part_.shard = options_.shard;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  share([&] { amct::observe(graph, plan, *subject_.source, observe_options(), part_, times); });
+  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - start;
+  times.run_seconds = all.count() - times.compile_seconds;  // waiting for the others included
 }
 
 void CalibrationRun::write(const fs::path& path) {
   identify();
   write_part(part_, path);
+}
+
+void CalibrationRun::write_preliminary(const fs::path& path) {
+  identify();
+  CalibrationPart known;
+  known.stage = Stage::kPreliminary;
+  known.identity = part_.identity;
+  known.taken = {0, known.identity.samples};
+  known.maxima = part_.maxima;
+  known.choice = part_.choice;
+  write_part(known, path);
 }
 
 bool CalibrationRun::is_written(const fs::path& path, Stage stage) {

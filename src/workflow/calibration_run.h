@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct CalibrationRunOptions {
   std::filesystem::path checkpoint;  // file
   bool resume = false;               // go on from it, if it is there
   double checkpoint_seconds = 30;
+  OtherShares* others = nullptr;  // processes that observe the shares besides `shard`; null = nobody does here
 };
 
 class CalibrationRun {
@@ -40,9 +42,10 @@ class CalibrationRun {
   CalibrationRun(CalibrationSubject subject, CalibrationRunOptions options);
 
   // The steps, in this order; samples run only as far as nothing is known. `balance` (which see) includes
-  // `observe_maxima`.
+  // `observe_maxima`. With other shares beside it each step ends with what all of them have seen.
   void observe_maxima(const Graph& graph, const Plan& plan);
   std::vector<std::string> balance(Graph& graph, Plan& plan);
+  void set_choice(Choice choice) { part_.choice = std::move(choice); }
   void observe(const Graph& graph, Plan& plan, CalibrationTimes& times);
 
   const CalibrationPart& part() const { return part_; }
@@ -51,6 +54,8 @@ class CalibrationRun {
 
   // Writes what is known as a part of its own.
   void write(const std::filesystem::path& path);
+  // Writes the maxima over all samples and the choice: what all shares are to know before they observe.
+  void write_preliminary(const std::filesystem::path& path);
   // True if `path` holds what `write` would write, for a run that has done nothing yet.
   bool is_written(const std::filesystem::path& path, CalibrationPart::Stage stage);
   void remove_checkpoint() const;  // when its work is done
@@ -61,6 +66,7 @@ class CalibrationRun {
   void identify();  // what is costly to know is found out when it is needed
   std::string objection(const CalibrationPart& part);
   ObserveOptions observe_options();
+  void share(const std::function<void()>& mine);
 
   CalibrationSubject subject_;
   CalibrationRunOptions options_;

@@ -70,7 +70,10 @@ class Merger {
     const std::string why = other_data(part.identity, merged_->identity, first_);
     if (!why.empty()) return why;
     if (part.stage != merged_->stage) {
-      return fmt::format("it and {} are of different rounds of a calibration with balance", first_);
+      return fmt::format("it and {} are of different rounds of one calibration", first_);
+    }
+    if (part.choice != merged_->choice) {
+      return fmt::format("another choice of strengths or layers was made for it than for {}", first_);
     }
     const auto same_names = [](const auto& a, const auto& b) {
       return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -81,7 +84,7 @@ class Merger {
     }
     for (const auto& [name, maximum] : part.maxima) {
       const auto &mine = maximum.values(), &theirs = merged_->maxima.at(name).values();
-      const bool fits = part.stage == CalibrationPart::Stage::kMaxima
+      const bool fits = part.stage == CalibrationPart::Stage::kPreliminary
                             ? mine.empty() || theirs.empty() || mine.size() == theirs.size()
                             : mine == theirs;
       if (!fits) return fmt::format("it was balanced by other maxima of '{}' than {}", name, first_);
@@ -95,7 +98,7 @@ class Merger {
   }
 
   void merge(const CalibrationPart& part) {
-    if (part.stage == CalibrationPart::Stage::kMaxima) {
+    if (part.stage == CalibrationPart::Stage::kPreliminary) {
       for (const auto& [name, maximum] : part.maxima) merged_->maxima.at(name).merge(maximum);
     }
     for (const auto& [name, tensor] : part.tensors) merged_->tensors.at(name).statistics.merge(tensor.statistics);
@@ -145,18 +148,7 @@ class Merger {
   Faults faults_;
 };
 
-}  // namespace
-
-CalibrationPart merge_parts(const std::vector<std::filesystem::path>& paths, const CalibrationIdentity& mine) {
-  Merger merger(mine);
-  if (paths.empty()) throw Error(ErrorCode::kConfig, "no parts of a calibration are given");
-  for (const auto& path : paths) {
-    try {
-      merger.add(read_part(path), path.string());
-    } catch (const Error& error) {
-      merger.fault(error);
-    }
-  }
+CalibrationPart finish(Merger& merger) {
   CalibrationPart merged = merger.finish();
   if (merged.instruction_sets.size() > 1) {
     log_warning(
@@ -165,6 +157,36 @@ CalibrationPart merge_parts(const std::vector<std::filesystem::path>& paths, con
                     fmt::join(merged.instruction_sets, ", ")));
   }
   return merged;
+}
+
+}  // namespace
+
+CalibrationPart merge_parts(const std::vector<std::filesystem::path>& paths, const CalibrationIdentity& mine) {
+  if (paths.empty()) throw Error(ErrorCode::kConfig, "no parts of a calibration are given");
+  Merger merger(mine);
+  for (const auto& path : paths) {
+    try {
+      merger.add(read_part(path), path.string());
+    } catch (const Error& error) {
+      merger.fault(error);
+    }
+  }
+  return finish(merger);
+}
+
+CalibrationPart merge_parts(const std::vector<std::filesystem::path>& paths, CalibrationPart own) {
+  std::vector<CalibrationPart> parts;
+  for (const auto& path : paths) parts.push_back(read_part(path));
+  if (!parts.empty()) {
+    const std::string isa = own.identity.isa;
+    own.identity = parts.front().identity;
+    own.identity.isa = isa;
+  }
+  const CalibrationIdentity mine = own.identity;
+  Merger merger(mine);
+  merger.add(std::move(own), "this process");
+  for (size_t i = 0; i < parts.size(); ++i) merger.add(std::move(parts[i]), paths[i].string());
+  return finish(merger);
 }
 
 }  // namespace amct

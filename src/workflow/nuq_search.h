@@ -32,6 +32,7 @@ struct NuqOutcome {
   size_t candidates = 0;
   std::vector<std::string> reverted;  // layers that stay uniform, harmed most first
   int evaluations = 0;
+  bool operator==(const NuqOutcome&) const = default;
 };
 
 // The plan is calibrated with uniform weights; `steps` as plan.layers: what each layer is to have, 0 = uniform in any

@@ -37,7 +37,14 @@ void run_part(const std::shared_ptr<const Program>& program, const DataSource& s
     run.run.gate = &*gate;
   }
   run.run.samples = lacking.size();
-  run_samples({program}, RangeSource(source, lacking), run.run, observe, {});
+  AfterRun after;
+  if (options.others != nullptr) {
+    run.run.progress = &options.others->progress();
+    after = [&](const SampleRun&) {
+      if (options.others->has_failed()) throw Error(ErrorCode::kInput, "a process that observes another share failed");
+    };
+  }
+  run_samples({program}, RangeSource(source, lacking), run.run, observe, after);
   advance(lacking.size());
 }
 

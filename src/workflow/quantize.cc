@@ -10,11 +10,10 @@
 #include <set>
 
 #include "ops/op_row.h"
-#include "passes/quantize/dmq.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
-#include "workflow/balance_search.h"
 #include "workflow/calibrate.h"
+#include "workflow/choose.h"
 #include "workflow/compare.h"
 #include "workflow/model.h"
 #include "workflow/products.h"
@@ -85,6 +84,15 @@ void describe_clusters(const Graph& graph, const Plan& plan, QuantizeReport& rep
   }
 }
 
+void describe_choice(const CalibrationPart& part, const Plan& plan, QuantizeReport& report) {
+  if (!part.choice) return;
+  report.nuq = part.choice->nuq;
+  if (part.choice->strengths.empty()) return;
+  for (const LayerPlan& layer : plan.layers) {
+    if (layer.quantize && layer.weight && !layer.hidden) report.balance_strengths[layer.name] = layer.balance_strength;
+  }
+}
+
 void describe_passes(const PipelineReport& passes, QuantizeReport& report) {
   report.nodes_before = passes.nodes_before;
   report.nodes_after = passes.nodes_after;
@@ -137,81 +145,23 @@ void check_samples(const QuantizeRequest& request, const CalibrationPart& part) 
               {.file = request.parts.front().string()}, "leave --samples out, or calibrate again");
 }
 
-// What the parts of a calibration do not hold is found by running samples again.
-const DataSource& source_for(const QuantizeJob& job, std::string_view option) {
-  if (job.source) return *job.source;
-  throw Error(ErrorCode::kConfig, fmt::format("{} needs the samples themselves", option), {}, "add --data");
-}
-
-// What is calibrated follows from what is chosen: parts that were made before cannot know it.
-void refuse_parts(const QuantizeRequest& request, std::string_view option) {
-  if (request.parts.empty()) return;
-  throw Error(ErrorCode::kConfig, fmt::format("{} chooses before the samples are observed", option), {},
-              "leave --calibration and --workers out");
-}
-
-// Chooses how strongly each layer is balanced, by the maxima over all samples.
-void choose_strengths(const QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& request, Plan& plan,
-                      QuantizeReport& report) {
-  refuse_parts(request, "--balance=search");
-  const DataSource& source = source_for(job, "--balance=search");
-  run.observe_maxima(job.graph, plan);
-  std::vector<ChannelMaxima> maxima(plan.layers.size());
-  for (size_t i = 0; i < plan.layers.size(); ++i) {
-    const LayerPlan& layer = plan.layers[i];
-    const auto activation = run.part().maxima.find(layer.tensor);
-    if (!layer.quantize || !layer.balance_strength || activation == run.part().maxima.end()) continue;
-    const auto values = activation->second.values();
-    const std::vector<float> weight = weight_channel_max(job.graph, layer);
-    if (activation->second.finite() && weight.size() == values.size())
-      maxima[i] = {{values.begin(), values.end()}, weight};
-  }
-  choose_balance_strengths(job.graph, plan, maxima, source, job.samples, request.workers);
-  for (const LayerPlan& layer : plan.layers) {
-    if (layer.quantize && layer.weight && !layer.hidden) report.balance_strengths[layer.name] = layer.balance_strength;
-  }
-}
-
-// Calibrates with uniform weights, then finds the layers that may have others.
-void choose_steps(const QuantizeJob& job, Plan& plan, const QuantizeRequest& request, QuantizeReport& report) {
-  refuse_parts(request, "--nuq-loss");
-  const DataSource& source = source_for(job, "--nuq-loss");
-  std::vector<int> steps;
-  for (LayerPlan& layer : plan.layers) {
-    steps.push_back(layer.weight ? layer.weight->steps : 0);
-    if (layer.weight) layer.weight->steps = 0;
-  }
-  if (std::ranges::all_of(steps, [](int count) { return count == 0; })) {
-    throw Error(ErrorCode::kConfig, "no layer is to have non-uniform weights, so that there is nothing to choose", {},
-                "add --nuq 32, or nuq_quantize in the configuration");
-  }
-  const std::vector<std::string> warnings = plan.warnings, origin = plan.origin;  // said again by what follows
-  calibrate(job.graph, plan, source, job.samples, request.workers);
-  NuqSearch search{.loss = *request.nuq_loss, .workers = request.workers};
-  if (!request.labels.empty()) search.labels = read_labels(request.labels, source);
-  search.samples = job.samples;
-  search.compared = std::min(job.samples, kComparedSamples);
-  report.nuq = choose_nuq_layers(std::make_shared<const Graph>(job.graph), plan, steps, source, search);
-  plan.warnings = warnings;
-  plan.origin = origin;
-}
-
 }  // namespace
 
 QuantizeReport quantize(const QuantizeRequest& request) {
   QuantizeReport report;
   const auto start = Clock::now();
+  // The processes beside this one find out what they can by themselves while it reads the model.
+  OtherShares* const others = request.others;
+  if (others != nullptr && !chooses(request) && !request.resume) others->start({});
   QuantizeJob job = prepare_job(request);
   describe_job(job, report);
   Graph& graph = job.graph;
   Plan& plan = job.plan;
-  CalibrationRun run = job.calibration(request);
+  CalibrationRun run = job.calibration(request, others == nullptr ? Shard{} : Shard{1, others->count()});
   check_samples(request, run.part());
   CalibrationTimes times;
-  if (request.search_balance) choose_strengths(job, run, request, plan, report);
-  report.balance_folded = run.balance(graph, plan);
-  add_qdq_tensors(graph, plan, request);
-  if (request.nuq_loss) choose_steps(job, plan, request, report);
+  report.balance_folded = prepare_to_observe(job, run, request);
+  describe_choice(run.part(), plan, report);
   run.observe(graph, plan, times);
   choose_factors(graph, plan, run.part(), request.workers, times);
   if (plan.search_shifts) {

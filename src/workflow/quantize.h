@@ -16,6 +16,7 @@
 #include "workflow/evaluator.h"
 #include "workflow/nuq_search.h"
 #include "workflow/products.h"
+#include "workflow/shares.h"
 
 namespace amct {
 
@@ -51,6 +52,8 @@ struct QuantizeRequest {
   // Parts that `write_calibration` made of the same model and settings: merged instead of calibrating. Then `data` may
   // be empty; nothing is measured without it.
   std::vector<std::filesystem::path> parts;
+  OtherShares* others = nullptr;   // processes that share the samples with this one; null = it observes all
+  bool choose_only = false;        // `write_calibration` writes what is to be known before samples are shared
   bool resume = false;             // go on from PREFIX.checkpoint, if there is one
   double checkpoint_seconds = 30;  // between writing PREFIX.checkpoint; 0 = behind every sample
 };
@@ -112,14 +115,17 @@ struct CalibrationReport {
   SampleRange samples;
   int64_t all_samples = 0;
   size_t tensors = 0;
-  bool was_there = false;      // `resume` found the part complete
-  bool needs_another = false;  // activation balance: this was the first of two rounds
+  bool was_there = false;  // `resume` found the part complete
+  // What is to be done with it and those of all other shares: another round of shares, the choice (choose_only), a
+  // round of shares that all take this one part, `quantize`.
+  enum class Next { kSecondRound, kChoice, kShares, kMerge };
+  Next next = Next::kMerge;
   double seconds = 0;
 };
 
 // Observes the request's share of the samples and writes the part to `out_prefix`. A share of several with activation
-// balance takes two rounds: the first writes maxima; its parts of all shares are the second one's `parts`. Throws
-// Error.
+// balance takes two rounds: the first writes maxima; its parts of all shares are the second one's `parts`. What is to
+// be searched for is so between the rounds, by one call with `choose_only`. Throws Error.
 CalibrationReport write_calibration(const QuantizeRequest& request, const Shard& shard);
 
 std::string to_summary(const QuantizeReport& report);  // what the program prints when it is done

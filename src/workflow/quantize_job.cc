@@ -145,6 +145,8 @@ std::vector<std::string> settings_besides(const Plan& plan, const QuantizeReques
                                           const PipelineOptions& fusion) {
   std::vector<std::string> lines{fmt::format("fuse: {}", fuses)};
   for (const std::string& layer : fusion.skip_layers) lines.push_back("not fused: " + layer);
+  if (request.search_balance) lines.push_back("balance: search");
+  if (request.nuq_loss) lines.push_back(fmt::format("nuq loss: {}", *request.nuq_loss));
   const auto is_hfmg = [](const auto& item) { return item.activation.search.method == ClipSearch::Method::kHfmg; };
   if (std::ranges::any_of(plan.layers, is_hfmg) || std::ranges::any_of(plan.tensors, is_hfmg)) {
     lines.push_back(fmt::format("batch: {}", request.batch));
@@ -169,7 +171,8 @@ CalibrationRun QuantizeJob::calibration(const QuantizeRequest& request, const Sh
            .parts = request.parts,
            .checkpoint = checkpoint,
            .resume = request.resume,
-           .checkpoint_seconds = request.checkpoint_seconds}};
+           .checkpoint_seconds = request.checkpoint_seconds,
+           .others = request.others}};
 }
 
 // Tensors that the QDQ file quantizes besides the inputs of layers get the settings of the default, and 16 bits

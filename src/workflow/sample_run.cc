@@ -96,8 +96,13 @@ void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, co
   Prefetcher reader(
       source, inputs,
       {.count = samples, .batch = rows, .threads = workers, .depth = static_cast<size_t>(2 * workers + 1)});
-  std::optional<Progress> progress;
-  if (!options.label.empty()) progress.emplace(std::string(options.label), samples);
+  std::optional<Progress> own;
+  Progress* progress = options.progress;
+  if (progress != nullptr) {
+    progress->expect(samples);
+  } else if (!options.label.empty()) {
+    progress = &own.emplace(std::string(options.label), samples);
+  }
   const auto work = [&](size_t index) {
     Worker worker(programs);
     while (true) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/progress.h"
 #include "data/source.h"
 #include "exec/program.h"
 #include "workflow/run_gate.h"
@@ -16,8 +17,9 @@ namespace amct {
 
 struct SampleRunOptions {
   int workers = 1;
-  int64_t samples = 0;     // the first N of the source
-  std::string_view label;  // of the progress bar; empty = none
+  int64_t samples = 0;           // the first N of the source
+  std::string_view label;        // of the progress bar; empty = none
+  Progress* progress = nullptr;  // a bar that is there already, for this run among others; null = one of its own
   // Programs take turns, each as far as its next observed value, so that values of two networks can be compared as they
   // arise and need not be kept.
   bool in_turn = false;

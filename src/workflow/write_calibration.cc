@@ -2,9 +2,46 @@
 #include <chrono>
 
 #include "workflow/balance.h"
+#include "workflow/choose.h"
 #include "workflow/quantize_job.h"
 
 namespace amct {
+namespace {
+
+using Next = CalibrationReport::Next;
+
+// What this share is to write, by what it knows and does not know. Throws Error(kConfig) where something is missing.
+Next next_step(const QuantizeJob& job, const CalibrationRun& run, const QuantizeRequest& request, const Shard& shard) {
+  const bool searches = chooses(request);
+  if (request.choose_only) {
+    if (!searches) throw Error(ErrorCode::kConfig, "--choose: there is nothing to choose", {}, "leave it out");
+    if (shard.count > 1) {
+      throw Error(ErrorCode::kConfig, "--choose is done once, by one process", {}, "leave --shard out");
+    }
+    return Next::kShares;
+  }
+  if (shard.count == 1) return Next::kMerge;
+  if (is_balanced(job.plan) && !run.knows_maxima()) return searches ? Next::kChoice : Next::kSecondRound;
+  if (searches && !run.part().choice) {
+    throw Error(ErrorCode::kConfig, "--balance=search and --nuq-loss choose before the samples are shared", {},
+                "first 'amct calibrate … --choose --out choice.cal', then all shares with '--calibration choice.cal'");
+  }
+  return Next::kMerge;
+}
+
+void observe_all(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& request, Next next) {
+  if (next == Next::kSecondRound || next == Next::kChoice) {
+    run.observe_maxima(job.graph, job.plan);
+    return run.write(request.out_prefix);
+  }
+  prepare_to_observe(job, run, request);
+  if (next == Next::kShares) return run.write_preliminary(request.out_prefix);
+  CalibrationTimes times;
+  run.observe(job.graph, job.plan, times);
+  run.write(request.out_prefix);
+}
+
+}  // namespace
 
 CalibrationReport write_calibration(const QuantizeRequest& request, const Shard& shard) {
   const auto start = std::chrono::steady_clock::now();
@@ -15,26 +52,18 @@ CalibrationReport write_calibration(const QuantizeRequest& request, const Shard&
                 "give them to 'amct quantize --calibration'");
   }
   CalibrationReport report{.model = request.model.string(), .part = request.out_prefix, .shard = shard};
-  report.needs_another = is_balanced(job.plan) && shard.count > 1 && !run.knows_maxima();
+  report.next = next_step(job, run, request, shard);
   using Stage = CalibrationPart::Stage;
-  report.was_there = request.resume &&
-                     run.is_written(request.out_prefix, report.needs_another ? Stage::kMaxima : Stage::kDistributions);
+  const Stage stage = report.next == Next::kMerge ? Stage::kDistributions : Stage::kPreliminary;
+  report.was_there = request.resume && run.is_written(request.out_prefix, stage);
   if (!report.was_there) {
-    if (report.needs_another) {
-      run.observe_maxima(job.graph, job.plan);
-    } else {
-      CalibrationTimes times;
-      run.balance(job.graph, job.plan);
-      add_qdq_tensors(job.graph, job.plan, request);
-      run.observe(job.graph, job.plan, times);
-    }
-    run.write(request.out_prefix);
+    observe_all(job, run, request, report.next);
     run.remove_checkpoint();
   }
   report.samples = shard.of(run.part().identity.samples, 1);
   report.bytes = std::filesystem::file_size(request.out_prefix);
   report.all_samples = run.part().identity.samples;
-  report.tensors = report.needs_another ? run.part().maxima.size() : run.part().tensors.size();
+  report.tensors = stage == Stage::kPreliminary ? run.part().maxima.size() : run.part().tensors.size();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

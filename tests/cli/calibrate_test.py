@@ -1,20 +1,20 @@
-"""Calibration in parts, in worker processes, and after an interruption: the files are those of one process, byte for
-byte; parts that are missing, double, damaged or foreign are refused by name."""
+"""Calibration in parts and in worker processes: the files are those of one process, byte for byte; parts that are missing,
+double, damaged or foreign are refused by name."""
 
 import pathlib
 import shutil
-import signal
 import struct
 import subprocess
-import time
 import unittest
 
 import numpy as np
 
-from support.command_test import AMCT, SEED, CommandTest, small_network
+from support.calibration_test import HFMG, CalibrationTest, files
+from support.command_test import AMCT, SEED, small_network
 
-HFMG = "batch_num: 1 common_config { hfmg_quantize { } }"
 HEADER, HASH = 24, 8
+STEPS = ["--nuq", "16", "--nuq-loss", "10"]
+SEARCHES = (["--balance=search"], STEPS, ["--balance=search", *STEPS], ["--balance", *STEPS])
 
 
 def fnv(data):
@@ -27,31 +27,6 @@ def fnv(data):
 def signed(content):
     """The bytes of a part with the right checksum."""
     return content + struct.pack("<Q", fnv(content))
-
-
-def files(prefix):
-    return {p.name[len(prefix.name):]: p.read_bytes() for p in prefix.parent.iterdir() if p.name.startswith(prefix.name)}
-
-
-class CalibrationTest(CommandTest):
-    def parts(self, count, *extra, model=None, data=None, name="part", numbers=None):
-        paths = []
-        for number in numbers or range(1, count + 1):
-            paths.append(self.work / f"{name}{number}.cal")
-            self.run_amct("calibrate", model or self.model, "--data", data or self.data, "--shard", f"{number}/{count}",
-                          "--out", paths[-1], *extra)
-        return paths
-
-    def merge(self, parts, *extra, out="merged/small", model=None, code=0):
-        prefix = self.work / out
-        self.run_amct("quantize", model or self.model, "--out", prefix, *extra, "--calibration", *parts, code=code)
-        return prefix
-
-    def refused(self, parts, *says, extra=()):
-        lines = self.faults("quantize", self.model, "--out", self.work / "merged/small", *extra, "--calibration", *parts,
-                            says=says)
-        self.assertFalse((self.work / "merged").exists())
-        return lines
 
 
 class Parts(CalibrationTest):
@@ -93,6 +68,48 @@ class Parts(CalibrationTest):
                    "--calibration", *second, says=["second1.cal", "no second round"])
         self.fails("calibrate", self.model, "--data", self.data, "--balance", "--shard", "1/3", "--out", self.work / "x.cal",
                    "--calibration", *first[:2], says=["samples 13 to 19 of 20", "--shard 3/3"])
+
+    def test_searches_choose_once_for_all_shares(self):
+        for i, extra in enumerate(SEARCHES):
+            expected = files(self.quantize(*extra, out=f"one{i}/small"))
+            known = []
+            if "--balance" in extra[0]:
+                first = self.parts(3, *extra, name=f"first{i}-")
+                known = ["--calibration", *first]
+                self.fails("calibrate", self.model, "--data", self.data, *extra, "--shard", "1/3", *known, "--out",
+                           self.work / "x.cal", says=["--choose"])
+            choice = self.work / f"choice{i}.cal"
+            self.run_amct("calibrate", self.model, "--data", self.data, *extra, "--choose", *known, "--out", choice)
+            self.refused([choice], [choice.name, "calibrate all shares"], extra=extra)
+            parts = self.parts(3, *extra, "--calibration", choice, name=f"part{i}-")
+            self.assertEqual(files(self.merge(parts, *extra, out=f"merged{i}/small")), expected, extra)
+            shutil.rmtree(self.work / f"merged{i}")
+            self.assertEqual(files(self.merge(self.parts(1, *extra, name=f"all{i}-"), *extra, out=f"m{i}/small")), expected)
+
+    def test_what_was_chosen_is_reported_by_who_merges(self):
+        extra = SEARCHES[2]
+        one = self.run_json("quantize", self.model, "--data", self.data, *extra, "--out", self.work / "one/small")
+        parts = self.parts(1, *extra)
+        merged = self.run_json("quantize", self.model, *extra, "--out", self.work / "m/small", "--calibration", *parts)
+        self.assertEqual(merged["nuq"], one["nuq"])
+        self.assertEqual(merged["balanced"], one["balanced"])
+        self.assertGreater(len(set(one["balanced"]["strengths"].values())), 1)
+        self.assertIn(len(one["nuq"]["reverted"]), range(1, one["nuq"]["candidates"]), one["nuq"])
+
+    def test_choices_that_do_not_fit(self):
+        calibrate = ["calibrate", self.model, "--data", self.data, "--out", self.work / "x.cal"]
+        self.fails(*calibrate, "--choose", says=["--choose", "nothing to choose"])
+        self.fails(*calibrate, "--choose", "--shard", "1/2", *STEPS, says=["--choose", "--shard"])
+        self.fails(*calibrate, "--shard", "1/2", *STEPS, says=["--nuq-loss", "--choose"])
+        (self.work / "labels.txt").write_text("".join(f"{i} {i % 7}\n" for i in range(20)))
+        parts = []
+        for i, labels in enumerate(([], ["--labels", self.work / "labels.txt"]), 1):
+            choice = self.work / f"choice{i}.cal"
+            self.run_amct("calibrate", self.model, "--data", self.data, *STEPS, *labels, "--choose", "--out", choice)
+            parts += self.parts(2, *STEPS, "--calibration", choice, numbers=[i])
+        self.refused(parts, ["part2.cal", "another choice", "part1.cal"], extra=STEPS)
+        self.fails(*calibrate, "--nuq", "16", "--nuq-loss", "1", "--shard", "1/2", "--calibration", self.work / "choice1.cal",
+                   says=["choice1.cal", "other settings", "nuq loss"])
 
     def test_data_beside_the_parts_measures_the_result(self):
         parts = self.parts(2)
@@ -222,7 +239,7 @@ class RefusedParts(CalibrationTest):
 
 class WorkerProcesses(CalibrationTest):
     def test_the_files_are_those_of_one_process(self):
-        for extra in ([], ["--balance"], ["--samples", "9", "--skip", "fc", "--no-bias-correction"]):
+        for extra in ([], ["--balance"], ["--samples", "9", "--skip", "fc", "--no-bias-correction"], *SEARCHES):
             expected = files(self.quantize(*extra, out="one/small"))
             for workers in (2, 3):
                 prefix = self.quantize(*extra, "--workers", workers, out=f"{workers}/small")
@@ -236,95 +253,14 @@ class WorkerProcesses(CalibrationTest):
                    says=["worker 3", "NaN", "conv1"])
         self.assertFalse((self.work / "out").exists())
         self.fails("quantize", self.model, "--data", self.work / "nowhere", "--out", self.work / "out/small", "--workers", "2",
-                   says=["worker", "nowhere"])
+                   says=["nowhere"])
         self.assertFalse((self.work / "out").exists())
-
-
-class Interrupted(CalibrationTest):
-    """kill -9 while samples run, with a checkpoint behind every one of them."""
-
-    def setUp(self):
-        super().setUp()
-        self.samples = np.random.default_rng(SEED + 1).normal(0, 1, (600, 3, 12, 10)).astype(np.float32)
+        self.samples[15] = 0
+        self.samples[2, 1, 2, 2] = np.nan  # in the share of the process itself
         np.save(self.data, self.samples)
-
-    def start_and_kill(self, checkpoint, arguments, after):
-        """Kills the program when its checkpoint has been seen to change `after` times."""
-        process = subprocess.Popen([AMCT, *map(str, arguments), "--checkpoint-seconds", "0"], stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
-        seen, last, deadline = 0, None, time.monotonic() + 60
-        while process.poll() is None and seen < after and time.monotonic() < deadline:
-            try:
-                now = checkpoint.stat().st_ino, checkpoint.stat().st_mtime_ns
-            except FileNotFoundError:
-                continue
-            seen, last = seen + (now != last), now
-        process.send_signal(signal.SIGKILL)
-        self.assertEqual(process.wait(), -signal.SIGKILL, "it ended by itself")
-        self.assertTrue(checkpoint.exists())
-
-    def check_resumes(self, arguments, prefix, expected, kills=(1, 5, 30), checkpoint=None):
-        checkpoint = checkpoint or prefix.with_name(prefix.name + ".checkpoint")
-        for after in kills:
-            self.start_and_kill(checkpoint, [*arguments, "--out", prefix, "--resume", "--threads", "2"], after)
-        done = self.run_amct(*arguments, "--out", prefix, "--resume", "--threads", "1")
-        self.assertIn("samples are done", done.stderr)
-        self.assertFalse(checkpoint.exists())
-        self.assertEqual(files(prefix), expected)
-
-    def test_quantize_goes_on_to_the_same_files(self):
-        arguments = ["quantize", self.model, "--data", self.data, "--samples", "600"]
-        expected = files(self.quantize("--samples", "600", out="whole/small"))
-        self.check_resumes(arguments, self.work / "out/small", expected)
-
-    def test_calibrate_goes_on_to_the_same_part(self):
-        arguments = ["calibrate", self.model, "--data", self.data, "--samples", "600", "--shard", "2/2"]
-        self.run_amct(*arguments, "--out", self.work / "whole.cal")
-        self.check_resumes(arguments, self.work / "part.cal", {"": (self.work / "whole.cal").read_bytes()})
-
-    def test_with_balance_it_goes_on_in_either_pass(self):
-        arguments = ["quantize", self.model, "--data", self.data, "--samples", "200", "--balance"]
-        expected = files(self.quantize("--samples", "200", "--balance", out="whole/small"))
-        self.check_resumes(arguments, self.work / "out/small", expected, kills=(2, 60, 20))
-
-    def test_ordered_histograms_go_on(self):
-        config = self.work / "hfmg.cfg"
-        config.write_text(HFMG)
-        for batch in ("1", "7"):
-            extra = ["--config", config, "--samples", "400", "--batch", batch]
-            expected = files(self.quantize(*extra, out=f"whole{batch}/small"))
-            self.check_resumes(["quantize", self.model, "--data", self.data, *extra], self.work / f"out{batch}/small",
-                               expected, kills=(2, 20))
-
-    def test_workers_go_on(self):
-        expected = files(self.quantize("--samples", "600", out="whole/small"))
-        prefix = self.work / "out/small"
-        arguments = ["quantize", self.model, "--data", self.data, "--samples", "600", "--workers", "2", "--out", prefix]
-        self.start_and_kill(prefix.parent / "small_workers/part1of2.cal.checkpoint", arguments, 10)
-        self.run_amct(*arguments, "--resume")
-        self.assertEqual(files(prefix), expected)
-
-    def test_checkpoints_of_something_else_are_named(self):
-        arguments = ["calibrate", self.model, "--data", self.data, "--samples", "600", "--out", self.work / "p.cal"]
-        checkpoint = self.work / "p.cal.checkpoint"
-        self.start_and_kill(checkpoint, arguments, 5)
-        self.fails("quantize", self.model, "--out", self.work / "o/s", "--calibration", checkpoint,
-                   says=["p.cal.checkpoint", "not finished", "--resume"])
-        says = ["p.cal.checkpoint", "cannot be continued", "delete"]
-        self.fails(*arguments, "--resume", "--skip", "fc", says=[*says, "settings"])
-        self.fails(*arguments, "--resume", "--shard", "1/2", says=[*says, "1/1"])
-        self.fails(*arguments[:4], "--samples", "599", *arguments[6:], "--resume", says=[*says, "600"])
-        self.fails(*arguments, "--resume", "--isa", "sse41", says=[*says, "sse41"])
-        small_network(self.model, scale=1.1)
-        self.fails(*arguments, "--resume", says=[*says, "another model"])
-        small_network(self.model)
-        np.save(self.data, self.samples + 1)
-        self.fails(*arguments, "--resume", says=[*says, "other data"])
-        np.save(self.data, self.samples)
-        checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
-        self.fails(*arguments, "--resume", says=["p.cal.checkpoint", "cut off"])
-        self.assertIn("--resume", self.run_amct(*arguments).stderr)  # says that there is one, and starts anew
-        self.assertFalse(checkpoint.exists())
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "out/small", "--workers", "3",
+                   says=["NaN", "conv1"])
+        self.assertFalse((self.work / "out").exists())
 
 
 class OrderedHistograms(CalibrationTest):

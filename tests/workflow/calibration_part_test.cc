@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 #include "base/error.h"
@@ -151,6 +152,30 @@ TEST(CalibrationPart, ReadsWhatItWrote) {
   EXPECT_EQ(format_part(again), bytes);
   EXPECT_EQ(again.taken, (SampleRange{0, kSamples}));
   EXPECT_EQ(again.tensors.size(), 4u);
+}
+
+TEST(CalibrationPart, ReadsTheChoiceThatItWrote) {
+  CalibrationPart part;
+  part.stage = CalibrationPart::Stage::kPreliminary;
+  part.choice = Choice{.strengths = {{"a", 0.2}, {"b/c", std::nullopt}, {"d", 0.8}},
+                       .nuq = NuqOutcome{.metric = "SQNR",
+                                         .uniform = 31.5,
+                                         .mixed = -2.25,
+                                         .candidates = 3,
+                                         .reverted = {"d", "a"},
+                                         .evaluations = 7}};
+  const auto again = [&] {
+    const std::string bytes = format_part(part);
+    return parse_part(std::as_bytes(std::span(bytes)), "part");
+  };
+  EXPECT_EQ(again().choice, part.choice);
+  EXPECT_EQ(again().stage, part.stage);
+  part.choice->nuq.reset();
+  EXPECT_EQ(again().choice, part.choice);
+  for (const double senseless : {-0.5, 1.5, std::nan("")}) {
+    part.choice->strengths["a"] = senseless;
+    EXPECT_THROW(again(), Error) << senseless;
+  }
 }
 
 TEST(CalibrationPart, EveryCutAndEveryChangedByteIsRefused) {
