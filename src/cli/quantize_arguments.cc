@@ -56,9 +56,11 @@ void QuantizeArguments::add_to(CLI::App& command, bool data_required) {
       .add_option("--calibrate-weights", calibrate_weights,
                   "weights while activations are observed: quantized (as AMCT does) or float")
       ->check(CLI::IsMember({"quantized", "float"}));
-  command.add_flag("--balance{0.5}", balance, std::string(config::field("DMQBalancer", "migration_strength").meaning))
+  command
+      .add_flag("--balance{0.5}", balance,
+                meaning_of("DMQBalancer", "migration_strength") + "; search: what suits each layer best")
       ->check([](const std::string& text) { return text == "search" ? std::string() : CLI::Range(0.2, 0.8)(text); });
-  command.add_option("--nuq", request.nuq_steps, "non-uniform weights: 16 or 32 distinct values a layer")
+  command.add_option("--nuq", request.nuq_steps, "non-uniform weights: " + meaning_of("NUQuantize", "num_steps"))
       ->check(CLI::IsMember({16, 32}));
   command
       .add_option("--nuq-loss", request.nuq_loss,

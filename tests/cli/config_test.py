@@ -249,7 +249,8 @@ class Config(CommandTest):
         help_text = " ".join(self.run_amct("quantize", "--help").stdout.split())
         rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `")]
         options = [(row[5].strip("` "), row[6].rstrip(" |")) for row in rows if row[5].strip()]
-        self.assertEqual({option for option, _ in options}, {"--samples", "--skip", "--skip-types", "--balance", "--joint", "--weight-bits"})
+        self.assertEqual({option for option, _ in options},
+                         {"--samples", "--skip", "--skip-types", "--balance", "--joint", "--weight-bits", "--nuq"})
         for option, meaning in options:
             self.assertIn(option, help_text)
             if option != "--samples":
