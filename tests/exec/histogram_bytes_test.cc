@@ -12,6 +12,7 @@
 #include "exec/channel_sums.h"
 #include "exec/histogram.h"
 #include "exec/observer.h"
+#include "exec/sampled_histogram.h"
 
 namespace amct {
 namespace {
@@ -174,6 +175,40 @@ TEST_P(HistogramBytes, SampledObserversThatWereReadMergeLikeThoseThatWereNot) {
     EXPECT_EQ(merged.finish(), whole.finish());
     EXPECT_EQ(again(merged).finish(), whole.finish());
   }
+}
+
+// Where all other values are negative -0 is the largest. It must count as +0 whenever it comes: before the values are too
+// many to be kept one by one, after that, or in another part.
+TEST(HistogramBytes, NegativeZeroIsZero) {
+  std::vector<float> values = draw(Kind::kNegative, 9000, 5);
+  values.push_back(-0.0f);
+  const std::span<const float> late = values, head = late.first(7000), tail = late.subspan(7000);
+  std::vector<float> early(values.rbegin(), values.rend());
+  Histogram whole(kTail), parts = of({head.begin(), head.end()}), last(kTail);
+  whole.add(early);
+  last.add(tail);
+  EXPECT_EQ(of(values).finish(), whole.finish());
+  EXPECT_EQ(read_again(bytes_of(of(values))).finish(), whole.finish());
+  parts.merge(read_again(bytes_of(last)));
+  EXPECT_EQ(parts.finish(), whole.finish());
+
+  const auto sampled = [](std::span<const float> x) {
+    SampledHistogram histogram(kTail);
+    histogram.add(x, {});
+    return histogram;
+  };
+  const auto again = [](const SampledHistogram& histogram) {
+    ByteWriter out;
+    histogram.write(out);
+    ByteReader in(std::as_bytes(std::span(out.bytes())));
+    return SampledHistogram::read(in);
+  };
+  const Distribution expected = sampled(early).finish();
+  SampledHistogram sum = sampled(head);
+  sum.merge(again(sampled(tail)));
+  EXPECT_EQ(sampled(values).finish(), expected);
+  EXPECT_EQ(again(sampled(values)).finish(), expected);
+  EXPECT_EQ(sum.finish(), expected);
 }
 
 TEST(ChannelBytes, ReadBackMergesToTheSameBits) {

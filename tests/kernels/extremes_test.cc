@@ -42,7 +42,7 @@ Content reference(const std::vector<float>& values, size_t capacity) {
   Content content;
   for (const float value : values) {
     const auto bits = std::bit_cast<uint32_t>(value);
-    content.least = std::min(content.least, bits);
+    content.least = std::min(content.least, value == 0 ? 0 : bits);
     if (value == 0) {
       ++content.zeros;
     } else {

@@ -133,7 +133,7 @@ TEST_P(LinearHistogramTest, IsWhatItsValuesDefine) {
       part.add(block);
       for (const float value : block) {
         ++counts[value + 0.0f];  // -0 counts as 0
-        least = std::min(least, std::bit_cast<uint32_t>(value));
+        least = std::min(least, std::bit_cast<uint32_t>(value + 0.0f));
       }
     }
     parts[1].merge(parts[2]);

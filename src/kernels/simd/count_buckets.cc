@@ -92,7 +92,7 @@ HWY_INLINE Found BucketsOf(const float* values, size_t count, const BucketCounts
   const int32_t largest = hn::GetLane(hn::MaxOfLanes(di, smax));
   const uint32_t lowest = hn::GetLane(hn::MaxOfLanes(du, umax));
   found.range = {{largest < 0 ? 0 : static_cast<uint32_t>(largest), lowest < kSign ? 0 : lowest & ~kSign},
-                 hn::GetLane(hn::MinOfLanes(du, umin))};
+                 found.zeros > 0 ? 0 : hn::GetLane(hn::MinOfLanes(du, umin))};
   return found;
 }
 

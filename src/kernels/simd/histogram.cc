@@ -93,7 +93,7 @@ void LinearHistogram::add(float value, uint64_t count) {
   const bool negative = bits >> 31;
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (count == 0) return;
-  least_ = std::min(least_, bits);
+  least_ = std::min(least_, magnitude == 0 ? 0 : bits);
   if (magnitude == 0) {
     zeros_ += count;
     return;

@@ -42,7 +42,7 @@ class LinearHistogram {
   uint32_t largest(bool negative) const { return largest_[negative]; }
   uint64_t largest_count(bool negative) const { return largest_counts_[negative]; }
   // The smallest bit pattern: of the least value from +0 up, else of the value below that is closest to zero; 2^32 - 1
-  // if there is none.
+  // if there is none. -0 counts as +0.
   uint32_t least_pattern() const { return least_; }
   bool finite() const { return finite_; }
   double width() const;  // of the buckets

@@ -70,7 +70,7 @@ void ScanValues(const float* values, size_t count, const Magnitudes& largest, Sc
   const int32_t high = hn::GetLane(hn::MaxOfLanes(di, smax));
   const uint32_t low = hn::GetLane(hn::MaxOfLanes(du, umax));
   result.range = {{high < 0 ? 0 : static_cast<uint32_t>(high), low < kSign ? 0 : low & ~kSign},
-                  hn::GetLane(hn::MinOfLanes(du, umin))};
+                  result.zeros > 0 ? 0 : hn::GetLane(hn::MinOfLanes(du, umin))};
 }
 
 bool ScanPositiveValues(const float* values, size_t count, uint32_t largest, ScannedValues& result) {
