@@ -39,8 +39,10 @@ void QuantizeArguments::add_to(CLI::App& command, bool data_required) {
   command.add_option("--skip-types", request.skip_types, meaning("skip_layer_types"))->delimiter(',');
   command.add_option("--weight-bits", request.weight_bits, meaning_of("ARQuantize", "quant_bits"))
       ->check(CLI::IsMember({4, 6, 7, 8}));
-  command.add_option("--activation-bits", request.activation_bits, "of all layers with a weight; the others have 8")
-      ->check(CLI::IsMember({8, 16}));
+  command
+      .add_option("--activation-bits", request.activation_bits,
+                  "of all layers with a weight, 4 of those with 4-bit weights; the others have 8")
+      ->check(CLI::IsMember({4, 8, 16}));
   command
       .add_option("--weight-group", request.weight_group,
                   "inputs of Gemm and MatMul that share a weight scale: 32, 64, 96, …; the deploy model has no such "

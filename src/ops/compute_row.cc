@@ -83,7 +83,7 @@ DType compute_output_type(const InferContext& c) {
   const DType dtype = c.dtype(0);
   if (is_integer_compute(dtype)) return DType::kInt32;
   if (dtype != DType::kUndefined && (!is_floating(dtype) || bit_width(dtype) < 16)) {
-    c.fail(fmt::format("its input has type {}; floating point, int8, uint8 or int16 is needed", name_of(dtype)));
+    c.fail(fmt::format("its input has type {}; floating point, int4, int8, uint8 or int16 is needed", name_of(dtype)));
   }
   return dtype;
 }

@@ -1,11 +1,12 @@
-// The integer variants of the compute rows: int8, uint8 or int16 activations with int8 weights and an int32 bias give
-// exact sums: int32 where no input can make the layer exceed it, else int64.
+// The integer variants of the compute rows: int4, int8, uint8 or int16 activations with int8 weights and an int32 bias
+// give exact sums: int32 where no input can make the layer exceed it, else int64.
 //
-// The rows of conv, conv_transpose, gemm, matmul and average_pool call these when the type of input 0 is int8, uint8 or
-// int16. Shape rules are those of the float variant. The attribute `x_offset` (default 0, not in ONNX, never exported)
-// is subtracted from every element of the integer input before padding, so that pads are zeros. Average pooling adds
-// integers too and gives float32(sum) / float32(count), the division that follows on Ascend: windows at the border may
-// hold fewer elements, so the count cannot be part of the dequantization parameter.
+// The rows of conv, conv_transpose, gemm, matmul and average_pool call these when the type of input 0 is one of those
+// (int4 takes a byte in memory, and the kernels of int8). Shape rules are those of the float variant. The attribute
+// `x_offset` (default 0, not in ONNX, never exported) is subtracted from every element of the integer input before
+// padding, so that pads are zeros. Average pooling adds integers too and gives float32(sum) / float32(count), the
+// division that follows on Ascend: windows at the border may hold fewer elements, so the count cannot be part of the
+// dequantization parameter.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ namespace amct {
 
 // True for the types that the integer variants take as input 0.
 inline bool is_integer_compute(DType dtype) {
-  return dtype == DType::kInt8 || dtype == DType::kUInt8 || dtype == DType::kInt16;
+  return dtype == DType::kInt8 || dtype == DType::kUInt8 || dtype == DType::kInt16 || dtype == DType::kInt4;
 }
 
 // The type of the sums of `depth` products (nullopt = not known) and a bias (`bias` null = not known, if there is one):

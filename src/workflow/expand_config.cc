@@ -190,9 +190,9 @@ std::vector<std::string> downgrade(const Graph& graph, const LayerPlan& layer, C
     settings.activation.asymmetric = false;
     say("has a symmetric activation", "its operator allows no offset");
   }
-  if (settings.activation.bits == 16 && !layer.weight) {
+  if (settings.activation.bits != 8 && !layer.weight) {
+    say(fmt::format("has an 8-bit activation instead of {}", settings.activation.bits), "it has no weight");
     settings.activation.bits = 8;
-    say("has an 8-bit activation instead of 16", "it has no weight");
   }
   if (settings.migration_strength && (!layer.weight || layer.hidden)) {
     settings.migration_strength.reset();
@@ -215,6 +215,10 @@ std::vector<std::string> downgrade(const Graph& graph, const LayerPlan& layer, C
   if (const std::string reason = reason_against_bits(graph, node, settings.weight.bits); !reason.empty()) {
     say(fmt::format("has 8-bit weights instead of {}", settings.weight.bits), reason);
     settings.weight.bits = 8;
+  }
+  if (settings.activation.bits == 4 && (layer.hidden || settings.weight.bits != 4)) {
+    settings.activation.bits = 8;
+    say("has an 8-bit activation instead of 4", layer.hidden ? "it is a recurrent layer" : "its weights have 8 bits");
   }
   return lines;
 }

@@ -51,6 +51,7 @@ Products make_products(const Graph& graph, const Plan& plan, const std::set<Emit
     if (std::any_of(plan.layers.begin(), plan.layers.end(), has_4_bit_weight)) {
       Graph packed = *products.deploy;
       products.notes = pack_int4_weights(packed, plan);
+      cast_int4_biases(packed, plan);
       products.packed = std::make_shared<const Graph>(std::move(packed));
     }
   }

@@ -27,15 +27,16 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // Widths that the command line asks for, and groups of weights; what a layer cannot have is a downgrade.
 void set_widths(const Graph& graph, const QuantizeRequest& request, Plan& plan) {
-  bool grouped = false;
+  bool grouped = false, narrow = false;
   for (LayerPlan& layer : plan.layers) {
     if (!layer.quantize) continue;
     config::CalibrationSettings wanted;
-    wanted.weight.bits = request.weight_bits.value_or(8);
+    wanted.weight.bits = request.weight_bits.value_or(layer.weight ? layer.weight->bits : 8);
     wanted.activation.bits = request.activation_bits.value_or(8);
     const std::vector<std::string> lines = downgrade(graph, layer, wanted);
     plan.downgrades.insert(plan.downgrades.end(), lines.begin(), lines.end());
     if (request.activation_bits) layer.activation.bits = wanted.activation.bits;
+    narrow = narrow || layer.activation.bits == 4;
     if (layer.hidden) layer.hidden->activation.bits = layer.activation.bits;
     if (!layer.weight) continue;
     if (request.weight_bits) layer.weight->bits = wanted.weight.bits;
@@ -47,6 +48,10 @@ void set_widths(const Graph& graph, const QuantizeRequest& request, Plan& plan) 
   if (request.weight_group > 0 && !grouped) {
     throw Error(ErrorCode::kConfig, "--weight-group: the model has no Gemm or MatMul layer that is quantized",
                 {.model = request.model.string()}, "groups of weights are for those");
+  }
+  if (request.activation_bits == 4 && !narrow) {
+    throw Error(ErrorCode::kConfig, "--activation-bits 4: no layer that is quantized has 4-bit weights",
+                {.model = request.model.string()}, "4-bit activations are for those: add --weight-bits 4");
   }
 }
 

@@ -54,6 +54,7 @@ class GraphImporter {
     fill(nodes);
     if (graph_.outputs().empty()) fault("the model has no outputs");
     unpack_int4_weights(graph_);
+    take_casts_off_int4_biases(graph_);
   }
 
   // The captures follow the formal parameters. A capture that only other subgraphs of the node read may have the name
@@ -70,6 +71,7 @@ class GraphImporter {
     }
     fill(std::vector<Bytes>(static_cast<size_t>(file_.node_size())));
     unpack_int4_weights(graph_);
+    take_casts_off_int4_biases(graph_);
   }
 
   ValueId lookup(const std::string& name) const { return name.empty() ? kNoValue : graph_.find_value(name); }

@@ -7,6 +7,7 @@
 
 #include "ops/infer.h"
 #include "ops/integer_compute.h"
+#include "ops/onnx_types.h"
 #include "ops/op_row.h"
 
 namespace amct::onnx_file {
@@ -90,6 +91,25 @@ void unpack_int4_weights(Graph& graph) {
     if (!axes || axes->x >= x.shape.rank() || !x.shape[axes->x].is_fixed()) continue;
     if (x.shape[axes->x].extent() != 2 * stored.dims()[axes->weight] || stored.size() == 0) continue;
     graph.replace_constant(weight, unpack_int4(stored, axes->weight));
+  }
+}
+
+void take_casts_off_int4_biases(Graph& graph) {
+  for (const NodeId id : graph.nodes()) {
+    if (!graph.alive(id)) continue;
+    const Node& node = graph.node(id);
+    const Node* quantizer = node.input(kX).valid() ? graph.producer(node.input(kX)) : nullptr;
+    if (node.is_opaque() || node.row->quant.kind() != QuantRule::Kind::kCompute || quantizer == nullptr) continue;
+    if (quantizer->op != "ascend_quant" || attr_string(*quantizer, "dst_type") != "INT4") continue;
+    const int port = node.row->quant.compute_rule().bias_port;
+    const ValueId bias = port >= 0 ? node.input(static_cast<size_t>(port)) : kNoValue;
+    const Node* cast = bias.valid() ? graph.producer(bias) : nullptr;
+    if (cast == nullptr || cast->op != "cast" || attr_int(*cast, "to") != onnx_code(DType::kFloat32)) continue;
+    const Tensor* integers = graph.constant(cast->input(0));
+    if (integers == nullptr || integers->dtype() != DType::kInt32) continue;
+    const NodeId gone = graph.value(bias).producer;
+    graph.set_input(id, static_cast<size_t>(port), cast->input(0));
+    if (graph.value(bias).uses.empty() && !graph.is_output(bias)) graph.erase_node(gone);
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -51,7 +53,12 @@ class Applier {
     for (const LayerPlan& layer : plan_.layers) {
       if (layer.quantize) quantize_constants(layer);
     }
+    std::vector<std::pair<const LayerPlan*, ValueId>> own;  // and what they read in floats
+    for (const LayerPlan& layer : plan_.layers) {
+      if (has_own_pair(layer)) own.emplace_back(&layer, graph_.node(graph_.find_node(layer.name)).input(0));
+    }
     for (size_t i = 0; i < places.size(); ++i) quantize_value(places[i], quantizers[i]);
+    for (const auto& [layer, value] : own) quantize_input(*layer, value);
     int64_t& opset = graph_.info.opsets[""];
     opset = std::max(opset, least_opset());
     update_types(graph_);
@@ -62,7 +69,7 @@ class Applier {
   // The first layer that a tensor feeds decides; tensors of their own come behind.
   void index_activations() {
     for (const LayerPlan& layer : plan_.layers) {
-      if (layer.quantize) activations_.try_emplace(layer.tensor, &layer.activation);
+      if (layer.quantize && !has_own_pair(layer)) activations_.try_emplace(layer.tensor, &layer.activation);
       if (layer.quantize && layer.second) activations_.try_emplace(layer.second_tensor, &*layer.second);
     }
     for (const TensorPlan& entry : plan_.tensors) activations_.try_emplace(entry.tensor, &entry.activation);
@@ -154,6 +161,33 @@ class Applier {
       graph_.erase_node(place.absorbed->node);
       value = before;
     }
+    const auto [quantize, back] = add_pair(value, name, q);
+    graph_.replace_uses(value, back);
+    graph_.set_input(quantize, 0, value);
+  }
+
+  // Layers that read one value with one factor share the pair.
+  void quantize_input(const LayerPlan& layer, ValueId value) {
+    const NodeId id = graph_.find_node(layer.name);
+    if (!graph_.alive(value)) value = graph_.node(id).input(0);  // its activation went into another pair
+    const Quantizer q = own_quantizer(layer, value);
+    auto [at, is_new] = own_.try_emplace({value, q.scale, q.zero}, kNoValue);
+    if (is_new) at->second = add_pair(value, layer.name + ".int4", q).second;
+    graph_.set_input(id, 0, at->second);
+  }
+
+  Quantizer own_quantizer(const LayerPlan& layer, ValueId value) const {
+    if (!layer.activation.factor) {
+      throw Error(ErrorCode::kConfig, "the plan has no factors for this layer",
+                  {.model = graph_.info.path, .node = layer.name}, "calibrate first");
+    }
+    Quantizer q = quantizer_of(layer.activation);
+    q.scale = stored_scale(q.scale, scale_type(value, q));
+    return q;
+  }
+
+  // The first node of the pair, of which a value follows that it reads, and what comes out of the last.
+  std::pair<NodeId, ValueId> add_pair(ValueId value, const std::string& name, const Quantizer& q) {
     const DType type = scale_type(value, q);
     const bool casts = graph_.value(value).type.dtype == DType::kFloat16 && type != DType::kFloat16;
     const float stored[] = {q.scale};
@@ -165,8 +199,7 @@ class Applier {
     ValueId back =
         graph_.node(add_op(graph_, name + ".dequantize", "dequantize_linear", {integers, scale, zero})).output();
     if (casts) back = cast(back, name + ".narrow", DType::kFloat16);
-    graph_.replace_uses(value, back);
-    graph_.set_input(casts ? graph_.value(x).producer : quantize, 0, value);
+    return {casts ? graph_.value(x).producer : quantize, back};
   }
 
   void quantize_constants(const LayerPlan& layer) {
@@ -176,6 +209,10 @@ class Applier {
     }
     if (!layer.weight) return;
     if (layer.hidden) return apply_recurrent_qdq(graph_, id, layer);
+    if (has_own_pair(layer)) {
+      const float scale = own_quantizer(layer, graph_.node(id).input(0)).scale;
+      return quantize_layer_constants(graph_, layer, scale, target_);
+    }
     const auto input = by_value_.find(graph_.node(id).input(0));
     AMCT_CHECK(input != by_value_.end(), "the input of a quantized layer is quantized");
     quantize_layer_constants(graph_, layer, input->second.scale, target_);
@@ -187,6 +224,7 @@ class Applier {
   std::unordered_map<ValueId, Quantizer> by_value_;
   std::unordered_map<std::string, const ActivationPlan*> activations_;  // by tensor
   std::unordered_map<ValueId, std::vector<AbsorbedRange>> absorbed_;    // by source
+  std::map<std::tuple<ValueId, float, int32_t>, ValueId> own_;          // pairs of layers alone: what comes out
 };
 
 }  // namespace

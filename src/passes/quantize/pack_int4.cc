@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "ops/infer.h"
+#include "ops/onnx_types.h"
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 
@@ -41,6 +43,22 @@ Tensor packed_int4(const Tensor& integers, size_t axis) {
     to[i] = static_cast<int8_t>((from[low] & 0xf) | (from[low + inner] & 0xf) << 4);
   }
   return result;
+}
+
+void cast_int4_biases(Graph& deploy, const Plan& plan) {
+  for (const LayerPlan& layer : plan.layers) {
+    if (!layer.quantize || layer.activation.bits != 4) continue;
+    const NodeId id = deploy.find_node(layer.name);
+    const int port = deploy.node(id).row->quant.compute_rule().bias_port;
+    if (port < 0) continue;
+    const ValueId bias = deploy.node(id).input(static_cast<size_t>(port));
+    if (!bias.valid() || deploy.constant(bias) == nullptr || deploy.constant(bias)->dtype() != DType::kInt32) continue;
+    const std::string name = layer.name + ".bias_cast";
+    const NodeId cast =
+        add_op(deploy, name, "cast", {bias}, {{"to", int64_t{onnx_code(DType::kFloat32)}}}, name + ".output0");
+    deploy.value(deploy.node(cast).output()).type = {DType::kFloat32, deploy.value(bias).type.shape};
+    deploy.set_input(id, static_cast<size_t>(port), deploy.node(cast).output());
+  }
 }
 
 std::vector<std::string> pack_int4_weights(Graph& deploy, const Plan& plan) {

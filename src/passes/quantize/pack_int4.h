@@ -14,6 +14,10 @@ namespace amct {
 // The elements of an int8 tensor put together along `axis`, whose extent is even.
 Tensor packed_int4(const Tensor& integers, size_t axis);
 
+// Puts a Cast to float32 between the int32 bias of a layer with 4-bit activations and the layer (spec C.6); one that is
+// added behind a MatMul stays as it is.
+void cast_int4_biases(Graph& deploy, const Plan& plan);
+
 // Packs the weights of the quantized layers with 4 bits. Returns a line for each layer whose weights stay one in a
 // byte: "fc: its 4-bit weights take a byte each: it has an odd number of inputs".
 std::vector<std::string> pack_int4_weights(Graph& deploy, const Plan& plan);

@@ -19,7 +19,8 @@ class Placer {
   Placer(const Graph& graph, const Plan& plan, const QdqTarget& target)
       : graph_(graph), target_(target), order_(graph.topological_order()) {
     for (const LayerPlan& layer : plan.layers) {
-      if (!layer.quantize || layer.hidden) continue;  // recurrent layers keep float activations (apply_recurrent.h)
+      if (has_own_pair(layer)) own_.insert(layer.name);
+      if (!layer.quantize || layer.hidden || has_own_pair(layer)) continue;  // recurrent ones: see apply_recurrent.h
       quantized_.insert(layer.name);
       if (!layer.activation.asymmetric) symmetric_.insert(layer.tensor);
       if (layer.second) symmetric_.insert(layer.second_tensor);
@@ -37,6 +38,9 @@ class Placer {
       if (quantized_.contains(graph_.node(id).name)) want_layer(id);
     }
     for (const std::string& tensor : chosen_) want(graph_.find_value(tensor));
+    for (const NodeId id : order_) {
+      if (own_.contains(graph_.node(id).name)) want_beside_pool(graph_.node(id).input(0));
+    }
     for (size_t before = 0; before != wanted_.size();) {  // operators between quantized ones, until nothing changes
       before = wanted_.size();
       for (const NodeId id : order_) want_both_sides(id);
@@ -79,6 +83,15 @@ class Placer {
 
   void want(ValueId id) {
     for (; is_float_activation(id) && wanted_.insert(id).second; id = passed_on(id)) {
+    }
+  }
+
+  // ONNX Runtime (1.31) moves a quantizer that alone reads a MaxPool, or what a Reshape makes of it, before the pool,
+  // and then finds none for 4 bits: an 8-bit quantizer beside it stops that.
+  void want_beside_pool(ValueId id) {
+    for (ValueId from = id; from.valid(); from = passed_on(from)) {
+      const Node* producer = graph_.producer(from);
+      if (producer != nullptr && producer->op == "max_pool") return want(id);
     }
   }
 
@@ -159,6 +172,7 @@ class Placer {
   const Graph& graph_;
   const QdqTarget& target_;
   std::unordered_set<std::string> quantized_;  // layers
+  std::unordered_set<std::string> own_;        // layers with a pair of their own
   std::unordered_set<std::string> symmetric_;  // tensors
   std::unordered_set<std::string> products_;   // layers that multiply two activations
   std::vector<std::string> chosen_;            // tensors that the plan quantizes in every form
@@ -168,6 +182,8 @@ class Placer {
 
 }  // namespace
 
+bool has_own_pair(const LayerPlan& layer) { return layer.quantize && !layer.hidden && layer.activation.bits == 4; }
+
 std::vector<QdqPlace> qdq_places(const Graph& graph, const Plan& plan, const QdqTarget& target) {
   return Placer(graph, plan, target).run();
 }
@@ -175,7 +191,7 @@ std::vector<QdqPlace> qdq_places(const Graph& graph, const Plan& plan, const Qdq
 FactorTensors::FactorTensors(const Graph& graph, const Plan& plan, const std::vector<QdqPlace>& places)
     : graph_(graph) {
   for (const LayerPlan& layer : plan.layers) {
-    if (layer.quantize) layer_inputs_.insert(layer.tensor);
+    if (layer.quantize && !has_own_pair(layer)) layer_inputs_.insert(layer.tensor);
     if (layer.quantize && layer.second) layer_inputs_.insert(layer.second_tensor);
   }
   for (const TensorPlan& tensor : plan.tensors) {

@@ -27,7 +27,11 @@ struct QdqPlace {
   std::optional<AbsorbedRange> absorbed;  // the producer of `value`, when it may vanish
 };
 
-// In topological order of the values' producers.
+// A layer with a 4-bit activation has a pair of its own, which nobody else reads: no runtime computes with such
+// integers, so that more pairs around it would only cost accuracy.
+bool has_own_pair(const LayerPlan& layer);
+
+// In topological order of the values' producers; without the layers that have a pair of their own.
 std::vector<QdqPlace> qdq_places(const Graph& graph, const Plan& plan, const QdqTarget& target);
 
 // Which of the plan's tensors (or layer inputs) a place takes its factor from; places of one source share it.
