@@ -17,8 +17,8 @@ struct QuantizeOptions {
   std::string out_prefix;         // "out/model" gives out/model_qdq.onnx and so on
   std::string preprocess;         // what happens to images: "imagenet", "resize=256,crop=224,…"; empty = nothing
   std::string labels;             // file with class indices: accuracy is measured before and after; empty = not
-  std::string config;             // a plan to start from; empty = defaults
-  int64_t samples = 64;           // to calibrate with
+  std::string config;             // settings: a plan, or AMCT's .cfg or JSON; empty = defaults
+  std::optional<int64_t> samples;  // to calibrate with; not set = as `config` says, else 64
   int threads = 0;                // 0 = all cores that the process may use
   std::vector<std::string> skip;  // layers that stay float
   bool fake_quant = true;         // write the simulation that any ONNX runtime runs
@@ -45,10 +45,12 @@ struct QuantizeReport {
   size_t quantized = 0;
   std::vector<Layer> kept_float;                  // the others, and why
   std::optional<double> top1_before, top1_after;  // percent, with labels
-  double sqnr_db = 0;                             // of the outputs, against the float model
-  double same_class_percent = 0;  // samples whose top class stays the same; 0 for a network that is no classifier
+  // Not set where nothing was measured, for want of data.
+  std::optional<double> sqnr_db;             // of the outputs, against the float model
+  std::optional<double> same_class_percent;  // samples whose top class stays the same; of classifiers only
   double seconds = 0;
   std::vector<std::string> warnings;
+  std::vector<std::string> downgrades;  // settings that a layer cannot have, and what it has instead
   std::vector<File> files;
   std::string summary;  // all of it for people
 };

@@ -41,10 +41,11 @@ QuantizeReport quantize(const std::string& model, const QuantizeOptions& options
   for (const auto& [layer, reason] : internal.kept_float) report.kept_float.push_back({layer, reason});
   if (internal.before) report.top1_before = internal.before->top1;
   if (internal.after) report.top1_after = internal.after->top1;
-  report.sqnr_db = internal.sqnr_db;
-  report.same_class_percent = internal.same_class_percent.value_or(0);
+  if (internal.compared) report.sqnr_db = internal.sqnr_db;
+  report.same_class_percent = internal.same_class_percent;
   report.seconds = internal.total_seconds;
   report.warnings = internal.warnings;
+  report.downgrades = internal.downgrades;
   for (const auto& file : internal.files) report.files.push_back({file.path.string(), file.bytes, file.purpose});
   report.summary = to_summary(internal);
   return report;

@@ -67,6 +67,7 @@ class Rewriter {
       }
       return changes;
     } catch (const Error& error) {
+      if (error.code() == ErrorCode::kInternal || error.code() == ErrorCode::kResource) throw;
       body.graph = before;
       report_.left_alone(graph_.node(id_).name, fmt::format("{} stays as it is: {}", body.attr, error.message()));
       return 0;

@@ -41,6 +41,7 @@ class AmctModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def load(path):
+    watch_sessions()
     sys.meta_path.append(AmctModules())  # last: an installed package comes first
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     spec = importlib.util.spec_from_file_location("evaluator", path)
@@ -53,38 +54,62 @@ def load(path):
     return found[0]()
 
 
-def calibration(evaluator, model, folder):
-    import numpy
-    import onnxruntime
-    runs = {"runs": 0, "samples": 0}
-    with open(model, "rb") as file:
-        content = file.read()
+class Recording:
+    """What sessions of `model` are fed while this is Recording.now."""
+    now = None
+
+    def __init__(self, model, folder):
+        self.model, self.folder, self.runs, self.samples = model, folder, 0, 0
+        with open(model, "rb") as file:
+            self.content = file.read()
+
+    def is_of(self, path_or_bytes):
+        if isinstance(path_or_bytes, bytes):
+            return path_or_bytes == self.content
+        return os.path.samefile(path_or_bytes, self.model)
+
+    def keep(self, feed, first):
+        import numpy
+        feed = {name: numpy.asarray(getattr(value, "numpy", lambda v=value: v)()) for name, value in feed.items()}
+        numpy.savez(os.path.join(self.folder, f"{self.runs:08d}.npz"), **feed)
+        self.runs += 1
+        self.samples += feed[first].shape[0] if feed[first].ndim else 1
+
+
+def watch_sessions():
+    """Before the user's file is read, so that `from onnxruntime import InferenceSession` in it gets this class too."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return  # whoever needs it says so
 
     class RecordingSession(onnxruntime.InferenceSession):
         def __init__(self, path_or_bytes, *arguments, **options):
             super().__init__(path_or_bytes, *arguments, **options)
-            self.records = path_or_bytes == content if isinstance(path_or_bytes, bytes) else os.path.samefile(path_or_bytes, model)
+            self.source = path_or_bytes
 
         def run(self, output_names, input_feed, run_options=None):
-            if self.records:
-                feed = {name: numpy.asarray(getattr(value, "numpy", lambda v=value: v)()) for name, value in input_feed.items()}
-                numpy.savez(os.path.join(folder, f"{runs['runs']:08d}.npz"), **feed)
-                runs["runs"] += 1
-                first = feed[self.get_inputs()[0].name]
-                runs["samples"] += first.shape[0] if first.ndim else 1
+            if Recording.now and Recording.now.is_of(self.source):
+                Recording.now.keep(input_feed, self.get_inputs()[0].name)
             return super().run(output_names, input_feed, run_options)
 
         def run_with_iobinding(self, *arguments, **options):
-            raise NotImplementedError("calibrate with InferenceSession.run: what is bound cannot be read back")
+            if Recording.now and Recording.now.is_of(self.source):
+                raise NotImplementedError("calibrate with InferenceSession.run: what is bound cannot be read back")
+            return super().run_with_iobinding(*arguments, **options)
 
-    original, onnxruntime.InferenceSession = onnxruntime.InferenceSession, RecordingSession
+    onnxruntime.InferenceSession = RecordingSession
+
+
+def calibration(evaluator, model, folder):
+    Recording.now = recording = Recording(model, folder)
     try:
         evaluator.calibration(model)
     finally:
-        onnxruntime.InferenceSession = original
-    if not runs["runs"]:
+        Recording.now = None
+    if not recording.runs:
         raise ValueError("calibration() never ran the model with onnxruntime.InferenceSession")
-    return runs
+    return {"runs": recording.runs, "samples": recording.samples}
 
 
 def number(value, method):

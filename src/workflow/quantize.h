@@ -102,8 +102,8 @@ struct QuantizeReport {
 // Writes nothing unless everything succeeded. Throws Error.
 QuantizeReport quantize(const QuantizeRequest& request);
 
-// Likewise; an evaluator measures the original and the fake-quantized model (the QDQ model without that). Throws
-// Error(kConfig) when neither is written.
+// An evaluator measures the original model, and when all files are written the fake-quantized one (the QDQ model without
+// that); should it fail then, the files stay: they are complete. Throws Error(kConfig) when neither is written.
 QuantizeReport quantize(const QuantizeRequest& request, Evaluator& evaluator);
 
 // The verb `calibrate`: a share of the calibration, for `quantize` to merge (docs/howto/calibrate-on-a-cluster.md).

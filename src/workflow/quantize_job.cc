@@ -207,6 +207,9 @@ QuantizeJob prepare_job(const QuantizeRequest& request) {
   } else if (request.amct_defaults) {
     config = ConfigFile::defaults();
   }
+  if (request.samples && *request.samples < 1) {
+    throw Error(ErrorCode::kConfig, fmt::format("{} samples are too few to calibrate with", *request.samples));
+  }
   QuantizeJob job;
   job.graph = load_model(request.model);
   if (is_quantized(job.graph)) {

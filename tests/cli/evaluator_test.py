@@ -88,6 +88,13 @@ class PythonClass(AmctOnnx):
         self.assertEqual(self.record("c/small"), self.record())
         self.assertIn("batch_num is 99", self.calibrate(self.script(), "--batch_num=99", code=1, prefix="f/s").stderr)
 
+    def test_a_session_class_that_was_imported_by_name(self):
+        self.run_amct(*self.command(batch_num=len(self.samples) // BATCH))
+        text = pathlib.Path(self.work / self.script()).read_text()
+        text = text.replace("onnxruntime.InferenceSession", "InferenceSession")
+        self.calibrate(self.script(text="from onnxruntime import InferenceSession\n" + text))
+        self.assertEqual(self.record("e/small"), self.record())
+
     def test_scripts_that_import_amcts_package(self):
         script = self.script(head="import amct_onnx as amct\nfrom amct_onnx.common.auto_calibration import "
                                   "AutoCalibrationEvaluatorBase as Evaluator", base="(Evaluator)",

@@ -3,6 +3,7 @@
 
 #include "exec/session.h"
 #include "pass_testing.h"
+#include "passes/execution/tabulate_bytes.h"
 
 namespace amct {
 namespace {
@@ -77,6 +78,28 @@ TEST(TabulateBytes, ValuesTimesTheirQuantizedGates) {
       g.dequantize("gate", g.quantize("gq", op(g.graph, "sigmoid", "sigmoid", {x}), 1.0f / 256, 0), 1.0f / 256, 0);
   g.graph.set_outputs({g.quantize("y", op(g.graph, "mul", "mul", {x, gate}), 0.03f, 10)});
   EXPECT_EQ(tabulated(g.graph), (Strings{"mul", "quantize_linear", "byte_table"}));
+}
+
+// A file decides how long a chain is: neither may it be too deep for the stack, nor cost its square.
+TEST(TabulateBytes, LongChains) {
+  const auto chain = [](int length, int quantizers) {
+    Qdq g;
+    ValueId x = g.source();
+    std::vector<ValueId> outputs;
+    for (int i = 0; i < length; ++i) {
+      x = op(g.graph, "f" + std::to_string(i), i % 2 == 0 ? "tanh" : "sigmoid", {x});
+      if (i % (length / quantizers) == length / quantizers - 1) {
+        outputs.push_back(g.quantize("y" + std::to_string(i), x, 0.02f, 9));
+      }
+    }
+    g.graph.set_outputs(outputs);
+    update_types(g.graph);
+    tabulate_bytes(g.graph, {});
+    return op_names(g.graph);
+  };
+  EXPECT_EQ(chain(200, 1), (Strings{"mul", "quantize_linear", "byte_table"}));
+  const Strings left = chain(50000, 5000);
+  EXPECT_EQ(std::count(left.begin(), left.end(), "byte_table"), 25);  // those behind at most 254 operators
 }
 
 TEST(TabulateBytes, KeepsWhatOthersRead) {

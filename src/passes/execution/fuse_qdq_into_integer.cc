@@ -8,7 +8,7 @@
 
 #include "ops/integer_compute.h"
 #include "ops/op_row.h"
-#include "passes/execution/quantized_operand_of.h"
+#include "passes/execution/qdq_operands.h"
 #include "passes/rewrite.h"
 
 namespace amct {
@@ -17,7 +17,7 @@ namespace {
 // A layer with its operands found behind dequantizations.
 struct Layer {
   NodeId id;
-  HiddenIntegers x, w;
+  IntegersBehind x, w;
   std::optional<Tensor> bias;  // int32
   std::vector<float> scales;   // of the sums: x_scale * w_scale, one or one per output channel
   std::optional<Requantizer> behind;
@@ -41,16 +41,16 @@ void take_over(Graph& graph, NodeId id, const Requantizer& behind) {
 
 // The axis of the weight that holds output channels, or -1.
 int64_t channel_axis(const Graph& graph, const Node& node) {
-  const Tensor* w = graph.constant(hidden_integers(graph, node.input(1))->integers);
+  const Tensor* w = graph.constant(integers_behind(graph, node.input(1))->integers);
   if (is_op(node, "conv")) return 0;
   if (is_op(node, "gemm")) return attr_int(node, "transB") != 0 ? 0 : 1;
   return w != nullptr && w->rank() == 2 ? 1 : -1;
 }
 
 std::string read_weights(const Graph& graph, const Node& node, Layer& layer) {
-  const auto x = hidden_integers(graph, node.input(0));
+  const auto x = integers_behind(graph, node.input(0));
   if (!x || !x->per_tensor() || !x->is_8_bit()) return "its input is not an 8-bit integer of one scale";
-  const auto w = hidden_integers(graph, node.input(1));
+  const auto w = integers_behind(graph, node.input(1));
   if (!w || !w->is_8_bit() || graph.constant(w->integers) == nullptr) return "its weights are not constant integers";
   const Tensor& weights = *graph.constant(w->integers);
   const int64_t axis = w->axis < 0 ? w->axis + static_cast<int64_t>(weights.rank()) : w->axis;
@@ -81,7 +81,7 @@ std::string read_bias(const Graph& graph, const Node& node, Layer& layer) {
     layer.bias = rounded_bias(*floats, layer.scales);
     return layer.bias ? "" : "its float bias does not have one value per channel within 32 bits";
   }
-  const auto bias = hidden_integers(graph, node.input(2));
+  const auto bias = integers_behind(graph, node.input(2));
   if (!bias || bias->dtype != DType::kInt32 || graph.constant(bias->integers) == nullptr) {
     return "its bias is not constant";
   }
@@ -200,9 +200,9 @@ std::string fuse_layer(Graph& graph, NodeId id) {
 // A sum of two tensors of one shape, or a product of two computed matrices.
 std::string fuse_pair(Graph& graph, NodeId id, std::string_view op) {
   const Node& node = graph.node(id);
-  const auto a = hidden_integers(graph, node.input(0)), b = hidden_integers(graph, node.input(1));
+  const auto a = integers_behind(graph, node.input(0)), b = integers_behind(graph, node.input(1));
   const auto behind = requantizer_behind(graph, node.output());
-  const auto fits = [](const auto& hidden) { return hidden && hidden->per_tensor() && hidden->is_8_bit(); };
+  const auto fits = [](const auto& operand) { return operand && operand->per_tensor() && operand->is_8_bit(); };
   if (!fits(a) || !fits(b)) return "its inputs are not 8-bit integers of one scale each";
   if (!behind) return "its result is not quantized";
   const Shape &left = graph.value(node.input(0)).type.shape, &right = graph.value(node.input(1)).type.shape;
@@ -228,7 +228,7 @@ std::string fuse_pair(Graph& graph, NodeId id, std::string_view op) {
 // An average between quantizers: of the integers, in steps of the input, that are quantized in these steps.
 std::string fuse_average(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
-  const auto x = hidden_integers(graph, node.input(0));
+  const auto x = integers_behind(graph, node.input(0));
   const auto behind = requantizer_behind(graph, node.output());
   if (!x->per_tensor() || !x->is_8_bit()) return "its input is not an 8-bit integer of one scale";
   if (!behind || !behind->dropped.empty()) return "its result is not quantized";
@@ -260,10 +260,10 @@ PassReport fuse_qdq_into_integer(Graph& graph, const PassContext&) {
     const bool layer = is_op(node, "conv") || is_op(node, "gemm") || is_op(node, "matmul");
     const bool average = is_op(node, "average_pool") || is_op(node, "global_average_pool");
     if (!layer && !average && !is_op(node, "add")) continue;
-    const bool second = !average && hidden_integers(graph, node.input(1));
-    if (!second && !hidden_integers(graph, node.input(0))) continue;
+    const bool second = !average && integers_behind(graph, node.input(1));
+    if (!second && !integers_behind(graph, node.input(0))) continue;
     const std::string name = node.name, op = node.op;
-    const bool computed = second && graph.constant(hidden_integers(graph, node.input(1))->integers) == nullptr;
+    const bool computed = second && graph.constant(integers_behind(graph, node.input(1))->integers) == nullptr;
     const std::string reason = average                             ? fuse_average(graph, id)
                                : is_op(node, "add")                ? fuse_pair(graph, id, "qlinear_add")
                                : is_op(node, "matmul") && computed ? fuse_pair(graph, id, "qlinear_matmul")

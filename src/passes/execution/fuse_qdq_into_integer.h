@@ -1,8 +1,10 @@
 // Turns the layers of a Q/DQ graph into integer layers, as runtimes do before they execute one:
-//   dequantize x, w, bias -> conv, matmul -> quantize     becomes   qlinear_conv, qlinear_matmul
-//   dequantize x, w, bias -> conv, gemm, matmul           becomes   the layer on integers -> dequantize (x_scale
-//   w_scale) dequantize a, b -> add -> quantize                    becomes   qlinear_add dequantize -> average ->
-//   quantize                     becomes   average of integers -> quantize (y_scale / x_scale)
+// clang-format off
+//   dequantize x, w, bias -> conv, matmul -> quantize   becomes  qlinear_conv, qlinear_matmul
+//   dequantize x, w, bias -> conv, gemm, matmul         becomes  layer on integers -> dequantize (x_scale * w_scale)
+//   dequantize a, b -> add -> quantize                  becomes  qlinear_add
+//   dequantize -> average -> quantize                   becomes  average of integers -> quantize (y_scale / x_scale)
+// clang-format on
 // A ReLU or Clip before the quantizer goes where the quantizer's range implies it. Products are summed exactly and
 // requantized by one factor x_scale * w_scale / y_scale, so that a result may differ by one quantum from the one that
 // is computed in floats. A float bias is rounded to steps of x_scale * w_scale first.

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "ops/op_row.h"
-#include "passes/execution/quantized_operand_of.h"
+#include "passes/execution/qdq_operands.h"
 #include "passes/rewrite.h"
 
 namespace amct {
@@ -16,22 +16,22 @@ bool same_parameters(const Graph& graph, ValueId a, ValueId b) {
   return a.valid() && b.valid() && graph.constant(a)->same_bytes(*graph.constant(b));
 }
 
-bool same_quantizers(const Graph& graph, const HiddenIntegers& a, const HiddenIntegers& b) {
+bool same_quantizers(const Graph& graph, const IntegersBehind& a, const IntegersBehind& b) {
   return a.dtype == b.dtype && same_parameters(graph, a.scale, b.scale) && a.zeros == b.zeros;
 }
 
 // The operand of one activation, or several with the same quantizer; empty if the node does not merely move values.
-std::vector<HiddenIntegers> moved_operands(const Graph& graph, const Node& node) {
-  std::vector<HiddenIntegers> operands;
+std::vector<IntegersBehind> moved_operands(const Graph& graph, const Node& node) {
+  std::vector<IntegersBehind> operands;
   if (node.is_opaque()) return operands;
   const QuantRule::Kind kind = node.row->quant.kind();
   if (kind != QuantRule::Kind::kPassThrough && kind != QuantRule::Kind::kSameScaleAll) return operands;
   for (size_t port = 0; port < node.inputs.size(); ++port) {
     if (node.row->input_port(port)->role != Role::kActivation) continue;
-    const auto hidden = hidden_integers(graph, node.input(port));
-    const bool moves = hidden && hidden->per_tensor() && hidden->is_8_bit() && !graph.constant(hidden->integers);
-    if (!moves || (!operands.empty() && !same_quantizers(graph, operands[0], *hidden))) return {};
-    operands.push_back(*hidden);
+    const auto operand = integers_behind(graph, node.input(port));
+    const bool moves = operand && operand->per_tensor() && operand->is_8_bit() && !graph.constant(operand->integers);
+    if (!moves || (!operands.empty() && !same_quantizers(graph, operands[0], *operand))) return {};
+    operands.push_back(*operand);
   }
   return operands;
 }
@@ -42,7 +42,7 @@ bool has_graph_output(const Graph& graph, const Node& node) {
 }
 
 bool move_behind(Graph& graph, NodeId id) {
-  const std::vector<HiddenIntegers> operands = moved_operands(graph, graph.node(id));
+  const std::vector<IntegersBehind> operands = moved_operands(graph, graph.node(id));
   if (operands.empty() || has_graph_output(graph, graph.node(id))) return false;
   size_t next = 0;
   for (size_t port = 0; port < graph.node(id).inputs.size(); ++port) {
@@ -72,8 +72,8 @@ bool quantize_inputs(Graph& graph, NodeId id) {
     return false;
   }
   for (const ValueId input : node.inputs) {
-    const auto hidden = hidden_integers(graph, input);
-    if (!hidden || !hidden->per_tensor() || !hidden->is_8_bit()) return false;
+    const auto operand = integers_behind(graph, input);
+    if (!operand || !operand->per_tensor() || !operand->is_8_bit()) return false;
   }
   for (size_t port = 0; port < graph.node(id).inputs.size(); ++port) {
     const ValueId input = graph.node(id).input(port);
@@ -110,12 +110,12 @@ bool quantize_before(Graph& graph, NodeId id) {
 // Removes a quantization that gives back the integers it came from.
 bool cancel(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
-  const auto hidden = hidden_integers(graph, node.input(0));
-  if (!hidden || !hidden->per_tensor() || !hidden->is_8_bit()) return false;
-  const bool same = same_parameters(graph, hidden->scale, node.input(1)) &&
-                    same_parameters(graph, hidden->zero, node.input(2)) &&
-                    graph.value(node.output()).type.dtype == hidden->dtype;
-  return same && bypass_node(graph, id, hidden->integers);
+  const auto operand = integers_behind(graph, node.input(0));
+  if (!operand || !operand->per_tensor() || !operand->is_8_bit()) return false;
+  const bool same = same_parameters(graph, operand->scale, node.input(1)) &&
+                    same_parameters(graph, operand->zero, node.input(2)) &&
+                    graph.value(node.output()).type.dtype == operand->dtype;
+  return same && bypass_node(graph, id, operand->integers);
 }
 
 }  // namespace

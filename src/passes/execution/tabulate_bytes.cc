@@ -10,11 +10,13 @@
 #include "exec/extract.h"
 #include "exec/interpret.h"
 #include "ops/op_row.h"
-#include "passes/execution/quantized_operand_of.h"
+#include "passes/execution/qdq_operands.h"
 #include "passes/rewrite.h"
 
 namespace amct {
 namespace {
+
+constexpr size_t kMostOperators = 256;  // of a function: each quantizer looks at all of its own
 
 // What lies between the integers that a function reads and its quantizer.
 struct Function {
@@ -37,42 +39,60 @@ bool is_number(const Graph& graph, ValueId id, const Shape& shape) {
          (tensor->rank() == 0 || (shape.ranked() && tensor->rank() <= shape.rank()));
 }
 
-bool collect(const Graph& graph, ValueId value, Function& function);
-
-// Integers of 8 bits: those that the function reads, or results of a table of them.
-bool collect_integers(const Graph& graph, ValueId integers, Function& function) {
-  const Node* node = graph.producer(integers);
-  if (node != nullptr && is_op(*node, "byte_table")) {
-    const NodeId id = graph.value(integers).producer;
-    if (function.nodes.contains(id)) return true;
-    if (!collect_integers(graph, node->input(0), function)) return false;
-    function.nodes.insert(id);
-    function.order.push_back(id);
-    return true;
+// The values that `value`, a float or the result of a table, is computed from besides numbers: what the function goes on
+// with. Null if it cannot be part of one.
+std::optional<std::vector<ValueId>> operands_of(const Graph& graph, ValueId value) {
+  const Node* node = graph.producer(value);
+  if (node == nullptr) return std::nullopt;
+  if (is_op(*node, "byte_table")) return std::vector{node->input(0)};
+  if (const auto operand = integers_behind(graph, value)) {
+    const bool single = operand->per_tensor() && operand->is_8_bit() && graph.constant(operand->integers) == nullptr;
+    return single ? std::optional(std::vector{operand->integers}) : std::nullopt;
   }
-  if (!function.source.valid()) function.source = integers;
-  return function.source == integers;
+  if (!is_elementwise(*node)) return std::nullopt;
+  const Shape& shape = graph.value(value).type.shape;
+  std::vector<ValueId> operands;
+  for (const ValueId input : node->inputs) {
+    if (!input.valid() || is_number(graph, input, shape)) continue;
+    if (graph.value(input).type.dtype != DType::kFloat32) return std::nullopt;
+    operands.push_back(input);
+  }
+  return operands;
 }
 
-// What computes a float value.
-bool collect(const Graph& graph, ValueId value, Function& function) {
-  const Node* node = graph.producer(value);
-  if (node == nullptr || graph.value(value).type.dtype != DType::kFloat32) return false;
-  const NodeId id = graph.value(value).producer;
-  if (function.nodes.contains(id)) return true;
-  if (const auto hidden = hidden_integers(graph, value)) {
-    const bool single = hidden->per_tensor() && hidden->is_8_bit() && graph.constant(hidden->integers) == nullptr;
-    if (!single || !collect_integers(graph, hidden->integers, function)) return false;
-  } else {
-    if (!is_elementwise(*node)) return false;
-    const Shape& shape = graph.value(value).type.shape;
-    const bool reads = std::all_of(node->inputs.begin(), node->inputs.end(), [&](ValueId input) {
-      return !input.valid() || is_number(graph, input, shape) || collect(graph, input, function);
-    });
-    if (!reads) return false;
+// Collects what computes `result` from one value of 8-bit integers, which may be the result of a table. False if that is
+// not all. Goes deep without recursion: a file decides how deep.
+bool collect(const Graph& graph, ValueId result, Function& function) {
+  struct Frame {
+    NodeId node;
+    std::vector<ValueId> operands;
+  };
+  std::vector<Frame> open;
+  const auto enter = [&](ValueId value) {
+    const Node* node = graph.producer(value);
+    if (is_byte(graph.value(value).type.dtype) && (node == nullptr || !is_op(*node, "byte_table"))) {
+      if (!function.source.valid()) function.source = value;
+      return function.source == value;
+    }
+    if (node == nullptr) return false;
+    if (function.nodes.contains(graph.value(value).producer)) return true;
+    auto operands = operands_of(graph, value);
+    if (!operands || function.nodes.size() == kMostOperators) return false;
+    function.nodes.insert(graph.value(value).producer);
+    open.push_back({graph.value(value).producer, std::move(*operands)});
+    return true;
+  };
+  if (graph.value(result).type.dtype != DType::kFloat32 || !enter(result)) return false;
+  while (!open.empty()) {
+    if (std::vector<ValueId>& operands = open.back().operands; !operands.empty()) {
+      const ValueId next = operands.back();
+      operands.pop_back();
+      if (!enter(next)) return false;
+    } else {
+      function.order.push_back(open.back().node);
+      open.pop_back();
+    }
   }
-  function.nodes.insert(id);
-  function.order.push_back(id);
   return true;
 }
 

@@ -1,10 +1,13 @@
 // From a deploy graph to one that any runtime executes in floating point, step for step the same numbers (spec E.4):
 //
-//   AscendQuant    -> Mul(1 / scale_d) -> Round -> Add(offset) -> Clip(low, high) -> Sub(offset)
-//   integer layer  -> the same operator on floats that hold integers, weights and bias in units of the accumulator
-//   AscendDequant  -> Mul(deq_scale as [1, C, 1…]); with a shift N: Div(2^N) -> Floor -> Clip(int16) -> Mul(deq_scale *
-//   2^N) AscendAntiQuant -> Mul(scale)
-//   recurrent layers -> Scan over quantized inputs and states (apply_recurrent.h)
+// clang-format off
+//   AscendQuant       -> Mul(1 / scale_d) -> Round -> Add(offset) -> Clip(low, high) -> Sub(offset)
+//   integer layer     -> the same operator on floats that hold integers, weights and bias in units of the accumulator
+//   AscendDequant     -> Mul(deq_scale as [1, C, 1…])
+//     with a shift N  -> Div(2^N) -> Floor -> Clip(int16) -> Mul(deq_scale * 2^N)
+//   AscendAntiQuant   -> Mul(scale)
+//   recurrent layers  -> Scan over quantized inputs and states (apply_recurrent.h)
+// clang-format on
 //
 // Nodes are named <layer>.quant.fakequant.{mul, round, add, clip, sub} and <layer>.fakedequant.mul, constants
 // <layer>.quant.fakequant.{scale, offset, min_val, max_val} and <layer>.fakedequant.dqscale.

@@ -39,6 +39,7 @@ class Converter {
     stored_ = restore_qdq_constants(graph_);
     update_types(graph_);
     result_.plan = plan_layers(graph_);
+    find_dequantizers();
     for (LayerPlan& layer : result_.plan.layers) {
       if (!layer.quantize) continue;
       layer.reason = assign(layer);
@@ -87,7 +88,7 @@ class Converter {
         return source;
       }
       if (producer == nullptr || !moves(*producer)) {
-        source.dequantizer = value.valid() ? dequantizer_of(value) : kNoNode;
+        source.dequantizer = dequantizer_of(value);
         source.alone = false;
         return source.dequantizer.valid() ? std::optional(source) : std::nullopt;
       }
@@ -100,28 +101,31 @@ class Converter {
     return !node.is_opaque() && (node.row->quant.kind() == QuantRule::Kind::kPassThrough || is_zero_pad(graph_, node));
   }
 
-  // A DequantizeLinear with the factors that all of `value` has, where it is put together from several (channel
-  // shuffle): quantized once more with them, it keeps its integers. kNoNode if there is none.
-  NodeId dequantizer_of(ValueId value) {
-    if (const auto known = dequantizers_.find(value); known != dequantizers_.end()) return known->second;
-    ValueId from = value;
-    const Node* producer = graph_.producer(from);
-    while (producer != nullptr && moves(*producer)) {
-      from = producer->input(0);
-      producer = graph_.producer(from);
+  // Fills `dequantizers_`: by value, a DequantizeLinear with the factors that all of it has, also where it is put together
+  // from several (channel shuffle): quantized once more with them, it keeps its integers.
+  void find_dequantizers() {
+    for (const NodeId id : graph_.topological_order()) {
+      const Node& node = graph_.node(id);
+      if (node.is_opaque()) continue;
+      NodeId found = kNoNode;
+      if (dequantizes(&node)) {
+        found = id;
+      } else if (moves(node)) {
+        found = dequantizer_of(node.input(0));
+      } else if (node.row->quant.kind() == QuantRule::Kind::kSameScaleAll) {
+        found = common_dequantizer(node);
+      }
+      if (!found.valid()) continue;
+      for (const ValueId output : node.outputs) dequantizers_.emplace(output, found);
     }
-    NodeId common = kNoNode;
-    if (dequantizes(producer)) {
-      common = graph_.value(from).producer;
-    } else if (producer != nullptr && !producer->is_opaque() &&
-               producer->row->quant.kind() == QuantRule::Kind::kSameScaleAll) {
-      common = common_dequantizer(*producer);
-    }
-    dequantizers_.emplace(value, common);
-    return common;
   }
 
-  NodeId common_dequantizer(const Node& join) {
+  NodeId dequantizer_of(ValueId value) const {
+    const auto known = dequantizers_.find(value);
+    return known == dequantizers_.end() ? kNoNode : known->second;
+  }
+
+  NodeId common_dequantizer(const Node& join) const {
     NodeId common = kNoNode;
     for (const ValueId input : join.inputs) {
       const NodeId id = dequantizer_of(input);

@@ -92,6 +92,17 @@ TEST_F(QdqToPlan, SharesTheQuantizerOfAPairThatOthersReadToo) {
   EXPECT_EQ(quantizers, 1);
 }
 
+// As many joins between pair and layer as a file likes.
+TEST_F(QdqToPlan, FindsThePairBehindManyConcatenations) {
+  const ValueId p = pair<int8_t>(input({1, 1}), "p", 0.1f, 9);
+  ValueId x = p;
+  for (int i = 1; i < 60000; ++i) x = add("join" + std::to_string(i), "concat", {x, p}, {{"axis", int64_t{1}}});
+  const ValueId w = stored("w", Tensor::of<int8_t>({60000, 2}, std::vector<int8_t>(120000, 3)), {0.5f});
+  const QdqConversion conversion = convert({add("fc", "gemm", {x, w})});
+  ASSERT_EQ(conversion.plan.layers.size(), 1u);
+  EXPECT_TRUE(conversion.plan.layers[0].quantize) << conversion.plan.layers[0].reason;
+}
+
 TEST_F(QdqToPlan, NamesBothNodesOfAllPairsThatDoNotMatch) {
   const ValueId a = pair<int8_t>(input({4, 2}), "p", 0.1f, 9, 0.2f);
   const ValueId b = pair<uint8_t>(add("relu", "relu", {a}), "r", 0.3f, 9, 0.4f);

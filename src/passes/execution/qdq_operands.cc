@@ -1,4 +1,4 @@
-#include "passes/execution/quantized_operand_of.h"
+#include "passes/execution/qdq_operands.h"
 
 #include <cmath>
 
@@ -45,21 +45,21 @@ bool implied(const Graph& graph, const Node& node, const Requantizer& q) {
 
 }  // namespace
 
-std::optional<HiddenIntegers> hidden_integers(const Graph& graph, ValueId value) {
+std::optional<IntegersBehind> integers_behind(const Graph& graph, ValueId value) {
   if (!value.valid()) return std::nullopt;
   const Node* node = graph.producer(value);
-  HiddenIntegers hidden;
+  IntegersBehind operand;
   if (node == nullptr || !is_op(*node, "dequantize_linear")) return std::nullopt;
-  if (!read_parameters(graph, *node, hidden.scales, hidden.zeros)) return std::nullopt;
+  if (!read_parameters(graph, *node, operand.scales, operand.zeros)) return std::nullopt;
   const DType result = graph.value(value).type.dtype;
   if (result != DType::kFloat32 && result != DType::kUndefined) return std::nullopt;
-  hidden.node = graph.value(value).producer;
-  hidden.integers = node->input(0);
-  hidden.scale = node->input(1);
-  hidden.zero = node->input(2);
-  hidden.axis = attr_int(*node, "axis");
-  hidden.dtype = type_of(graph, hidden.integers, hidden.zero);
-  return hidden;
+  operand.node = graph.value(value).producer;
+  operand.integers = node->input(0);
+  operand.scale = node->input(1);
+  operand.zero = node->input(2);
+  operand.axis = attr_int(*node, "axis");
+  operand.dtype = type_of(graph, operand.integers, operand.zero);
+  return operand;
 }
 
 std::optional<Requantizer> requantizer_behind(const Graph& graph, ValueId value) {

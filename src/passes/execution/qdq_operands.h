@@ -9,7 +9,7 @@
 namespace amct {
 
 // What a dequantize_linear with constant parameters hides: value = (integers - zero) * scale.
-struct HiddenIntegers {
+struct IntegersBehind {
   NodeId node;  // the dequantize_linear
   ValueId integers;
   DType dtype = DType::kUndefined;  // of the integers
@@ -20,7 +20,7 @@ struct HiddenIntegers {
   bool per_tensor() const { return scales.size() == 1; }
   bool is_8_bit() const { return dtype == DType::kInt8 || dtype == DType::kUInt8; }
 };
-std::optional<HiddenIntegers> hidden_integers(const Graph& graph, ValueId value);
+std::optional<IntegersBehind> integers_behind(const Graph& graph, ValueId value);
 
 // A quantize_linear with one constant scale behind a value, to int8 or uint8.
 struct Requantizer {
