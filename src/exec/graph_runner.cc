@@ -1,12 +1,11 @@
 #include "exec/graph_runner.h"
 
-#include <cstring>
-#include <list>
 #include <mutex>
 #include <unordered_map>
 
 #include "exec/interpret.h"
 #include "exec/program_cache.h"
+#include "exec/runner_cache.h"
 #include "ops/subgraph.h"
 
 namespace amct {
@@ -50,43 +49,10 @@ class SubgraphPrograms {
 
 namespace {
 
-constexpr size_t kRunners = 8;  // of one subgraph, that keep their memory
-
 // One worker's runners of one subgraph.
-class Body {
- public:
-  explicit Body(std::shared_ptr<ProgramCache> programs) : programs_(std::move(programs)) {}
-
-  std::vector<Tensor> run(const std::vector<Tensor>& inputs, GraphRunner& inner) {
-    const Graph& graph = *programs_->graph();
-    const std::shared_ptr<const Program> program = programs_->find(inputs);
-    if (!program->complete()) return interpret(graph, inputs, graph.outputs(), {}, {}, nullptr, &inner);
-    Runner& runner = runner_of(program);
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (programs_->is_constant(i)) continue;
-      const MutableView view = runner.input(i);
-      if (view.data != nullptr) std::memcpy(view.data, inputs[i].bytes().data(), inputs[i].bytes().size());
-    }
-    runner.run();
-    std::vector<Tensor> results;
-    for (const ValueId id : graph.outputs()) results.push_back(Tensor::copy_of(runner.value(id)));
-    return results;
-  }
-
- private:
-  Runner& runner_of(const std::shared_ptr<const Program>& program) {
-    for (auto at = runners_.begin(); at != runners_.end(); ++at) {
-      if (&(*at)->program() != program.get()) continue;
-      runners_.splice(runners_.begin(), runners_, at);
-      return *runners_.front();
-    }
-    runners_.push_front(std::make_unique<Runner>(program));
-    if (runners_.size() > kRunners) runners_.pop_back();
-    return *runners_.front();
-  }
-
-  std::shared_ptr<ProgramCache> programs_;
-  std::list<std::unique_ptr<Runner>> runners_;  // most recently used first
+struct Body {
+  std::shared_ptr<ProgramCache> programs;
+  RunnerCache runners;
 };
 
 class CompiledGraphs : public GraphRunner {
@@ -94,14 +60,16 @@ class CompiledGraphs : public GraphRunner {
   explicit CompiledGraphs(std::shared_ptr<SubgraphPrograms> programs) : programs_(std::move(programs)) {}
 
   std::vector<Tensor> run(const std::shared_ptr<const Graph>& graph, const std::vector<Tensor>& inputs) override {
-    std::unique_ptr<Body>& body = bodies_[graph.get()];
-    if (body == nullptr) body = std::make_unique<Body>(programs_->of(graph));
-    return body->run(inputs, *this);
+    Body& body = bodies_[graph.get()];
+    if (body.programs == nullptr) body.programs = programs_->of(graph);
+    const std::shared_ptr<const Program> program = body.programs->find(inputs);
+    if (!program->complete()) return interpret(*graph, inputs, graph->outputs(), {}, {}, nullptr, this);
+    return body.runners.run(program, inputs, graph->outputs());
   }
 
  private:
   std::shared_ptr<SubgraphPrograms> programs_;
-  std::unordered_map<const Graph*, std::unique_ptr<Body>> bodies_;
+  std::unordered_map<const Graph*, Body> bodies_;
 };
 
 }  // namespace

@@ -49,6 +49,7 @@ int64_t Program::batch() const {
   return std::max<int64_t>(batch, 1);
 }
 
+bool Program::reads_input(size_t index) const { return compiled_->inputs.at(index).buffer >= 0; }
 Reach Program::reach(ValueId id) const { return compiled_->needed.reach[id.index]; }
 const TensorType& Program::type(ValueId id) const { return compiled_->types.types[id.index]; }
 

@@ -65,7 +65,8 @@ class Program {
   std::vector<StepInfo> steps() const;
   size_t arena_bytes() const;
   const Graph& graph() const;
-  int64_t batch() const;  // samples that a run takes: the leading extent of all inputs, 1 if they differ
+  int64_t batch() const;                 // samples that a run takes: the leading extent of all inputs, 1 if they differ
+  bool reads_input(size_t index) const;  // false: nothing needs its extents, or its value was compiled in
   Reach reach(ValueId id) const;
   bool complete() const;                     // every output, kept and observed value is computed
   const TensorType& type(ValueId id) const;  // concrete

@@ -1,17 +1,14 @@
 #include "exec/program_cache.h"
 
-#include <fmt/format.h>
-
 #include <list>
 #include <mutex>
-#include <string>
+#include <span>
 
 namespace amct {
 namespace {
 
-constexpr size_t kCachedPrograms = 8;
 constexpr int64_t kMaxValueElements = 1024;  // an input that shape rules read is not larger
-constexpr int kMaxValuePrograms = 16;        // then values are taken to change at every turn
+constexpr int kMaxValuePrograms = 16;        // then values are taken to change at every run
 
 struct Cached {
   std::string key;
@@ -23,12 +20,16 @@ bool may_decide_shapes(const Tensor& tensor) {
   return tensor.size() <= kMaxValueElements && (is_integer(tensor.dtype()) || tensor.rank() <= 1);
 }
 
-void append(std::string& key, const Tensor& tensor, bool with_value) {
-  key += static_cast<char>(tensor.dtype());
-  key += to_string(tensor.dims());
-  if (!with_value) return;
-  const auto bytes = tensor.bytes();
+void append(std::string& key, std::span<const std::byte> bytes) {
   key.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+void append(std::string& key, const Tensor& tensor, bool with_value) {
+  const Dims& dims = tensor.dims();
+  key += static_cast<char>(tensor.dtype());
+  key += static_cast<char>(dims.size());
+  append(key, std::as_bytes(std::span(dims)));
+  if (with_value) append(key, tensor.bytes());
 }
 
 }  // namespace
@@ -80,36 +81,52 @@ struct ProgramCache::Impl {
     cache.clear();
     return compile(inputs, false);
   }
+
+  std::shared_ptr<const Program> look_up(const std::string& key) {
+    for (auto at = cache.begin(); at != cache.end(); ++at) {
+      if (at->key != key) continue;
+      cache.splice(cache.begin(), cache, at);
+      return cache.front().program;
+    }
+    return nullptr;
+  }
 };
 
 ProgramCache::ProgramCache(std::shared_ptr<const Graph> graph, CompileOptions options,
-                           std::unordered_map<size_t, Tensor> constants, size_t captures)
+                           std::unordered_map<size_t, Tensor> constants, size_t deciding)
     : impl_(std::make_unique<Impl>()) {
   impl_->graph = std::move(graph);
   impl_->options = std::move(options);
   impl_->constants = std::move(constants);
-  impl_->first_deciding = impl_->graph->inputs().size() - captures;
+  impl_->first_deciding = impl_->graph->inputs().size() - deciding;
 }
 
 ProgramCache::~ProgramCache() = default;
 
 const std::shared_ptr<const Graph>& ProgramCache::graph() const { return impl_->graph; }
-const CompileOptions& ProgramCache::options() const { return impl_->options; }
-bool ProgramCache::is_constant(size_t input) const { return impl_->constants.contains(input); }
 
 std::shared_ptr<const Program> ProgramCache::find(const std::vector<Tensor>& inputs) {
   const std::lock_guard lock(impl_->mutex);
-  std::list<Cached>& cache = impl_->cache;
-  const std::string key = impl_->key_of(inputs);
-  for (auto at = cache.begin(); at != cache.end(); ++at) {
-    if (at->key != key) continue;
-    cache.splice(cache.begin(), cache, at);
-    return cache.front().program;
-  }
+  if (auto program = impl_->look_up(impl_->key_of(inputs))) return program;
   auto program = impl_->compile(inputs);
-  cache.push_front({impl_->key_of(inputs), program});  // what the key holds may have been learned just now
-  if (cache.size() > kCachedPrograms) cache.pop_back();
+  impl_->cache.push_front({impl_->key_of(inputs), program});  // what the key holds may have been learned just now
+  if (impl_->cache.size() > kCachedPrograms) impl_->cache.pop_back();
   return program;
+}
+
+std::shared_ptr<const Program> ProgramCache::cached(const std::vector<Tensor>& inputs) {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->look_up(impl_->key_of(inputs));
+}
+
+std::string ProgramCache::key_of(const std::vector<Tensor>& inputs) const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->key_of(inputs);
+}
+
+void ProgramCache::clear() {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->cache.clear();
 }
 
 }  // namespace amct

@@ -1,6 +1,7 @@
-// Session: runs a graph on tensors of any shape. Keeps a bounded cache of programs, one per set of input extents, and
-// runs a graph whose output shapes depend on data as a chain of segments (segments.h). A graph without compute steps
-// whose extents are new at every run goes node by node.
+// Session: runs a graph on tensors of any shape. Keeps a bounded cache of programs, one per set of input extents
+// (program_cache.h), and runs a graph whose output shapes depend on data, or on input values that are others at every
+// run, as a chain of segments (segments.h). A graph without compute steps whose extents are new at every run goes node
+// by node.
 #pragma once
 
 #include <memory>

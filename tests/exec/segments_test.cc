@@ -205,6 +205,25 @@ TEST(Segments, ALightTailWhoseExtentsChangeAtEveryRunIsNotCompiledAgain) {
   EXPECT_EQ(profile.steps().size(), steps + 2);
 }
 
+// Extents that follow from the value of an input that is another at every run: after a while, what stands before them
+// is compiled once for all values.
+TEST(Segments, ValuesThatChangeAtEveryRunAreNotCompiledInForever) {
+  Builder net;
+  const ValueId features = net.op("relu", {net.op("conv", {net.input({1, 2, 5, 7}), net.weight({3, 2, 1, 1})})});
+  const ValueId target = net.graph.add_input("target", {DType::kInt64, Shape::of({1})});
+  const ValueId mean = net.op("reduce_mean", {features, net.ints({0, 1, 2, 3})}, {{"keepdims", int64_t{0}}});
+  net.graph.set_outputs({net.op("expand", {mean, target}), features});
+  update_types(net.graph);
+  Session session(net.graph);
+  Profile profile;
+  for (int64_t extent = 1; extent <= 40; ++extent) {
+    const std::vector<Tensor> inputs = {random_image(static_cast<uint32_t>(extent)),
+                                        Tensor::of<int64_t>({1}, {extent})};
+    expect_same(session.run(inputs, {}, &profile), interpret(net.graph, inputs, net.graph.outputs()));
+  }
+  EXPECT_EQ(compiled_convolutions(profile), 15u + 1u) << "programs for values, and the one for all";
+}
+
 TEST(Segments, AnOperatorThatCannotRunIsNamed) {
   Builder net;
   const ValueId x = net.input({2, 3});

@@ -1,0 +1,27 @@
+// One worker's runners, each with its own memory, of the programs that it ran last (program_cache.h). Bounded.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "exec/program.h"
+
+namespace amct {
+
+class RunnerCache {
+ public:
+  // Copies in what the program reads of `inputs` (in the order of the graph's), runs it, and returns copies of the
+  // values `wanted`, each an output or kept.
+  std::vector<Tensor> run(const std::shared_ptr<const Program>& program, const std::vector<Tensor>& inputs,
+                          const std::vector<ValueId>& wanted, const ObserveFn& observe = {},
+                          Profile* profile = nullptr);
+  void clear() { runners_.clear(); }
+
+ private:
+  Runner& runner_of(const std::shared_ptr<const Program>& program);
+
+  std::list<std::unique_ptr<Runner>> runners_;  // most recently used first
+};
+
+}  // namespace amct
