@@ -14,6 +14,7 @@
 #include "exec/steps.h"
 #include "kernels/threads.h"
 #include "ops/op_row.h"
+#include "ops/run_graph.h"
 
 namespace amct {
 namespace {
@@ -246,13 +247,8 @@ class Compiler {
       }
     }
     const Layout layout = node.row->layout == LayoutRule::kFollow ? preferred : Layout::kPlain;
-    emit(id, make_run_step(node, layout, p_.options, constants_of(node)), layout, {});
-  }
-
-  std::vector<Tensor> constants_of(const Node& node) const {
-    std::vector<Tensor> constants;
-    for (const ValueId input : node.inputs) constants.push_back(input.valid() ? known(input) : Tensor());
-    return constants;
+    const auto constants = tensors_of_inputs(node, [this](ValueId input) { return known(input); });
+    emit(id, make_run_step(node, layout, p_.options, constants), layout, {});
   }
 
   std::unique_ptr<Step> lower(const Node& node, Layout layout, const std::vector<Absorbed>& chain) {

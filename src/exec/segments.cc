@@ -4,10 +4,9 @@
 #include <optional>
 #include <unordered_map>
 
-#include "exec/describe.h"
 #include "exec/extract.h"
 #include "exec/graph_runner.h"
-#include "exec/profile.h"
+#include "exec/interpret.h"
 #include "ops/op_row.h"
 #include "ops/subgraph.h"
 
@@ -62,7 +61,7 @@ struct Segments::Impl {
 
   void divide(const Program& stopped);
   std::vector<ValueId> results_of(const std::vector<NodeId>& nodes) const;
-  void run_cut(Values& values, const ObserveFn& observe, Profile* profile) const;
+  GraphRunner* graphs_of(NodeId node) const;
 };
 
 // Sorts the nodes that the wanted and observed values need. A node whose inputs are there and whose results the program
@@ -128,11 +127,10 @@ Segments::Segments(std::shared_ptr<const Graph> graph, const Program& stopped, c
   for (const NodeId id : p.cut) {
     const Node& node = p.graph->node(id);
     if (node.is_opaque() || !has_subgraphs(node)) continue;
-    std::vector<Tensor> constants;
-    for (const ValueId input : node.inputs) {
-      const Tensor* constant = input.valid() ? p.graph->constant(input) : nullptr;
-      constants.push_back(constant != nullptr ? *constant : Tensor());
-    }
+    const auto constants = tensors_of_inputs(node, [&](ValueId input) {
+      const Tensor* constant = p.graph->constant(input);
+      return constant != nullptr ? *constant : Tensor();
+    });
     p.graphs[id] = make_graph_runner(make_subgraph_programs(node, constants, options));
   }
   if (!p.head.empty()) {
@@ -143,47 +141,22 @@ Segments::Segments(std::shared_ptr<const Graph> graph, const Program& stopped, c
 
 Segments::~Segments() = default;
 
-void Segments::Impl::run_cut(Values& values, const ObserveFn& observe, Profile* profile) const {
-  for (const NodeId id : cut) {
-    const Node& node = graph->node(id);
-    std::vector<Tensor> arguments;
-    for (const ValueId input : node.inputs) arguments.push_back(input.valid() ? values[input.index] : Tensor());
-    std::vector<Tensor> results;
-    try {
-      const auto begin = Profile::Clock::now();
-      const auto runner = graphs.find(id);
-      results = run_node(node, arguments, runner != graphs.end() ? runner->second.get() : nullptr);
-      if (profile != nullptr) {
-        const size_t step = profile->step_of(node, [&] { return describe_run(*graph, node, arguments, results); });
-        profile->add(step, begin, Profile::Clock::now());
-      }
-    } catch (const Error& error) {
-      throw error.with({.model = graph->info.path, .node = node.name, .op = node.op});
-    }
-    for (size_t port = 0; port < results.size(); ++port) {
-      const ValueId output = node.outputs[port];
-      if (!output.valid()) continue;
-      values[output.index] = std::move(results[port]);
-      if (observe && observed[output.index]) observe(output, values[output.index].view());
-    }
-  }
+GraphRunner* Segments::Impl::graphs_of(NodeId node) const {
+  const auto at = graphs.find(node);
+  return at != graphs.end() ? at->second.get() : nullptr;
 }
 
 std::vector<Tensor> Segments::run(const std::vector<Tensor>& inputs, const ObserveFn& observe, Profile* profile) {
   Impl& p = *impl_;
   const Graph& graph = *p.graph;
-  Values values(graph.value_slots());
-  for (const ValueId id : graph.values()) {
-    const Value& value = graph.value(id);
-    if (value.kind == ValueKind::kConstant || value.kind == ValueKind::kVariable) values[id.index] = value.data;
-  }
-  for (size_t i = 0; i < inputs.size(); ++i) {
+  Values values = initial_values(graph, inputs);
+  for (size_t i = 0; observe && i < inputs.size(); ++i) {
     const ValueId id = graph.inputs()[i];
-    values[id.index] = inputs[i];
-    if (observe && p.observed[id.index]) observe(id, inputs[i].view());
+    if (p.observed[id.index]) observe(id, inputs[i].view());
   }
   if (p.head_part) p.head_part->run(values, observe, profile);
-  p.run_cut(values, observe, profile);
+  const auto graphs_of = [&p](NodeId id) { return p.graphs_of(id); };
+  run_nodes(graph, p.cut, values, executor_hooks(graph, p.observed, observe, profile, graphs_of));
   if (!p.tail.empty() && !p.tail_part) {
     const auto dtype_of = [&](ValueId id) { return values[id.index].dtype(); };
     p.tail_part.emplace(extract(graph, p.tail, p.results_of(p.tail), dtype_of), p.options, p.observed);

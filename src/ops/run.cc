@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "ops/op_row.h"
-#include "ops/subgraph.h"
+#include "ops/run_graph.h"
 
 namespace amct {
 
@@ -48,7 +48,7 @@ Tensor borrow(const TensorView& view) {
 
 std::vector<Tensor> RunContext::run_graph(const std::shared_ptr<const Graph>& graph,
                                           const std::vector<Tensor>& inputs) const {
-  return graphs_ != nullptr ? graphs_->run(graph, inputs) : amct::run_graph(*graph, inputs);
+  return graphs_ != nullptr ? graphs_->run(graph, inputs) : amct::run_graph(*graph, inputs, graph->outputs());
 }
 
 std::vector<Tensor> run_node(const Node& node, const std::vector<Tensor>& inputs, GraphRunner* graphs) {

@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "ops/infer.h"
-#include "ops/run.h"
 
 namespace amct {
 
@@ -35,39 +34,6 @@ size_t capture_count(const Node& node) {
                 {.node = node.name, .op = node.op});
   }
   return static_cast<size_t>(count);
-}
-
-std::vector<Tensor> run_graph(const Graph& graph, const std::vector<Tensor>& inputs) {
-  AMCT_CHECK(inputs.size() == graph.inputs().size(), "as many tensors as the graph has inputs");
-  std::vector<Tensor> values(graph.value_slots());
-  std::vector<size_t> waiting(graph.value_slots());
-  for (const ValueId id : graph.values()) {
-    const Value& value = graph.value(id);
-    if (value.kind == ValueKind::kConstant || value.kind == ValueKind::kVariable) values[id.index] = value.data;
-    waiting[id.index] = value.uses.size();
-  }
-  for (const ValueId id : graph.outputs()) ++waiting[id.index];
-  for (size_t i = 0; i < inputs.size(); ++i) values[graph.inputs()[i].index] = inputs[i];
-  for (const NodeId id : graph.topological_order()) {
-    const Node& node = graph.node(id);
-    std::vector<Tensor> operands;
-    for (const ValueId input : node.inputs) operands.push_back(input.valid() ? values[input.index] : Tensor());
-    try {
-      std::vector<Tensor> results = run_node(node, operands);
-      for (size_t port = 0; port < results.size(); ++port) {
-        const ValueId output = node.outputs[port];
-        if (output.valid() && waiting[output.index] > 0) values[output.index] = std::move(results[port]);
-      }
-    } catch (const Error& error) {
-      throw error.with({.node = node.name, .op = node.op});
-    }
-    for (const ValueId input : node.inputs) {
-      if (input.valid() && --waiting[input.index] == 0) values[input.index] = Tensor();
-    }
-  }
-  std::vector<Tensor> results;
-  for (const ValueId id : graph.outputs()) results.push_back(values[id.index]);
-  return results;
 }
 
 FormalTypes::FormalTypes(Graph& graph, size_t captures) : graph_(graph) {

@@ -36,9 +36,6 @@ bool has_subgraphs(const Node& node);
 // Number of the node's last inputs that are captures. Throws Error(kInput) if the node or a subgraph has fewer inputs.
 size_t capture_count(const Node& node);
 
-// The outputs of a graph, node by node with plain kernels. `inputs` in the order of graph.inputs().
-std::vector<Tensor> run_graph(const Graph& graph, const std::vector<Tensor>& inputs);
-
 // The types of a subgraph's formal parameters, which come before its captures. While the object lives, the graph's own
 // are without extents: what a file declares there need not hold for every turn of a loop, so that nothing may follow
 // from it.
