@@ -4,8 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string_view>
 
 #include "base/error.h"
 #include "kernels/simd/isa.h"
@@ -14,17 +15,30 @@ namespace amct::dnn {
 namespace {
 
 struct Isa {
-  const char* name;
+  std::string_view name;
   dnnl::cpu_isa library;
   VectorLevel own;
 };
 
-constexpr std::array kIsas = {
-    Isa{"sse41", dnnl::cpu_isa::sse41, VectorLevel::kSse4},
-    Isa{"avx2", dnnl::cpu_isa::avx2, VectorLevel::kAvx2},
-    Isa{"avx512_core", dnnl::cpu_isa::avx512_core, VectorLevel::kAvx512},
-    Isa{"avx512_core_vnni", dnnl::cpu_isa::avx512_core_vnni, VectorLevel::kAvx512Vnni},
-    Isa{"avx512_core_bf16", dnnl::cpu_isa::avx512_core_bf16, VectorLevel::kAvx512Vnni},
+// Every one that the library may tell, later ones better.
+constexpr Isa kIsas[] = {
+    {"sse41", dnnl::cpu_isa::sse41, VectorLevel::kSse4},
+    {"avx", dnnl::cpu_isa::avx, VectorLevel::kSse4},  // no vectors of integers
+    {"avx2", dnnl::cpu_isa::avx2, VectorLevel::kAvx2},
+    {"avx2_vnni", dnnl::cpu_isa::avx2_vnni, VectorLevel::kAvx2Vnni},
+#if DNNL_VERSION_MAJOR >= 3
+    {"avx2_vnni_2", dnnl::cpu_isa::avx2_vnni_2, VectorLevel::kAvx2Vnni},
+#endif
+    {"avx512_core", dnnl::cpu_isa::avx512_core, VectorLevel::kAvx512},
+    {"avx512_core_vnni", dnnl::cpu_isa::avx512_core_vnni, VectorLevel::kAvx512Vnni},
+    {"avx512_core_bf16", dnnl::cpu_isa::avx512_core_bf16, VectorLevel::kAvx512Vnni},
+#if DNNL_VERSION_MAJOR >= 3
+    {"avx512_core_fp16", dnnl::cpu_isa::avx512_core_fp16, VectorLevel::kAvx512Vnni},
+#endif
+    {"avx512_core_amx", dnnl::cpu_isa::avx512_core_amx, VectorLevel::kAvx512Vnni},
+#if DNNL_VERSION_MAJOR >= 3
+    {"avx512_core_amx_fp16", dnnl::cpu_isa::avx512_core_amx_fp16, VectorLevel::kAvx512Vnni},
+#endif
 };
 
 }  // namespace
@@ -36,8 +50,8 @@ std::vector<std::string> isa_names() {
 }
 
 void limit_isa(const std::string& name) {
-  const auto* isa = std::find_if(kIsas.begin(), kIsas.end(), [&](const Isa& item) { return item.name == name; });
-  if (isa == kIsas.end()) {
+  const Isa* isa = std::ranges::find(kIsas, name, &Isa::name);
+  if (isa == std::end(kIsas)) {
     throw Error(ErrorCode::kConfig, fmt::format("there is no instruction set '{}'", name), {},
                 fmt::format("choose from {}", fmt::join(isa_names(), ", ")));
   }
@@ -50,16 +64,8 @@ void limit_isa(const std::string& name) {
 }
 
 std::string isa_name() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41: return "sse41";
-    case dnnl::cpu_isa::avx: return "avx";
-    case dnnl::cpu_isa::avx2: return "avx2";
-    case dnnl::cpu_isa::avx2_vnni: return "avx2_vnni";
-    case dnnl::cpu_isa::avx512_core: return "avx512_core";
-    case dnnl::cpu_isa::avx512_core_vnni: return "avx512_core_vnni";
-    case dnnl::cpu_isa::avx512_core_bf16: return "avx512_core_bf16";
-    default: return "unknown";
-  }
+  const Isa* isa = std::ranges::find(kIsas, dnnl::get_effective_cpu_isa(), &Isa::library);
+  return std::string(isa != std::end(kIsas) ? isa->name : "unknown");
 }
 
 }  // namespace amct::dnn

@@ -12,6 +12,6 @@ namespace amct::dnn {
 void limit_isa(const std::string& name);
 std::vector<std::string> isa_names();
 
-std::string isa_name();  // "avx2", "avx512_core", "avx512_core_vnni", …; "unknown" for one without a name here
+std::string isa_name();  // one of isa_names(); "unknown" for one that is newer than they
 
 }  // namespace amct::dnn

@@ -99,11 +99,11 @@ std::span<const ByteDot> byte_dots() {
 #if HWY_ARCH_X86_64
     const bool vectors_of_64 = vectors_allowed(VectorLevel::kAvx512) && __builtin_cpu_supports("avx512bw") &&
                                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    const bool sums_of_four = vectors_allowed(VectorLevel::kAvx512Vnni);
-    if (sums_of_four && vectors_of_64 && __builtin_cpu_supports("avx512vnni")) {
+    if (vectors_of_64 && vectors_allowed(VectorLevel::kAvx512Vnni) && __builtin_cpu_supports("avx512vnni")) {
       dots.push_back({"avx512_vnni", 1, 64, avx512_vnni::run, avx512_vnni::rows_at_once});
     }
-    if (sums_of_four && has_avx_vnni()) dots.push_back({"avx_vnni", 1, 16, avx_vnni::run, avx_vnni::rows_at_once});
+    const bool sums_of_four = vectors_allowed(VectorLevel::kAvx2Vnni) && has_avx_vnni();
+    if (sums_of_four) dots.push_back({"avx_vnni", 1, 16, avx_vnni::run, avx_vnni::rows_at_once});
     if (vectors_of_64) dots.push_back({"avx512", 2, 64, avx512::run, avx512::rows_at_once});
     if (vectors_allowed(VectorLevel::kAvx2) && __builtin_cpu_supports("avx2")) {
       dots.push_back({"avx2", 2, 16, avx2::run, avx2::rows_at_once});

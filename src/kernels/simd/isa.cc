@@ -3,20 +3,33 @@
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 
-namespace amct {
+#include <atomic>
 
+#include "base/error.h"
+
+namespace amct {
 namespace {
-VectorLevel highest = VectorLevel::kAvx512Vnni;
+
+std::atomic<VectorLevel> allowed{VectorLevel::kAvx512Vnni};
+std::atomic<bool> asked{false};
+
+unsigned bits(VectorLevel level) { return static_cast<unsigned>(level); }
+
+}  // namespace
+
+bool vectors_allowed(VectorLevel level) {
+  asked = true;
+  return (bits(level) & ~bits(allowed)) == 0;
 }
 
-bool vectors_allowed(VectorLevel level) { return level <= highest; }
-
 void limit_vectors(VectorLevel level) {
-  highest = level;
+  AMCT_CHECK(!asked, "instructions are limited before the first kernel runs");
+  allowed = level;
   int64_t best = HWY_SSE4;
   switch (level) {
     case VectorLevel::kSse4: break;
-    case VectorLevel::kAvx2: best = HWY_AVX2; break;
+    case VectorLevel::kAvx2:
+    case VectorLevel::kAvx2Vnni: best = HWY_AVX2; break;
     case VectorLevel::kAvx512: best = HWY_AVX3; break;
     case VectorLevel::kAvx512Vnni: return;
   }
