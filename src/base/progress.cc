@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cmath>
 #include <utility>
@@ -19,10 +20,13 @@ constexpr double kTerminalInterval = 0.1;
 constexpr double kPlainInterval = 5.0;
 constexpr int kBarWidth = 24;
 
-constexpr std::string_view kTotalLine = "\x1ftotal ", kDoneLine =
-                                                          "\x1f"
-                                                          "done ";
-bool in_lines = false;
+constexpr std::string_view kTotalLine = "\x1ftotal ";
+// In two literals, because "\x1fd" is one (too large) escape.
+constexpr std::string_view kDoneLine =
+    "\x1f"
+    "done ";
+
+std::atomic<bool> in_lines{false};
 
 double between(Progress::Clock::time_point from, Progress::Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
