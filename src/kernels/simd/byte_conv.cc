@@ -168,7 +168,7 @@ void ByteConv::run(const IntInput& x, const std::vector<int32_t>& start, const I
                    const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const {
   const int64_t pixels = IntConvShape::product(shape_.output);
   constexpr int64_t kFewest = 48;  // pixels of a task, for the weights' way to the cache to pay
-  const int64_t chunk = threads == 1 ? pixels : std::max(kFewest, (pixels + 2 * threads - 1) / (2 * threads));
+  const int64_t chunk = task_chunk(pixels, kFewest, threads);
   const int64_t chunks = (pixels + chunk - 1) / chunk;
   const auto blocks = static_cast<int64_t>(blocks_.size());
   const bool flip = image_.is_direct() && x.type == IntInput::Type::kInt8;

@@ -6,6 +6,7 @@
 // layout or another sign are copied.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -43,6 +44,13 @@ class ByteImage {
 
 // The zero point of x as an unsigned byte.
 inline int32_t unsigned_zero(const IntInput& x) { return x.type == IntInput::Type::kInt8 ? x.zero + 128 : x.zero; }
+
+// How many of `count` pixels or rows one task takes: all of them for one thread, else two tasks a thread, none below
+// `least`. At least 1, for a result of no elements too.
+inline int64_t task_chunk(int64_t count, int64_t least, int threads) {
+  const int64_t chunk = threads == 1 ? count : (count + 2 * threads - 1) / (2 * threads);
+  return std::max(chunk, threads == 1 ? int64_t{1} : least);
+}
 
 // start[o] = bias[o] - zero * weight_sums[o] modulo 2^32.
 std::vector<int32_t> start_values(const std::vector<int64_t>& weight_sums, const int32_t* bias, int32_t zero);

@@ -157,8 +157,8 @@ struct ByteDepthwise::Job {
 void ByteDepthwise::run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
                         const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const {
   const int64_t rows = shape_.output[0] * shape_.output[1];
-  const int64_t chunk = threads == 1 ? rows : std::max<int64_t>(1, (rows + 2 * threads - 1) / (2 * threads));
-  const int64_t chunks = (rows + chunk - 1) / std::max<int64_t>(chunk, 1);
+  const int64_t chunk = task_chunk(rows, 1, threads);
+  const int64_t chunks = (rows + chunk - 1) / chunk;
   const auto blocks = static_cast<int64_t>(blocks_.size());
   for (int64_t n = 0; n < shape_.batch; ++n) {
     const Job job{image_.sample(x, n, scratch), start, epilogue, to, n * rows * shape_.output[2]};
