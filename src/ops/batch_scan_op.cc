@@ -67,12 +67,12 @@ int64_t length_of_sample(const RunContext& c, int64_t sample, int64_t longest) {
 
 // The output as a whole, made by the first sample that has something to put into it.
 MutableView batch_output(RunContext& c, std::vector<MutableView>& made, size_t port, const Tensor& part, Dims lead) {
+  const size_t skipped = lead.size();
   if (!made[port]) {
     lead.insert(lead.end(), part.dims().begin(), part.dims().end());
     made[port] = c.allocate_output(port, part.dtype(), std::move(lead));
     if (made[port].bytes() > 0) std::memset(made[port].data, 0, made[port].bytes());
   }
-  const size_t skipped = made[port].dims.size() - part.rank();
   const Dims own(made[port].dims.begin() + static_cast<long>(skipped), made[port].dims.end());
   if (own != part.dims() || made[port].dtype != part.dtype()) {
     throw Error(ErrorCode::kInput,

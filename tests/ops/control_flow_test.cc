@@ -272,6 +272,22 @@ TEST(ControlFlow, ABatchScanEndsEachSampleAtItsLength) {
   EXPECT_NE(fault("batch_scan", {beyond, states, x}, 2, attrs).find("length of sample 0"), std::string::npos);
 }
 
+// A state whose rank grows at every turn: samples of different lengths end with different ranks.
+TEST(ControlFlow, RefusesABatchScanWhoseStatesEndWithDifferentRanks) {
+  auto body = std::make_shared<Graph>();
+  const ValueId v = body->add_input("v", {DType::kFloat32, Shape()});
+  const ValueId x = body->add_input("x", floats({}));
+  const ValueId axis = body->add_constant("axis", Tensor::of<int64_t>({1}, {0}));
+  body->set_outputs({op(*body, "deeper", "unsqueeze", {v, axis}), op(*body, "same", "identity", {x})});
+  const Attrs attrs = {{"body", GraphPtr(body)}, {"num_scan_inputs", int64_t{1}}};
+  const Tensor slices = Tensor::of<float>({2, 3}, {1, 2, 3, 4, 5, 6});
+  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{0, 3}, {3, 0}, {1, 2}}) {
+    const Tensor turns = Tensor::of<int64_t>({2}, lengths);
+    EXPECT_NE(fault("batch_scan", {turns, vector_of({5, 6}), slices}, 2, attrs).find("put together from"),
+              std::string::npos);
+  }
+}
+
 TEST(ControlFlow, FindsAnOpaqueNodeAtAnyDepth) {
   auto inner = std::make_shared<Graph>();
   const ValueId x = inner->add_input("x", floats({2}));
