@@ -15,6 +15,7 @@
 #include "kernels/simd/fake_quant.h"
 #include "ops/integer_epilogue.h"
 #include "ops/op_row.h"
+#include "ops/quantize_common.h"
 
 namespace amct {
 namespace {
@@ -49,7 +50,10 @@ void infer_quant(InferContext& c) {
   if (from != DType::kUndefined && !is_floating(from)) {
     c.fail(fmt::format("quantizes floating-point values, not {}", name_of(from)));
   }
-  c.set_output(0, range_of(c.node()).dtype, c.shape(0));
+  const DType to = range_of(c.node()).dtype;
+  check_factor(c, "scale");
+  check_offset(c, "offset", to);
+  c.set_output(0, to, c.shape(0));
 }
 
 void run_quant(RunContext& c) {

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "ops/integer_compute.h"
 #include "ops/recurrent.h"
 
 namespace amct {
@@ -30,11 +31,12 @@ struct Constants {
 AscendProduct product_of(const TensorView& weight, const TensorView& bias, const TensorView& deq, QuantizeSpec spec,
                          bool second) {
   const int64_t rows = weight.dims[1], depth = weight.dims[2], first = second ? rows : 0;
-  AscendProduct result{.weights = PackedWeights::pack(weight.as<int8_t>(), rows, depth, depth, 1),
-                       .bias = std::vector<int64_t>(static_cast<size_t>(rows)),
-                       .factors = {},
-                       .spec = spec,
-                       .wide = spec.high > 127};
+  AscendProduct result{
+      .weights = PackedWeights::pack(weight.as<int8_t>(), rows, depth, depth, 1),
+      .bias = std::vector<int64_t>(static_cast<size_t>(rows)),
+      .factors = {},
+      .spec = spec,
+      .wide = integer_sum_type(spec.high > 127 ? DType::kInt16 : DType::kInt8, depth, false, nullptr) == DType::kInt64};
   if (bias) std::copy_n(bias.as<int32_t>() + first, rows, result.bias.begin());
   const std::vector<float> factors = ascend_recurrent_factors(deq, rows);
   result.factors.assign(factors.begin() + first, factors.begin() + first + rows);

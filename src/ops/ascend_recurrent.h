@@ -42,7 +42,7 @@ struct AscendProduct {
   std::vector<int64_t> bias;   // by row
   std::vector<float> factors;  // by row
   QuantizeSpec spec;
-  bool wide = false;  // 16-bit activations: 64-bit sums
+  bool wide = false;  // 64-bit sums, where 32 bits do not hold those of this depth
 
   int64_t rows() const { return weights.rows(); }
   // Integers of scratch memory for `count` vectors.

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ops/ascend_recurrent.h"
+#include "ops/quantize_common.h"
 
 namespace amct {
 namespace {
@@ -28,16 +29,9 @@ void check_attributes(const InferContext& c, RecurrentCell cell) {
   for (const char* name : {"quant_sqrt_mode_x", "quant_sqrt_mode_h"}) {
     if (attr_int(node, name) != 0) refuse(name, "1", "0");
   }
-  for (const char* name : {"quant_scale_x", "quant_scale_h"}) {
-    const double scale = attr_float(node, name);
-    if (!(scale > 0 && std::isfinite(scale))) refuse(name, fmt::to_string(scale), "a number above 0");
-  }
-  const double half = type == kAscendInt16 ? 32768 : 128;
+  for (const char* name : {"quant_scale_x", "quant_scale_h"}) check_factor(c, name);
   for (const char* name : {"quant_offset_x", "quant_offset_h"}) {
-    const double offset = attr_float(node, name);
-    if (!(offset >= -half && offset < half && offset == std::floor(offset))) {
-      refuse(name, fmt::to_string(offset), "an integer of the quantized type");
-    }
+    check_offset(c, name, type == kAscendInt16 ? DType::kInt16 : DType::kInt8);
   }
   if (cell == RecurrentCell::kLstm && attr_int(node, "input_forget") != 0) refuse("input_forget", "1", "0");
   if (cell == RecurrentCell::kGru && attr_int(node, "linear_before_reset") == 0)

@@ -41,7 +41,7 @@ IntConvShape::Spatial spatial(std::span<const int64_t> entries, int64_t missing)
 
 // How the weights are packed for inputs of a type.
 IntConv::Options packing_for(const Node& node, DType type) {
-  return {.bytes_only = type != DType::kInt16 && integer_input(node, {.dtype = type}).zero_fits()};
+  return {.bytes_only = integer_input(node, {.dtype = type}).type != IntInput::Type::kInt16};
 }
 
 // A convolution of either kind with its weights packed.
@@ -217,11 +217,11 @@ IntInput::Type integer_type(DType dtype) {
 
 IntInput integer_input(const Node& node, const TensorView& x) {
   const int64_t zero = attr_int(node, "x_offset");
-  const bool wide = x.dtype == DType::kInt16;
-  if (wide ? zero < -32768 || zero > 32767 : zero < -255 || zero > 255) {
+  const IntInput input{x.data, integer_type(x.dtype), static_cast<int32_t>(std::clamp<int64_t>(zero, -65536, 65536))};
+  if (!input.zero_fits()) {
     fail(node, fmt::format("an offset of {} does not fit inputs of type {}", zero, name_of(x.dtype)));
   }
-  return {x.data, integer_type(x.dtype), static_cast<int32_t>(zero)};
+  return input;
 }
 
 IntConvShape int_window_shape(const Dims& x, const Dims& y, const dnn::Window& window, int64_t groups, Layout layout) {
@@ -264,7 +264,7 @@ IntConv int_product(const IntMatrix& b, int64_t rows, const IntConv::Options& pa
 }
 
 DType integer_sum_type(DType activation, std::optional<int64_t> depth, bool has_bias, const Tensor* bias) {
-  // |w| <= 128; |x - offset| <= 255 or 65535.
+  // |w| <= 128; |x - offset| <= 255 or 65535, because offsets are values of the type (integer_input).
   const int64_t product = activation == DType::kInt16 ? 65535 * 128 : 255 * 128;
   const auto sums = checked_mul(depth.value_or(1), product);
   int64_t added = 0;

@@ -1,5 +1,6 @@
 #include "ops/integer_epilogue.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "ops/op_row.h"
@@ -26,6 +27,12 @@ DType type_behind(const IntStage& stage, DType before, DType result) {
   return DType::kUndefined;
 }
 
+// One scale, or one for each channel.
+bool scales_fit(const IntStage& stage, int64_t channels) {
+  const auto count = static_cast<int64_t>(stage.scales.size());
+  return stage.kind != Kind::kScale || count == 1 || (count == channels && count > 0);
+}
+
 std::optional<std::vector<IntStage>> stages_of(const Epilogue& epilogue) {
   switch (epilogue.kind) {
     case Epilogue::Kind::kInteger: return epilogue.stages;
@@ -50,16 +57,15 @@ std::shared_ptr<const IntEpilogue> integer_epilogue(const LowerContext& c, int64
   std::vector<IntStage> stages = std::move(own);
   DType type = c.output(0).dtype;
   if (stages.empty() && type != DType::kInt32) return nullptr;
+  const auto fits = [&](const IntStage& stage) { return scales_fit(stage, channels); };
+  if (!std::all_of(stages.begin(), stages.end(), fits)) return nullptr;
   size_t operands = 0;
   for (const Epilogue& epilogue : c.epilogues()) {
     const auto added = stages_of(epilogue);
     if (!added) return nullptr;
     for (const IntStage& stage : *added) {
       type = type_behind(stage, type, epilogue.result);
-      const bool per_channel = stage.scales.size() > 1;
-      if (type == DType::kUndefined || (per_channel && static_cast<int64_t>(stage.scales.size()) != channels)) {
-        return nullptr;
-      }
+      if (type == DType::kUndefined || !fits(stage)) return nullptr;
       stages.push_back(stage);
     }
     operands += epilogue.operand.valid() ? 1 : 0;

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
+#include "base/checked_math.h"
 #include "kernels/simd/int_conv.h"
 #include "ops/integer_compute.h"
 #include "ops/integer_epilogue.h"
@@ -14,24 +17,46 @@
 namespace amct {
 namespace {
 
-// Where the operands stand among the inputs.
+// Where the operands and their parameters stand among the inputs.
+constexpr size_t kNone = std::numeric_limits<size_t>::max();
 struct Ports {
   size_t x, w, x_zero, w_zero;
+  size_t x_scale = kNone, w_scale = kNone, y_scale = kNone, y_zero = kNone, bias = kNone;
 };
-constexpr Ports kIntegerPorts{0, 1, 2, 3};
-constexpr Ports kLinearPorts{0, 3, 2, 5};
+constexpr Ports kIntegerPorts{.x = 0, .w = 1, .x_zero = 2, .w_zero = 3};
+constexpr Ports kLinearPorts{
+    .x = 0, .w = 3, .x_zero = 2, .w_zero = 5, .x_scale = 1, .w_scale = 4, .y_scale = 6, .y_zero = 7, .bias = 8};
+
+// `channels`: of the result, where known.
+void check_parameters(const InferContext& c, const Ports& ports, std::optional<int64_t> channels) {
+  check_zero_type(c, ports.x_zero, ports.x);
+  check_zero_type(c, ports.w_zero, ports.w);
+  check_entries(c, ports.x_zero, {1});
+  if (channels) check_entries(c, ports.w_zero, {1, *channels});
+  if (ports.w_scale == kNone) return;
+  for (const size_t port : {ports.x_scale, ports.w_scale, ports.y_scale}) check_scale_type(c, port);
+  for (const size_t port : {ports.x_scale, ports.y_scale, ports.y_zero}) check_entries(c, port, {1});
+  check_8_bits(c, ports.y_zero);
+  if (channels) check_entries(c, ports.w_scale, {1, *channels});
+  if (channels) check_entries(c, ports.bias, {*channels});
+  if (c.has(ports.bias) && c.dtype(ports.bias) != DType::kInt32 && c.dtype(ports.bias) != DType::kUndefined) {
+    c.fail(fmt::format("the bias is {}; int32 is needed", name_of(c.dtype(ports.bias))));
+  }
+}
 
 void infer_conv(InferContext& c, const Ports& ports, DType dtype) {
   check_8_bits(c, ports.x);
   check_8_bits(c, ports.w);
   const Shape& x = c.shape(ports.x);
   const auto w = c.shape(ports.w).fixed();
+  check_parameters(c, ports, w && !w->empty() ? std::optional((*w)[0]) : std::nullopt);
   if (!x.ranked() || !w) return c.set_output(0, dtype, x.ranked() ? Shape::of_rank(x.rank()) : Shape());
   const int64_t groups = attr_int(c.node(), "group");
   if (x.rank() < 3 || x.rank() > 5 || w->size() != x.rank()) {
     c.fail(fmt::format("its input has rank {}, its weights have rank {}", x.rank(), w->size()));
   }
-  if (groups < 1 || (*w)[0] % groups != 0 || (x[1].is_fixed() && x[1].extent() != (*w)[1] * groups)) {
+  const auto channels = checked_mul((*w)[1], groups);
+  if (groups < 1 || !channels || (*w)[0] % groups != 0 || (x[1].is_fixed() && x[1].extent() != *channels)) {
     c.fail(fmt::format("{} groups, input {} and weights {} do not fit", groups, x.to_string(), to_string(*w)));
   }
   Shape y = Shape::of_rank(x.rank());
@@ -48,7 +73,7 @@ int32_t zero_of(const TensorView& zero) { return zero ? integers_of(zero).at(0) 
 // The weights less their zero points, one for all or one per output channel.
 IntConv packed(const IntConvShape& shape, const TensorView& w, const TensorView& zero) {
   std::vector<int32_t> zeros = zero ? integers_of(zero) : std::vector<int32_t>(1, 0);
-  zeros.resize(static_cast<size_t>(shape.out_channels), zeros.at(0));
+  if (zeros.size() == 1) zeros.resize(static_cast<size_t>(shape.out_channels), zeros[0]);
   const IntConv::Options packing{.bytes_only = true};
   return w.dtype == DType::kInt8 ? IntConv(shape, w.as<int8_t>(), zeros.data(), packing)
                                  : IntConv(shape, w.as<uint8_t>(), zeros.data(), packing);

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
+#include <limits>
 
+#include "base/checked_math.h"
 #include "ops/integer_compute.h"
 #include "ops/integer_epilogue.h"
 #include "ops/product.h"
@@ -12,16 +15,39 @@
 namespace amct {
 namespace {
 
-// Where the operands stand among the inputs.
+// Where the operands and their parameters stand among the inputs.
+constexpr size_t kNone = std::numeric_limits<size_t>::max();
 struct Ports {
   size_t a, b, a_zero, b_zero;
+  size_t a_scale = kNone, b_scale = kNone, y_scale = kNone, y_zero = kNone;
 };
-constexpr Ports kIntegerPorts{0, 1, 2, 3};
-constexpr Ports kLinearPorts{0, 3, 2, 5};
+constexpr Ports kIntegerPorts{.a = 0, .b = 1, .a_zero = 2, .b_zero = 3};
+constexpr Ports kLinearPorts{
+    .a = 0, .b = 3, .a_zero = 2, .b_zero = 5, .a_scale = 1, .b_scale = 4, .y_scale = 6, .y_zero = 7};
 
-void infer_product(InferContext& c, const Ports& ports, DType dtype) {
+void check_types(const InferContext& c, const Ports& ports) {
   check_8_bits(c, ports.a);
   check_8_bits(c, ports.b);
+  check_8_bits(c, ports.y_zero);
+  check_zero_type(c, ports.a_zero, ports.a);
+  check_zero_type(c, ports.b_zero, ports.b);
+  for (const size_t port : {ports.a_scale, ports.b_scale, ports.y_scale}) check_scale_type(c, port);
+}
+
+// A parameter is one value, one for each row (of a and y) or column (of b), or one for each of every matrix.
+void check_counts(const InferContext& c, const Ports& ports, const ProductShape& shape) {
+  const auto each = [&](int64_t count, Dims batch, std::initializer_list<size_t> at) {
+    batch.push_back(count);
+    const int64_t all = checked_product(batch).value_or(1);
+    for (const size_t port : at) check_entries(c, port, {1, count, all});
+  };
+  each(shape.m, shape.a_batch, {ports.a_scale, ports.a_zero});
+  each(shape.n, shape.b_batch, {ports.b_scale, ports.b_zero});
+  each(shape.m, shape.batch, {ports.y_scale, ports.y_zero});
+}
+
+void infer_product(InferContext& c, const Ports& ports, DType dtype) {
+  check_types(c, ports);
   const auto a = c.shape(ports.a).fixed();
   const auto b = c.shape(ports.b).fixed();
   if (!a || !b) {
@@ -41,6 +67,7 @@ void infer_product(InferContext& c, const Ports& ports, DType dtype) {
       }
     }
   }
+  check_counts(c, ports, shape);
   Dims y = shape.batch;
   if (a->size() > 1) y.push_back(shape.m);
   if (b->size() > 1) y.push_back(shape.n);
@@ -64,7 +91,10 @@ void multiply_by_rows(const ProductShape& shape, const int32_t* a, const std::ve
     for (int64_t l = 0; l < shape.k; ++l) {
       const int32_t x = a[i * shape.k + l] - parameter(a_zero, from_a, i, shape.m, 0);
       const int32_t* w = b + l * shape.n;
-      for (int64_t j = 0; j < shape.n; ++j) sums[j] += x * (w[j] - parameter(b_zero, from_b, j, shape.n, 0));
+      for (int64_t j = 0; j < shape.n; ++j) {  // modulo 2^32
+        const int32_t product = x * (w[j] - parameter(b_zero, from_b, j, shape.n, 0));
+        sums[j] = static_cast<int32_t>(static_cast<uint32_t>(sums[j]) + static_cast<uint32_t>(product));
+      }
     }
   }
 }
@@ -192,7 +222,8 @@ SampleInput bytes(Dims dims) { return random_input(std::move(dims), 0, 255, DTyp
 std::vector<Sample> integer_samples() {
   return {{.name = "plain", .inputs = {bytes({5, 7}), bytes({7, 3}), zero(12), zero(0)}},
           {.name = "signed_weights",
-           .inputs = {bytes({2, 5, 7}), random_weight({7, 3}, -128, 127, DType::kInt8), zero(129)}}};
+           .inputs = {bytes({2, 5, 7}), random_weight({7, 3}, -128, 127, DType::kInt8), zero(129)}},
+          {.name = "no_rows", .inputs = {bytes({0, 7}), random_weight({7, 3}, 0, 255, DType::kUInt8), zero(12)}}};
 }
 
 std::vector<Sample> linear_samples() {
@@ -201,7 +232,10 @@ std::vector<Sample> linear_samples() {
                       zero(118)}},
           {.name = "batches",
            .inputs = {bytes({2, 5, 7}), scalar(0.02f), zero(113), bytes({2, 7, 3}), scalar(0.01f), zero(114),
-                      scalar(0.11f), zero(118)}}};
+                      scalar(0.11f), zero(118)}},
+          {.name = "no_rows",
+           .inputs = {bytes({0, 7}), scalar(0.02f), zero(113), random_weight({7, 3}, 0, 255, DType::kUInt8),
+                      scalar(0.01f), zero(114), scalar(0.11f), zero(118)}}};
 }
 
 }  // namespace

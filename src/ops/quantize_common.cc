@@ -2,12 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace amct {
 IntegerBounds integer_bounds(DType dtype) {
   AMCT_CHECK(is_integer(dtype) && bit_width(dtype) <= 32, "no quantization to this type");
   const int bits = bit_width(dtype);
   if (!is_signed_integer(dtype)) return {0, (int64_t{1} << bits) - 1};
   return {-(int64_t{1} << (bits - 1)), (int64_t{1} << (bits - 1)) - 1};
+}
+
+void check_offset(const InferContext& c, const char* attr, DType dtype) {
+  const IntegerBounds bounds = integer_bounds(dtype);
+  const double offset = attr_float(c.node(), attr);
+  if (offset >= static_cast<double>(bounds.low) && offset <= static_cast<double>(bounds.high) &&
+      offset == std::floor(offset)) {
+    return;
+  }
+  c.fail(fmt::format("{} is {}; an integer from {} to {} is needed", attr, offset, bounds.low, bounds.high));
+}
+
+void check_factor(const InferContext& c, const char* attr) {
+  const double factor = attr_float(c.node(), attr);
+  if (!(factor > 0 && std::isfinite(factor))) c.fail(fmt::format("{} is {}; a number above 0 is needed", attr, factor));
 }
 
 ScaleGrid scale_grid(const Node& node, const Dims& x, const Dims& scale, Layout layout) {

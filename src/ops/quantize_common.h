@@ -13,6 +13,11 @@ struct IntegerBounds {
 };
 IntegerBounds integer_bounds(DType dtype);  // 4, 8, 16 and 32 bits; internal error for other types
 
+// Fails unless the attribute, an offset or a zero point of integers of a type, is one of these integers.
+void check_offset(const InferContext& c, const char* attr, DType dtype);
+// Fails unless the attribute is a finite number above 0.
+void check_factor(const InferContext& c, const char* attr);
+
 // Element (outer, i, inner) of the data uses scale ((outer * groups + i / block) * inner_scales + inner %
 // inner_scales): one scale for all, one per index of an axis, or one per block along an axis.
 struct ScaleGrid {

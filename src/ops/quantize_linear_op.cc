@@ -20,12 +20,20 @@
 namespace amct {
 namespace {
 
+bool can_quantize_to(DType dtype) { return is_small_float(dtype) || (is_integer(dtype) && bit_width(dtype) <= 16); }
+
 DType quantized_type(const InferContext& c) {
-  if (c.has(2)) return c.dtype(2);
+  if (c.has(2)) {
+    const DType dtype = c.dtype(2);
+    if (dtype != DType::kUndefined && !can_quantize_to(dtype)) {
+      c.fail(fmt::format("the zero point is {}, no type to quantize to", name_of(dtype)));
+    }
+    return dtype;
+  }
   const int64_t code = attr_int(c.node(), "output_dtype");
   if (code == 0) return DType::kUInt8;
   const auto dtype = dtype_from_onnx(code);
-  if (!dtype || !(is_integer(*dtype) || is_small_float(*dtype))) {
+  if (!dtype || !can_quantize_to(*dtype)) {
     c.fail(fmt::format("output_dtype {} is no type to quantize to", code));
   }
   return *dtype;
@@ -148,6 +156,8 @@ void run_quantize(RunContext& c) {
 
 void infer_dequantize(InferContext& c) {
   check_scales(c);
+  check_scale_type(c, 1);
+  check_zero_type(c, 2, 0);
   const int64_t code = attr_int(c.node(), "output_dtype");
   DType dtype = c.dtype(1);
   if (code != 0) {

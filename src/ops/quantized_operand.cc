@@ -37,10 +37,34 @@ void store_quantized(float value, int32_t zero, const MutableView& y, int64_t in
   }
 }
 
+namespace {
+DType type_of(const InferContext& c, size_t port) { return c.has(port) ? c.dtype(port) : DType::kUndefined; }
+}  // namespace
+
 void check_8_bits(const InferContext& c, size_t port) {
-  const DType dtype = c.dtype(port);
+  const DType dtype = type_of(c, port);
   if (dtype == DType::kUndefined || dtype == DType::kInt8 || dtype == DType::kUInt8) return;
   c.fail(fmt::format("input {} is {}; int8 or uint8 is needed", port, name_of(dtype)));
+}
+
+void check_scale_type(const InferContext& c, size_t port) {
+  const DType dtype = type_of(c, port);
+  if (dtype == DType::kUndefined || is_floating(dtype)) return;
+  c.fail(fmt::format("scale {} is {}; a floating-point type is needed", port, name_of(dtype)));
+}
+
+void check_zero_type(const InferContext& c, size_t port, size_t operand) {
+  const DType dtype = type_of(c, port), needed = type_of(c, operand);
+  if (dtype == DType::kUndefined || needed == DType::kUndefined || dtype == needed) return;
+  c.fail(
+      fmt::format("zero point {} is {}; its operand, input {}, is {}", port, name_of(dtype), operand, name_of(needed)));
+}
+
+void check_entries(const InferContext& c, size_t port, std::initializer_list<int64_t> counts) {
+  if (!c.has(port)) return;
+  const auto count = c.shape(port).element_count();
+  if (!count || std::find(counts.begin(), counts.end(), *count) != counts.end()) return;
+  c.fail(fmt::format("input {} has {} entries; {} are needed", port, *count, fmt::join(counts, " or ")));
 }
 
 }  // namespace amct

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 #include "ops/op_row.h"
@@ -17,7 +18,10 @@ std::vector<float> floats_of(const TensorView& tensor);
 // Saturates round_half_even(value) + zero to int8 or uint8 and stores it as element `index`.
 void store_quantized(float value, int32_t zero, const MutableView& y, int64_t index);
 
-// Fails unless the type of an input is int8 or uint8 (or not known).
-void check_8_bits(const InferContext& c, size_t port);
+// What a shape rule asks of operands and their parameters; each fails where the opposite is known. Absent inputs pass.
+void check_8_bits(const InferContext& c, size_t port);  // int8 or uint8
+void check_scale_type(const InferContext& c, size_t port);
+void check_zero_type(const InferContext& c, size_t port, size_t operand);  // the type of the operand
+void check_entries(const InferContext& c, size_t port, std::initializer_list<int64_t> counts);  // one of these
 
 }  // namespace amct

@@ -228,6 +228,18 @@ TEST(AscendRecurrent, EqualsTheFloatOperatorWhereNothingIsRounded) {
   }
 }
 
+// (-128) (-128) 131072 = 2^31: one input more than 32 bits hold.
+TEST(AscendRecurrent, SumsOfManyInputsDoNotOverflow) {
+  Layer layer({RecurrentCell::kLstm, 1, 1, 131072, 1}, 3);
+  std::fill(layer.x.begin(), layer.x.end(), -1e9f);
+  std::fill(layer.w.begin(), layer.w.end(), int8_t{-128});
+  std::fill(layer.factors.begin(), layer.factors.end(), 1e-10f);
+  layer.offset_x = 0;
+  SampleNode node = layer.node();
+  const std::vector<Tensor> out = run_filled(node.node(), node.inputs, 0xff);
+  EXPECT_NEAR(out[0].values<float>()[0], layer.reference()[0][0], 1e-6);
+}
+
 std::string refusal(const std::function<void(SampleNode&)>& change, RecurrentCell cell = RecurrentCell::kLstm) {
   SampleNode node = Layer({cell, 2, 3, 4, 5}, 9).node();
   change(node);

@@ -298,6 +298,8 @@ IntEpilogue::IntEpilogue(std::vector<IntStage> stages, int64_t channels, DType r
              "sums are scaled first");
   merge_limits(stages_);
   for (IntStage& s : stages_) {
+    AMCT_CHECK(s.scales.size() <= 1 || static_cast<int64_t>(s.scales.size()) == channels, "one scale for each channel");
+    AMCT_CHECK(s.kind != IntStage::Kind::kScale || !s.scales.empty(), "a scale");
     if (s.scales.size() <= 1) continue;
     std::vector<float> columns(static_cast<size_t>(epilogue_columns(channels) + kColumns));
     for (size_t i = 0; i < columns.size(); ++i) columns[i] = s.scales[i % static_cast<size_t>(channels)];
