@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "base/thread_pool.h"
+#include "data/input_file.h"
 #include "data/prefetch.h"
 #include "workflow/memory_need.h"
 #include "workflow/model.h"
@@ -15,10 +16,15 @@
 namespace amct {
 namespace {
 
+// Of one sample: without the axis of rows that `dims` has and `like` may lack.
+Dims sample_of(const Dims& dims, const Dims& like) {
+  return dims.size() > like.size() ? Dims(dims.begin() + 1, dims.end()) : dims;
+}
+
 // One worker: a runner per program.
 class Worker {
  public:
-  explicit Worker(const std::vector<std::shared_ptr<const Program>>& programs) {
+  Worker(const std::vector<std::shared_ptr<const Program>>& programs, const DataSource& source) : source_(source) {
     for (const auto& program : programs) runners_.push_back(std::make_unique<Runner>(program));
   }
 
@@ -31,8 +37,8 @@ class Worker {
       Runner& runner = *runners_[program];
       for (size_t i = 0; i < inputs.size(); ++i) {
         const MutableView to = runner.input(i);  // a scalar takes the first sample's, whatever the batch
-        const size_t bytes = std::min(to.bytes(), inputs[i].bytes().size());
-        std::memcpy(to.data, inputs[i].bytes().data(), bytes);
+        check_extents(inputs[i].dims(), to.dims, run.first_sample);
+        std::memcpy(to.data, inputs[i].bytes().data(), to.bytes());
       }
       if (!in_turn) runner.run(forward[program]);
       run.runners.push_back(&runner);
@@ -41,6 +47,13 @@ class Worker {
   }
 
  private:
+  // Extents that the model leaves open are those of the first sample: programs are compiled for them once.
+  void check_extents(const Dims& given, const Dims& compiled, size_t sample) const {
+    if (sample_of(given, compiled) == compiled) return;
+    throw data_error(fmt::format("the sample has extents {}, the first one {}", to_string(given), to_string(compiled)),
+                     source_.sample_name(sample), "add crop=… or resize=HEIGHTxWIDTH to --preprocess");
+  }
+
   void advance_in_turn(const std::vector<ObserveFn>& forward) {
     std::vector<bool> going(runners_.size(), true);
     for (bool any = true; any;) {
@@ -52,6 +65,7 @@ class Worker {
     }
   }
 
+  const DataSource& source_;
   std::vector<std::unique_ptr<Runner>> runners_;
 };
 
@@ -104,7 +118,7 @@ void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, co
     progress = &own.emplace(std::string(options.label), samples);
   }
   const auto work = [&](size_t index) {
-    Worker worker(programs);
+    Worker worker(programs, source);
     while (true) {
       if (options.gate != nullptr) options.gate->enter();
       const auto batch = reader.next();

@@ -51,7 +51,8 @@ std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> 
                                                    CompileOptions options);
 
 // Runs all programs (which take the same inputs) on every sample. Callbacks are called from worker threads, `after`
-// once per run; distinct workers call at the same time.
+// once per run; distinct workers call at the same time. Throws Error(kInput) naming a sample of other extents than
+// those that the programs were compiled for.
 void run_samples(const std::vector<std::shared_ptr<const Program>>& programs, const DataSource& source,
                  const SampleRunOptions& options, const ObserveRun& observe, const AfterRun& after);
 

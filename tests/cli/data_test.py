@@ -224,6 +224,25 @@ class Images(CommandTest):
             (self.folder / f"{name}.png").write_bytes(content)
         self.class_of_all((3, 9, 7), "unit", color.transpose(2, 0, 1) / 255)
 
+    def test_images_of_different_sizes_need_one_size(self):
+        weight = self.rng.normal(0, 0.4, (5, 3, 3, 3)).astype(np.float32)
+        save_model(self.model, [helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+                                helper.make_node("GlobalAveragePool", ["c"], ["p"]),
+                                helper.make_node("Flatten", ["p"], ["y"])],
+                   [("x", TensorProto.FLOAT, ["N", 3, "H", "W"])], [("y", TensorProto.FLOAT, ["N", 5])], [("w", weight)])
+        labels = self.work / "labels.txt"
+        labels.write_text("a.png 0\nb.png 1\n")
+        for first, second in (((9, 7), (12, 7)), ((12, 7), (9, 7))):
+            for name, (height, width) in {"a.png": first, "b.png": second}.items():
+                (self.folder / name).write_bytes(png(self.rng.integers(0, 256, (height, width, 3)), 8, 2))
+            says = ["b.png", f"[1, 3, {second[0]}, 7]", f"[1, 3, {first[0]}, 7]", "resize="]
+            data = ["--data", self.folder, "--preprocess", "unit"]
+            self.fails("quantize", self.model, *data, "--out", self.work / "out/m", says=says)
+            self.fails("evaluate", self.model, *data, "--labels", labels, says=says)
+            self.assertFalse((self.work / "out").exists())
+        self.run_amct("quantize", self.model, "--data", self.folder, "--preprocess", "unit,crop=8x7", "--out",
+                      self.work / "out/m")
+
     def test_grey_images_into_three_channels_and_into_one(self):
         grey = self.rng.integers(0, 2, (9, 7, 1))
         for depth in (1, 2, 4, 8, 16):
