@@ -84,7 +84,7 @@ std::vector<ObservedView> observed_views(const std::vector<ObservedTensor>& tens
   std::vector<ObservedView> views;
   for (const ObservedTensor& tensor : tensors) {
     ObservedView& view = views.emplace_back(ObservedView{.tail_capacity = capacities[tensor.group]});
-    if (members[tensor.group] == 1) view.every = Observer::every_for(counts[tensor.group]);
+    if (members[tensor.group] == 1 && !tensor.joint) view.every = Observer::every_for(counts[tensor.group]);
     if (tensor.channel_axis == 0) continue;
     const size_t rank = program.type(tensor.value).shape.rank();
     view.channel_axis = memory_axis(tensor.channel_axis, rank, program.observed_layout(tensor.value));
