@@ -24,10 +24,11 @@ Shard parse_shard(const std::string& text) {
   if (number.ec == std::errc() && number.ptr != end && *number.ptr == '/') {
     const auto count = std::from_chars(number.ptr + 1, end, shard.count);
     const bool is_whole = count.ec == std::errc() && count.ptr == end;
-    if (is_whole && shard.number >= 1 && shard.number <= shard.count) return shard;
+    if (is_whole && shard.number >= 1 && shard.number <= shard.count && shard.count <= Shard::kMost) return shard;
   }
-  throw Error(ErrorCode::kConfig, fmt::format("--shard is '{}'", text), {},
-              "write it as 3/8: the third of eight shares, counted from 1");
+  throw Error(
+      ErrorCode::kConfig, fmt::format("--shard is '{}'", text), {},
+      fmt::format("write it as 3/8: the third of eight shares, counted from 1; at most {} shares", Shard::kMost));
 }
 
 const char* next_step(CalibrationReport::Next next) {

@@ -10,6 +10,8 @@
 
 namespace amct {
 
+inline constexpr int64_t kMostSamples = int64_t{1} << 40;  // that a calibration counts
+
 struct SampleRange {
   int64_t begin = 0;
   int64_t end = 0;  // one behind the last
@@ -20,6 +22,7 @@ struct SampleRange {
 // Share `number` of `count` (from 1 on) of samples that are taken `rows` at a time: shares are contiguous, differ by at
 // most `rows`, and together are all samples. A share is empty where there are more shares than takes.
 struct Shard {
+  static constexpr int kMost = 1 << 20;  // so that no product with kMostSamples overflows
   int number = 1;
   int count = 1;
   SampleRange of(int64_t samples, int64_t rows) const {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -14,7 +13,6 @@ namespace {
 
 constexpr std::string_view kMagic = "AMCTCAL\n";
 constexpr size_t kHeaderBytes = 24, kHashBytes = 8;
-constexpr int64_t kMostSamples = int64_t{1} << 48;
 
 Error bad_part(const std::string& what, const std::string& file, const std::string& hint) {
   return {ErrorCode::kInput, what, {.file = file}, hint};
@@ -72,13 +70,12 @@ std::string contents_of(const CalibrationPart& part) {
 }
 
 CalibrationPart read_contents(ByteReader& in) {
-  constexpr uint64_t kMostShards = std::numeric_limits<int>::max();
   CalibrationPart part;
   part.kind = in.number(1) == 1 ? CalibrationPart::Kind::kCheckpoint : CalibrationPart::Kind::kPart;
   part.stage = in.number(1) == 1 ? CalibrationPart::Stage::kDistributions : CalibrationPart::Stage::kPreliminary;
   part.identity = read_identity(in);
-  part.shard.number = static_cast<int>(in.number(kMostShards));
-  part.shard.count = static_cast<int>(in.number(kMostShards));
+  part.shard.number = static_cast<int>(in.number(static_cast<uint64_t>(Shard::kMost)));
+  part.shard.count = static_cast<int>(in.number(static_cast<uint64_t>(Shard::kMost)));
   part.taken.begin = static_cast<int64_t>(in.number(static_cast<uint64_t>(part.identity.samples)));
   part.taken.end = static_cast<int64_t>(in.number(static_cast<uint64_t>(part.identity.samples)));
   if (part.shard.number < 1 || part.shard.number > part.shard.count || part.taken.size() < 0) ByteReader::fail();

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "base/error.h"
@@ -197,6 +198,26 @@ TEST(CalibrationPart, EveryCutAndEveryChangedByteIsRefused) {
     changed[i] = static_cast<char>(changed[i] ^ 0x10);
     EXPECT_TRUE(refused(changed)) << i;
   }
+}
+
+TEST(CalibrationPart, CountsThatNoCalibrationHasAreRefused) {
+  const auto read = [](const CalibrationPart& part) {
+    const std::string bytes = format_part(part);
+    return parse_part(std::as_bytes(std::span(bytes)), "the file");
+  };
+  CalibrationPart part;
+  part.shard = {Shard::kMost, Shard::kMost};
+  part.identity.samples = part.identity.asked = kMostSamples;
+  part.taken = part.shard.of(kMostSamples, 1);
+  EXPECT_EQ(part.taken, (SampleRange{kMostSamples - (kMostSamples >> 20), kMostSamples}));
+  EXPECT_EQ(read(part).taken, part.taken);
+  part.shard.count = Shard::kMost + 1;
+  EXPECT_THROW(read(part), Error);
+  part.shard.count = std::numeric_limits<int>::max();
+  EXPECT_THROW(read(part), Error);
+  part.shard = {};
+  part.identity.samples = kMostSamples + 1;
+  EXPECT_THROW(read(part), Error);
 }
 
 TEST(Shard, SharesAreContiguousAndWhole) {
