@@ -7,9 +7,9 @@ import unittest
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
-from support.command_test import CommandTest, small_network
+from support.command_test import SEED, CommandTest, small_network
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -197,6 +197,18 @@ class Config(CommandTest):
         self.assertEqual(list(apart), ["conv1", "dw", "pw", "fc"])
         self.assertNotEqual(apart["dw"], factors["dw"])  # the result of pw is wider
 
+    def test_an_addition_of_a_tensor_to_itself_is_a_group_of_one(self):
+        weight = np.random.default_rng(SEED).normal(0, 0.4, (2, 3, 1, 1)).astype(np.float32)
+        nodes = [helper.make_node("Conv", ["x", "w"], ["c"], "conv"), helper.make_node("Add", ["c", "c"], ["y"], "twice")]
+        graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 160, 160])],
+                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2, 160, 160])],
+                                  [numpy_helper.from_array(weight, "w")])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), self.model)
+        np.save(self.data, np.random.default_rng(SEED).normal(0, 1, (100, 3, 160, 160)).astype(np.float32))  # 5 million
+        prefix = self.quantize("--joint", "--samples", "100", "--emit", "deploy", "--no-bias-correction")
+        factors = self.factors(prefix)
+        self.assertEqual(factors["twice:0"], factors["twice:1"])
+
     def test_tensor_quantization(self):
         text = """tensor_quantize { layer_name: "add" input_index: 1 hfmg_quantize { num_of_bins: 1024 asymmetric: false } }
                   tensor_quantize { layer_name: "add" input_index: 0 }"""
@@ -255,6 +267,65 @@ class Config(CommandTest):
             self.assertIn(option, help_text)
             if option != "--samples":
                 self.assertIn(meaning, help_text)
+
+    def two_products(self):
+        """A matrix product with a result of three axes, and one of two activations."""
+        rng = np.random.default_rng(SEED)
+        weights = {"w": rng.normal(0, 0.4, (5, 7)), "v": rng.normal(0, 0.4, (5, 7))}
+        weights["w"][:, 3] *= 50
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], "wide"), helper.make_node("MatMul", ["x", "v"], ["b"], "keys"),
+                 helper.make_node("Transpose", ["b"], ["t"], perm=[0, 2, 1]),
+                 helper.make_node("MatMul", ["a", "t"], ["y"], "scores")]
+        graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 9, 5])],
+                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 9, 9])],
+                                  [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), self.model)
+        np.save(self.data, rng.normal(0, 1, (20, 9, 5)).astype(np.float32))
+
+    def edited(self, plan, **layers):
+        for layer in plan["layers"]:
+            for field, value in layers.get(layer["name"], {}).items():
+                layer[field] = {**layer[field], **value} if isinstance(value, dict) else value
+        path = self.work / "edited.json"
+        path.write_text(json.dumps(plan, indent=1))
+        return path
+
+    def test_what_a_plan_asks_for_and_a_layer_cannot_have(self):
+        self.two_products()
+        plain = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "p/small")
+        plan = json.loads((self.work / "p/small_plan.json").read_text())
+        self.assertEqual(plan["downgrades"], [])
+        edited = self.edited(plan, wide={"weight": {"per_channel": True, "steps": 16}},
+                             keys={"weight": {"bits": 6}},
+                             scores={"activation": {"asymmetric": True, "bits": 16}, "second": {"asymmetric": True, "bits": 4},
+                                     "balance_strength": 0.5})
+        command = ["quantize", self.model, "--data", self.data, "--config", edited]
+        report = self.run_json(*command, "--out", self.work / "q/small")
+        told = sorted(report["downgrades"])
+        self.assertEqual(len(told), 8, told)
+        for line, says in zip(told, (["keys", "8-bit weights instead of 6"], ["scores (second input)", "8 bits instead of 4"],
+                                     ["scores (second input)", "no offset"], ["scores", "no offset"],
+                                     ["scores", "8-bit activation instead of 16"], ["scores", "not balanced"], ["wide", "one weight scale"],
+                                     ["wide", "uniform weights"])):
+            for text in says:
+                self.assertIn(text, line)
+        self.assertEqual(report["sqnr_db"], plain["sqnr_db"])
+        self.run_amct("convert", self.model, "--record", self.work / "q/small_record.txt", "--out", self.work / "r/small")
+        self.faults(*command, "--strict", "--out", self.work / "s/small", says=[["--strict"]] * 8)
+
+    def test_a_fixed_offset_that_the_operator_does_not_allow(self):
+        self.two_products()
+        plan = self.plan()
+        factor = {"scale": 0.1, "offset": 3, "fixed": True, "asymmetric": True}
+        self.faults("quantize", self.model, "--data", self.data, "--out", self.work / "s/small", "--config",
+                    self.edited(plan, scores={"activation": factor, "second": factor}),
+                    says=[["edited.json:", "offset of scores is 3, must be 0"], ["edited.json:", "second input", "must be 0"]])
+
+    def test_a_plan_may_give_a_gemm_a_scale_per_channel(self):
+        edited = self.edited(self.plan(), fc={"weight": {"per_channel": True}})
+        again = self.plan("--config", edited, out="q/small")
+        self.assertEqual(again["downgrades"], [])
+        self.assertEqual(len(next(layer for layer in again["layers"] if layer["name"] == "fc")["weight"]["scales"]), 7)
 
     def test_skipped_types_stay_float(self):
         plan = self.plan("--skip-types", "Gemm")
