@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "kernels/dnnl/isa.h"
 #include "passes/quantize/fake_quantize_weights.h"
@@ -47,6 +49,9 @@ class PartObserver {
         views_(observed_views(tensors, program, part.identity.samples)),
         by_worker_(static_cast<size_t>(options.workers)) {
     std::vector<TensorBins> bins;
+    std::unordered_set<std::string_view> wanted;
+    for (const ObservedTensor& tensor : tensors) wanted.insert(tensor.name);
+    std::erase_if(part.tensors, [&](const auto& known) { return !wanted.contains(known.first); });
     for (const ObservedTensor& tensor : tensors) {
       const size_t i = bins.size();
       index_[tensor.value] = i;
@@ -68,6 +73,7 @@ class PartObserver {
   }
 
   void collect() {
+    const std::vector<TensorBins>* ordered = ordered_ ? &ordered_->finish() : nullptr;
     for (size_t i = 0; i < tensors_.size(); ++i) {
       TensorPart& into = part_.tensors.at(tensors_[i].name);
       for (Statistics& statistics : by_worker_) {
@@ -75,7 +81,7 @@ class PartObserver {
         into.statistics.merge(*statistics[i]);
         statistics[i].reset();
       }
-      if (ordered_) into.ordered = ordered_->finish()[i];
+      if (ordered != nullptr) into.ordered = (*ordered)[i];
     }
   }
 
@@ -98,6 +104,10 @@ class PartObserver {
     TensorPart fresh{TensorStatistics(view), {}};
     if (part_.shard.count == 1) fresh.ordered.bins = hfmg_bins(tensor);
     const auto before = part_.tensors.find(tensor.name);
+    if (before == part_.tensors.end() && part_.taken.size() > 0) {
+      throw Error(ErrorCode::kInput, fmt::format("the checkpoint knows nothing of tensor '{}'", tensor.name), {},
+                  "repeat the command that was interrupted, or delete its checkpoint");
+    }
     if (before != part_.tensors.end()) {
       if (!fresh.statistics.merges_with(before->second.statistics) ||
           before->second.ordered.bins != fresh.ordered.bins) {
@@ -158,7 +168,10 @@ void observe(const Graph& model, Plan& plan, const DataSource& source, const Obs
   const Graph& graph = states.graph();
   const std::vector<ObservedTensor> tensors = observed_tensors(graph, plan);
   part.stage = CalibrationPart::Stage::kDistributions;
-  if (tensors.empty()) return;
+  if (tensors.empty()) {
+    part.taken = part.shard.of(part.identity.samples, part.identity.rows);
+    return;
+  }
   const auto start = Clock::now();
   auto calibrated = std::make_shared<const Graph>(
       plan.calibrate_with_quantized_weights ? fake_quantized_weights(graph, plan) : graph);

@@ -35,6 +35,7 @@ struct CalibrationIdentity {
   uint64_t content_hash = 0;  // of the first and the last sample, as the network sees them
   int64_t asked = 0;          // samples that were asked for
   int64_t samples = 0;        // that there are
+  int64_t rows = 1;           // samples in one run of the model; not in the file
   std::string isa;            // instruction set that computed the activations
 };
 

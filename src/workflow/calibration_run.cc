@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "passes/quantize/hidden_states.h"
 #include "passes/quantize/weight_scales.h"
 #include "workflow/balance.h"
 #include "workflow/calibration_identity.h"
@@ -33,8 +35,9 @@ bool same_maxima(const CalibrationPart& a, const CalibrationPart& b) {
 CalibrationRun::CalibrationRun(CalibrationSubject subject, CalibrationRunOptions options)
     : subject_(std::move(subject)), options_(std::move(options)) {
   if (subject_.source != nullptr) part_ = empty_part(*subject_.source, subject_.asked, options_.shard);
+  part_.identity.rows = subject_.rows;
   if (!options_.parts.empty()) take_parts();
-  if (!is_there(options_.checkpoint)) return;
+  if (is_complete_ || !is_there(options_.checkpoint)) return;
   if (options_.resume) {
     take_checkpoint();
   } else {
@@ -101,15 +104,21 @@ std::string CalibrationRun::objection(const CalibrationPart& part) {
 
 void CalibrationRun::take_checkpoint() {
   CalibrationPart found = read_part(options_.checkpoint);
-  const std::string why = found.kind == CalibrationPart::Kind::kCheckpoint
-                              ? objection(found)
-                              : std::string("it is no checkpoint but a part that is complete");
+  std::string why = found.kind == CalibrationPart::Kind::kCheckpoint
+                        ? objection(found)
+                        : std::string("it is no checkpoint but a part that is complete");
+  if (why.empty() && knows_maxima_ && found.stage == Stage::kPreliminary) why = "it is of the first round";
   if (!why.empty()) {
     throw Error(ErrorCode::kInput, fmt::format("this checkpoint cannot be continued: {}", why),
                 {.file = options_.checkpoint.string()}, "repeat the command that was interrupted, or delete the file");
   }
   log_info(fmt::format("going on from {}: {} of {} samples are done", options_.checkpoint.string(), found.taken.size(),
-                       part_.shard.of(part_.identity.samples, 1).size()));
+                       own_samples().size()));
+  take(std::move(found));
+}
+
+// Goes on from what a file knows of this run's samples.
+void CalibrationRun::take(CalibrationPart found) {
   knows_maxima_ = knows_maxima_ || found.stage == Stage::kDistributions;
   found.identity = std::move(part_.identity);
   found.kind = CalibrationPart::Kind::kPart;
@@ -200,15 +209,29 @@ void CalibrationRun::write_preliminary(const fs::path& path) {
   write_part(known, path);
 }
 
-bool CalibrationRun::is_written(const fs::path& path, Stage stage) {
+bool CalibrationRun::take_written(const fs::path& path, Stage stage) {
   if (!is_there(path)) return false;
   try {
-    const CalibrationPart found = read_part(path);
-    return found.kind == CalibrationPart::Kind::kPart && found.stage == stage && objection(found).empty();
+    CalibrationPart found = read_part(path);
+    if (found.kind != CalibrationPart::Kind::kPart || found.stage != stage || !objection(found).empty()) return false;
+    if (knows_maxima_ && !same_maxima(found, part_)) return false;
+    take(std::move(found));
+    return true;
   } catch (const Error& error) {
     log_debug(fmt::format("{} is made anew: {}", path.string(), error.what()));
     return false;
   }
+}
+
+bool CalibrationRun::has_observed(const Graph& graph, Plan& plan) {
+  const HiddenStates states(graph, plan);
+  std::set<std::string> wanted;
+  for (const ObservedTensor& tensor : observed_tensors(states.graph(), plan)) wanted.insert(tensor.name);
+  const auto same = [](const auto& known, const std::string& name) { return known.first == name; };
+  if (std::ranges::equal(part_.tensors, wanted, same)) return true;
+  part_.tensors.clear();
+  part_.taken = {};
+  return false;
 }
 
 void CalibrationRun::remove_checkpoint() const {

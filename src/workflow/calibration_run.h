@@ -21,6 +21,7 @@ struct CalibrationSubject {
   const std::vector<InputSpec>* inputs = nullptr;
   const DataOptions* data_options = nullptr;
   int64_t asked = 0;     // samples
+  int64_t rows = 1;      // of them in one run of the model
   std::string settings;  // calibration_identity.h
 };
 
@@ -52,17 +53,24 @@ class CalibrationRun {
   bool knows_maxima() const { return knows_maxima_; }  // over all samples
   bool is_complete() const { return is_complete_; }    // the parts hold everything
 
+  // This process's samples, whether or not they were observed.
+  SampleRange own_samples() const { return part_.shard.of(part_.identity.samples, subject_.rows); }
+
   // Writes what is known as a part of its own.
   void write(const std::filesystem::path& path);
   // Writes the maxima over all samples and the choice: what all shares are to know before they observe.
   void write_preliminary(const std::filesystem::path& path);
-  // True if `path` holds what `write` would write, for a run that has done nothing yet.
-  bool is_written(const std::filesystem::path& path, CalibrationPart::Stage stage);
+  // Takes over what `path` holds if it is what `write` (or `write_preliminary`) would write, but for the tensors that
+  // are observed (`has_observed`); for a run that has done nothing yet.
+  bool take_written(const std::filesystem::path& path, CalibrationPart::Stage stage);
+  // True if the part knows exactly the tensors that `observe` would observe; otherwise it forgets them.
+  bool has_observed(const Graph& graph, Plan& plan);
   void remove_checkpoint() const;  // when its work is done
 
  private:
   void take_parts();
   void take_checkpoint();
+  void take(CalibrationPart found);
   void identify();  // what is costly to know is found out when it is needed
   std::string objection(const CalibrationPart& part);
   ObserveOptions observe_options();

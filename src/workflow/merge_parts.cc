@@ -129,7 +129,7 @@ class Merger {
     const bool one_split =
         std::all_of(shards_.begin(), shards_.end(), [&](const auto& s) { return s.second == count; });
     for (int number = 1; one_split && number <= count && which.size() < 60; ++number) {
-      const SampleRange share = Shard{number, count}.of(merged_->identity.samples, 1);
+      const SampleRange share = Shard{number, count}.of(merged_->identity.samples, mine_.rows);
       const bool overlaps = share.begin < range.end && range.begin < share.end;
       if (overlaps && !shards_.contains({number, count})) {
         which += fmt::format("{}{}/{}", which.empty() ? ": --shard " : ", ", number, count);
@@ -179,8 +179,10 @@ CalibrationPart merge_parts(const std::vector<std::filesystem::path>& paths, Cal
   for (const auto& path : paths) parts.push_back(read_part(path));
   if (!parts.empty()) {
     const std::string isa = own.identity.isa;
+    const int64_t rows = own.identity.rows;
     own.identity = parts.front().identity;
     own.identity.isa = isa;
+    own.identity.rows = rows;
   }
   const CalibrationIdentity mine = own.identity;
   Merger merger(mine);

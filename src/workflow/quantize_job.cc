@@ -169,6 +169,7 @@ CalibrationRun QuantizeJob::calibration(const QuantizeRequest& request, const Sh
            .inputs = &inputs,
            .data_options = &request.data_options,
            .asked = samples,
+           .rows = static_cast<int64_t>(batching_of(graph).rows),
            .settings = settings},
           {.workers = request.workers,
            .batch = request.batch,

@@ -9,6 +9,7 @@ namespace amct {
 namespace {
 
 using Next = CalibrationReport::Next;
+using Stage = CalibrationPart::Stage;
 
 // What this share is to write, by what it knows and does not know. Throws Error(kConfig) where something is missing.
 Next next_step(const QuantizeJob& job, const CalibrationRun& run, const QuantizeRequest& request, const Shard& shard) {
@@ -29,16 +30,28 @@ Next next_step(const QuantizeJob& job, const CalibrationRun& run, const Quantize
   return Next::kMerge;
 }
 
-void observe_all(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& request, Next next) {
+// False if an earlier run has written all of it.
+bool observe_all(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& request, Next next) {
+  const Stage stage = next == Next::kMerge ? Stage::kDistributions : Stage::kPreliminary;
+  const bool was_there = request.resume && run.take_written(request.out_prefix, stage);
   if (next == Next::kSecondRound || next == Next::kChoice) {
+    if (was_there) return false;
     run.observe_maxima(job.graph, job.plan);
-    return run.write(request.out_prefix);
+    run.write(request.out_prefix);
+    return true;
+  }
+  if (next == Next::kShares) {
+    if (was_there && run.part().choice) return false;
+    prepare_to_observe(job, run, request);
+    run.write_preliminary(request.out_prefix);
+    return true;
   }
   prepare_to_observe(job, run, request);
-  if (next == Next::kShares) return run.write_preliminary(request.out_prefix);
+  if (was_there && run.has_observed(job.graph, job.plan)) return false;
   CalibrationTimes times;
   run.observe(job.graph, job.plan, times);
   run.write(request.out_prefix);
+  return true;
 }
 
 }  // namespace
@@ -53,17 +66,12 @@ CalibrationReport write_calibration(const QuantizeRequest& request, const Shard&
   }
   CalibrationReport report{.model = request.model.string(), .part = request.out_prefix, .shard = shard};
   report.next = next_step(job, run, request, shard);
-  using Stage = CalibrationPart::Stage;
-  const Stage stage = report.next == Next::kMerge ? Stage::kDistributions : Stage::kPreliminary;
-  report.was_there = request.resume && run.is_written(request.out_prefix, stage);
-  if (!report.was_there) {
-    observe_all(job, run, request, report.next);
-    run.remove_checkpoint();
-  }
-  report.samples = shard.of(run.part().identity.samples, 1);
+  report.was_there = !observe_all(job, run, request, report.next);
+  if (!report.was_there) run.remove_checkpoint();
+  report.samples = run.own_samples();
   report.bytes = std::filesystem::file_size(request.out_prefix);
   report.all_samples = run.part().identity.samples;
-  report.tensors = stage == Stage::kPreliminary ? run.part().maxima.size() : run.part().tensors.size();
+  report.tensors = report.next != Next::kMerge ? run.part().maxima.size() : run.part().tensors.size();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

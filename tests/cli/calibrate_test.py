@@ -8,6 +8,8 @@ import subprocess
 import unittest
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper
 
 from support.calibration_test import HFMG, CalibrationTest, files
 from support.command_test import AMCT, SEED, small_network
@@ -130,6 +132,28 @@ class Parts(CalibrationTest):
         text = self.run_amct("calibrate", self.model, "--data", self.data, "--out", self.work / "p.cal").stdout
         self.assertIn("samples 0 to 19 of 20", text)
 
+    def test_shares_of_a_model_with_a_fixed_batch_are_told_as_they_are(self):
+        small_network(self.model, batch=4)
+        arguments = ["calibrate", self.model, "--data", self.data, "--samples", "10", "--shard", "1/3", "--out",
+                     self.work / "part1.cal"]
+        report = self.run_json(*arguments)
+        self.assertEqual(report["samples"], {"begin": 0, "end": 4, "all": 10})
+        again = self.run_json(*arguments, "--resume")
+        self.assertTrue(again["was_there"])
+        self.assertEqual((again["samples"], again["tensors"]), (report["samples"], report["tensors"]))
+        parts = [self.work / "part1.cal", *self.parts(3, "--samples", "10", numbers=[3])]
+        self.fails("quantize", self.model, "--out", self.work / "m/small", "--calibration", *parts,
+                   says=["samples 4 to 7 of 10", "--shard 2/3"])
+
+    def test_a_model_without_layers_has_parts_too(self):
+        text = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g",
+                                 [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 5])],
+                                 [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])])
+        onnx.save(helper.make_model(text, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), self.model)
+        np.save(self.data, self.samples.reshape(-1, 5)[:20])
+        expected = files(self.quantize())
+        self.assertEqual(files(self.merge(self.parts(2))), expected)
+
     def test_a_share_that_is_done_is_not_done_again(self):
         (part,) = self.parts(3, numbers=[2])
         before = part.stat().st_mtime_ns
@@ -140,6 +164,20 @@ class Parts(CalibrationTest):
             again = self.run_json("calibrate", self.model, "--data", self.data, "--shard", "2/3", "--out", part, "--resume",
                                   *extra)
             self.assertFalse(again["was_there"])
+
+    def test_a_share_with_other_tensors_is_done_again(self):
+        for extra in ([], ["--balance=search"]):
+            part = self.work / "part.cal"
+            command = ["calibrate", self.model, "--data", self.data, *extra, "--out", part]
+            self.run_amct(*command)
+            expected = part.read_bytes()
+            for first, second in ((["--emit", "deploy"], []), ([], ["--emit", "deploy"])):
+                part.unlink()
+                self.run_amct(*command, *first)
+                again = self.run_json(*command, *second, "--resume")
+                self.assertFalse(again["was_there"])
+                self.assertEqual(part.read_bytes() == expected, not second)
+                self.assertTrue(self.run_json(*command, *second, "--resume")["was_there"])
 
 
 class RefusedParts(CalibrationTest):
@@ -226,7 +264,7 @@ class RefusedParts(CalibrationTest):
         self.fails("quantize", self.model, *out, says=["--data", "--calibration"])
         self.fails("quantize", self.model, *out, "--workers", "2", "--calibration", *parts, says=["--workers", "--calibration"])
         self.fails("quantize", self.model, *out, "--labels", self.data, "--calibration", *parts, says=["--labels", "--data"])
-        for shard in ("0/3", "4/3", "3", "a/b", "1/2/3", "-1/2", "1/99999999999"):
+        for shard in ("0/3", "4/3", "3", "a/b", "1/2/3", "-1/2", "1/99999999999", "1/1048577"):
             self.fails("calibrate", self.model, "--data", self.data, "--out", self.work / "x.cal", f"--shard={shard}",
                        says=["--shard", "3/8"])
 

@@ -76,6 +76,38 @@ class Interrupted(CalibrationTest):
         self.assertIn("small.checkpoint", again.stderr)
         self.assertEqual(files(prefix), expected)
 
+    def test_parts_that_are_complete_win_over_a_checkpoint(self):
+        arguments = ["quantize", self.model, "--samples", "600", "--out", self.work / "out/small"]
+        expected = files(self.quantize("--samples", "600", out="whole/small"))
+        parts = self.parts(2, "--samples", "600")
+        checkpoint = self.work / "out/small.checkpoint"
+        self.start_and_kill(checkpoint, [*arguments, "--data", self.data], 3)
+        self.run_amct(*arguments, "--calibration", *parts, "--resume")
+        self.assertFalse(checkpoint.exists())
+        self.assertEqual(files(self.work / "out/small"), expected)
+
+    def test_a_checkpoint_of_the_first_round_is_none_of_the_second(self):
+        command = ["calibrate", self.model, "--data", self.data, "--samples", "600", "--balance", "--shard", "1/2", "--out",
+                   self.work / "part.cal"]
+        first = self.parts(2, "--samples", "600", "--balance", name="first")
+        self.start_and_kill(self.work / "part.cal.checkpoint", command, 3)
+        self.fails(*command, "--calibration", *first, "--resume", says=["part.cal.checkpoint", "first round", "delete"])
+        self.run_amct(*command, "--calibration", *first)
+
+    def test_a_checkpoint_has_the_tensors_of_its_command(self):
+        command = ["quantize", self.model, "--data", self.data, "--samples", "600", "--out", self.work / "out/small"]
+        checkpoint = self.work / "out/small.checkpoint"
+        self.start_and_kill(checkpoint, [*command, "--emit", "deploy"], 3)
+        self.fails(*command, "--resume", says=["checkpoint", "knows nothing of tensor", "repeat"])
+        self.run_amct(*command, "--emit", "deploy", "--resume")
+        part = self.work / "part.cal"
+        command = ["calibrate", self.model, "--data", self.data, "--samples", "600", "--out", part]
+        self.run_amct(*command, "--emit", "deploy")
+        expected = part.read_bytes()
+        self.start_and_kill(self.work / "part.cal.checkpoint", command, 3)
+        self.run_amct(*command, "--emit", "deploy", "--resume", "--threads", "1")
+        self.assertEqual(part.read_bytes(), expected)  # without what only half of the samples were asked for
+
     def test_checkpoints_of_something_else_are_named(self):
         arguments = ["calibrate", self.model, "--data", self.data, "--samples", "600", "--out", self.work / "p.cal"]
         checkpoint = self.work / "p.cal.checkpoint"
