@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
-#include "workflow/compare.h"
 #include "workflow/evaluate.h"
 #include "workflow/model.h"
 

@@ -89,7 +89,7 @@ std::vector<LayerError> layer_errors(const Graph& graph, const Plan& plan, const
               {.workers = workers, .samples = static_cast<int64_t>(count), .label = "searching strengths"},
               [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
                 const auto& [layer, sum] = wanted.at(id);
-                by_sample[run.first_sample][layer].*sum = sum_of_squares(view);
+                by_sample[run.first_sample][layer].*sum = sum_of_squares(valid_rows(view, run));
               },
               {});
   for (const auto& sample : by_sample) {

@@ -27,15 +27,6 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 constexpr uint64_t kStatisticsBytes = 48 << 10;  // of one tensor, about
 constexpr uint64_t kGraphsBesides = 4;           // with weights of their own: quantized ones for each output, corrected
 
-// Leading rows of a view whose batch was filled up.
-TensorView valid_part(const TensorView& view, const SampleRun& run) {
-  TensorView part = view;
-  if (run.valid < run.rows && !part.dims.empty() && part.dims[0] == static_cast<int64_t>(run.rows)) {
-    part.dims[0] = static_cast<int64_t>(run.valid);
-  }
-  return part;
-}
-
 // What one worker has learned, by tensor; null = nothing.
 using Statistics = std::vector<std::unique_ptr<TensorStatistics>>;
 
@@ -67,7 +58,7 @@ class PartObserver {
     statistics.resize(tensors_.size());
     const size_t i = index_.at(id);
     if (statistics[i] == nullptr) statistics[i] = std::make_unique<TensorStatistics>(views_[i]);
-    const TensorView valid = valid_part(view, run);
+    const TensorView valid = valid_rows(view, run);
     statistics[i]->add(valid);
     if (ordered_ && ordered_->wants(i)) ordered_->add(i, run.first_sample / rows_, valid);
   }

@@ -54,7 +54,7 @@ NuqOutcome choose_steps(const QuantizeJob& job, const QuantizeRequest& request) 
                 "add --nuq 32, or nuq_quantize in the configuration");
   }
   NuqSearch search{.loss = *request.nuq_loss, .workers = request.workers};
-  if (!request.labels.empty()) search.labels = read_labels(request.labels, source);
+  search.labels = job.labels;
   search.samples = std::min(job.samples, kTrialSamples);
   search.compared = std::min(job.samples, kComparedSamples);
   calibrate(job.graph, plan, source, search.samples, request.workers);

@@ -209,15 +209,6 @@ ValueComparison summarise(const Match& match, const Agreement& agreement) {
 
 }  // namespace
 
-bool is_quantized(const Graph& graph) {
-  const std::vector<NodeId> nodes = graph.nodes();
-  return std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) {
-    const Node& node = graph.node(id);
-    return node.op == "ascend_quant" || node.op == "quantize_linear" || node.op == "dequantize_linear" ||
-           node.name.find(".fakequant.") != std::string::npos || node.name.find(".fakedequant.") != std::string::npos;
-  });
-}
-
 Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const Graph> compressed,
                    const DataSource& source, const CompareOptions& options) {
   check_fit(*original, *compressed);

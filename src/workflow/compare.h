@@ -40,7 +40,4 @@ struct CompareOptions {
 Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const Graph> compressed,
                    const DataSource& source, const CompareOptions& options);
 
-// True if the graph holds quantization already (deploy, fake-quant or QDQ): such a graph is not fused again.
-bool is_quantized(const Graph& graph);
-
 }  // namespace amct

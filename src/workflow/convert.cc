@@ -13,7 +13,6 @@
 #include "passes/quantize/recurrent_weights.h"
 #include "passes/quantize/tensor_inputs.h"
 #include "recipe/record_file.h"
-#include "workflow/compare.h"
 #include "workflow/model.h"
 
 namespace amct {
@@ -178,11 +177,7 @@ QdqTarget inputs_only(const std::string& name) {
 ConvertReport convert(const ConvertRequest& request) {
   const std::vector<LayerRecord> records =
       parse_records(read_text(request.record), request.record.string(), request.convention);
-  Graph graph = load_model(request.model);
-  if (is_quantized(graph)) {
-    throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
-                "give the float model that the record was made for");
-  }
+  Graph graph = load_float_model(request.model, "give the float model that the record was made for");
   std::vector<std::string> unfused;
   for (const LayerRecord& record : records) {
     if (record.skip_fusion.value_or(false)) unfused.push_back(record.key);

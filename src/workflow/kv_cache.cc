@@ -14,8 +14,8 @@
 #include "passes/quantize/plan_layers.h"
 #include "recipe/amct_config/kv_cache_cfg.h"
 #include "recipe/record_file.h"
-#include "workflow/compare.h"
 #include "workflow/model.h"
+#include "workflow/sample_count.h"
 #include "workflow/sample_run.h"
 
 namespace amct {
@@ -25,7 +25,6 @@ using config::KvCacheConfig;
 using config::KvCacheSettings;
 using config::Named;
 
-constexpr int64_t kDefaultSamples = 64;
 constexpr uint64_t kStatisticsBytes = 48 << 10;  // of one factor, about
 
 struct Cached {
@@ -91,6 +90,9 @@ class Chooser {
     if (settings.per_channel) {
       if (shape.rank() == 0 || !shape[shape.rank() - 1].is_fixed()) {
         return fault(name, fmt::format("the channels of layer '{}' are not known", name.name), "use per_tensor");
+      }
+      if (shape[shape.rank() - 1].extent() < 1) {
+        return fault(name, fmt::format("layer '{}' has no channels", name.name), "take it out");
       }
       cached.channels = static_cast<size_t>(shape[shape.rank() - 1].extent());
     }
@@ -180,10 +182,7 @@ std::vector<Statistics> observe(const std::shared_ptr<const Graph>& graph, std::
       [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
         std::vector<Statistics>& own = by_worker[run.worker];
         if (own.empty()) own = statistics_for(cached);
-        TensorView valid = view;
-        if (run.valid < run.rows && !valid.dims.empty() && valid.dims[0] == static_cast<int64_t>(run.rows)) {
-          valid.dims[0] = static_cast<int64_t>(run.valid);
-        }
+        const TensorView valid = valid_rows(view, run);
         for (const size_t i : readers.at(id)) own[i].add(valid);
       },
       {});
@@ -236,22 +235,12 @@ std::string records_text(const KvCacheReport& report) {
 
 KvCacheReport kv_cache(const KvCacheRequest& request) {
   const KvCacheConfig config = config::parse_kv_cache_cfg(read_text(request.config), request.config.string());
-  Graph graph = load_model(request.model);
-  if (is_quantized(graph)) {
-    throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
-                "give the float model");
-  }
+  Graph graph = load_float_model(request.model);
   KvCacheReport report{.model = request.model.string(), .layers = {}, .warnings = {}, .file = {}};
   prepare(graph);
   std::vector<Cached> cached = Chooser(config, graph, request.config.string()).run();
   const auto source = open_data(request.data, input_specs(graph), request.data_options);
-  const int64_t configured = config.batch_num ? *config.batch_num * request.batch : kDefaultSamples;
-  const int64_t wanted = request.samples.value_or(configured);
-  if (config.batch_num && wanted != configured) {
-    report.warnings.push_back(
-        fmt::format("{} samples are read, as the command line says; the configuration's batch_num would be {}", wanted,
-                    configured));
-  }
+  const int64_t wanted = samples_to_read(request.samples, config.batch_num, request.batch, report.warnings);
   report.samples = std::min<int64_t>(wanted, static_cast<int64_t>(source->size()));
   if (report.samples < wanted) {
     report.warnings.push_back(fmt::format("only {} samples are there, {} were asked for", report.samples, wanted));

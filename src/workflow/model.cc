@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "base/error.h"
 #include "base/memory_limit.h"
 #include "frontends/onnx/load_onnx.h"
 #include "ops/infer.h"
@@ -20,6 +21,21 @@ Graph load_model(const std::filesystem::path& path) {
   }
   attach_quant_offset(graph);
   return graph;
+}
+
+bool is_quantized(const Graph& graph) {
+  const std::vector<NodeId> nodes = graph.nodes();
+  return std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) {
+    const Node& node = graph.node(id);
+    return node.op == "ascend_quant" || node.op == "quantize_linear" || node.op == "dequantize_linear" ||
+           node.name.find(".fakequant.") != std::string::npos || node.name.find(".fakedequant.") != std::string::npos;
+  });
+}
+
+Graph load_float_model(const std::filesystem::path& path, const std::string& hint) {
+  Graph graph = load_model(path);
+  if (!is_quantized(graph)) return graph;
+  throw Error(ErrorCode::kInput, "the model is quantized already", {.model = path.string()}, hint);
 }
 
 PipelineReport prepare(Graph& graph, bool fuse, const PipelineOptions& options) {

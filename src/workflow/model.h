@@ -17,6 +17,12 @@ namespace amct {
 // layers). Throws Error(kInput) for anything that is not a model.
 Graph load_model(const std::filesystem::path& path);
 
+// True if the graph holds quantization already (deploy, fake-quant or QDQ): such a graph is not fused again.
+bool is_quantized(const Graph& graph);
+
+// A model to be quantized. Throws Error(kInput) with `hint` for one that is quantized already.
+Graph load_float_model(const std::filesystem::path& path, const std::string& hint = "give the float model");
+
 // Simplifies and fuses in place: what every compression starts from. `fuse` false only simplifies.
 PipelineReport prepare(Graph& graph, bool fuse = true, const PipelineOptions& options = {});
 

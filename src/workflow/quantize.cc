@@ -120,8 +120,9 @@ void describe_job(const QuantizeJob& job, QuantizeReport& report) {
   report.prepare_seconds = job.prepare_seconds;
 }
 
-void measure(const std::shared_ptr<const Graph>& graph, const Products& products, const DataSource& source,
+void measure(const std::shared_ptr<const Graph>& graph, const Products& products, const QuantizeJob& job,
              const QuantizeRequest& request, QuantizeReport& report) {
+  const DataSource& source = *job.source;
   const Comparison comparison = compare(graph, products.fake, source,
                                         {.samples = std::min(report.samples, kComparedSamples),
                                          .layer_samples = kLayerSamples,
@@ -133,9 +134,8 @@ void measure(const std::shared_ptr<const Graph>& graph, const Products& products
     report.weakest.push_back({comparison.layers[i].name, comparison.layers[i].sqnr_db});
   }
   if (request.labels.empty()) return;
-  const std::vector<int64_t> labels = read_labels(request.labels, source);
-  report.before = evaluate(graph, source, labels, 0, request.workers);
-  report.after = evaluate(products.fake, source, labels, 0, request.workers);
+  report.before = evaluate(graph, source, job.labels, 0, request.workers);
+  report.after = evaluate(products.fake, source, job.labels, 0, request.workers);
 }
 
 void check_samples(const QuantizeRequest& request, const CalibrationPart& part) {
@@ -180,7 +180,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   report.warnings.insert(report.warnings.end(), products.notes.begin(), products.notes.end());
   for (const PassNote& note : products.rewritten.notes) report.rewritten.push_back(note.node + " " + note.message);
   report.write_seconds = seconds_since(write_start);
-  if (job.source) measure(std::make_shared<const Graph>(std::move(graph)), products, *job.source, request, report);
+  if (job.source) measure(std::make_shared<const Graph>(std::move(graph)), products, job, request, report);
   const auto files_start = Clock::now();
   report.files = write_products(products, plan, folded_nodes(job.passes), request.out_prefix);
   run.remove_checkpoint();

@@ -11,17 +11,15 @@
 #include "passes/quantize/qdq_places.h"
 #include "passes/quantize/tensor_inputs.h"
 #include "workflow/calibration_identity.h"
-#include "workflow/compare.h"
 #include "workflow/config_file.h"
 #include "workflow/expand_config.h"
 #include "workflow/model.h"
+#include "workflow/sample_count.h"
 
 namespace amct {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr int64_t kDefaultSamples = 64;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -131,20 +129,6 @@ PipelineOptions fusion_options(const QuantizeRequest& request, const std::option
   return options;
 }
 
-// The request's number of samples, else the configuration's batches, else a default.
-int64_t samples_to_read(const QuantizeRequest& request, const std::optional<ConfigFile>& config,
-                        std::vector<std::string>& warnings) {
-  const auto batches = config ? config->batch_num() : std::nullopt;
-  if (!request.samples) return batches ? *batches * request.batch : kDefaultSamples;
-  if (batches && *batches * request.batch != *request.samples) {
-    warnings.push_back(
-        fmt::format("{} samples are read, as the command line says; the configuration's "
-                    "batch_num would be {}",
-                    *request.samples, *batches * request.batch));
-  }
-  return *request.samples;
-}
-
 // Settings that calibration depends on and that are not in the plan.
 std::vector<std::string> settings_besides(const Plan& plan, const QuantizeRequest& request, bool fuses,
                                           const PipelineOptions& fusion) {
@@ -212,11 +196,7 @@ QuantizeJob prepare_job(const QuantizeRequest& request) {
     throw Error(ErrorCode::kConfig, fmt::format("{} samples are too few to calibrate with", *request.samples));
   }
   QuantizeJob job;
-  job.graph = load_model(request.model);
-  if (is_quantized(job.graph)) {
-    throw Error(ErrorCode::kInput, "the model is quantized already", {.model = request.model.string()},
-                "give the float model");
-  }
+  job.graph = load_float_model(request.model);
   job.facts = inspect(job.graph);
   job.read_seconds = seconds_since(start);
 
@@ -230,7 +210,9 @@ QuantizeJob prepare_job(const QuantizeRequest& request) {
   if (!request.data.empty() || !request.data_options.bin_folders.empty() || request.parts.empty()) {
     job.source = open_data(request.data, job.inputs, request.data_options);
   }
-  job.samples = samples_to_read(request, config, job.warnings);
+  job.samples =
+      samples_to_read(request.samples, config ? config->batch_num() : std::nullopt, request.batch, job.warnings);
+  if (job.source && !request.labels.empty()) job.labels = read_labels(request.labels, *job.source);
   job.prepare_seconds = seconds_since(prepare_start);
   return job;
 }

@@ -22,8 +22,9 @@ struct QuantizeJob {
   Plan plan;
   std::unique_ptr<DataSource> source;  // null without data
   std::vector<InputSpec> inputs;
-  int64_t samples = 0;   // asked for
-  std::string settings;  // calibration_identity.h
+  std::vector<int64_t> labels;  // of all samples; empty without labels or data
+  int64_t samples = 0;          // asked for
+  std::string settings;         // calibration_identity.h
   std::vector<std::string> warnings;
   double read_seconds = 0, prepare_seconds = 0;
 

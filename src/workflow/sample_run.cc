@@ -71,6 +71,14 @@ class Worker {
 
 }  // namespace
 
+TensorView valid_rows(const TensorView& view, const SampleRun& run) {
+  TensorView part = view;
+  if (run.valid < run.rows && !part.dims.empty() && part.dims[0] == static_cast<int64_t>(run.rows)) {
+    part.dims[0] = static_cast<int64_t>(run.valid);
+  }
+  return part;
+}
+
 std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> graph, const DataSource& source,
                                                    CompileOptions options) {
   graph = executable(*graph);

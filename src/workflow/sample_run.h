@@ -38,12 +38,12 @@ struct SampleRun {
   std::vector<const Runner*> runners;  // one per program, already run
 };
 
+// Leading rows of a value whose batch was filled up: what belongs to samples.
+TensorView valid_rows(const TensorView& view, const SampleRun& run);
+
 // Observed values during a run, by program.
 using ObserveRun = std::function<void(const SampleRun&, size_t program, ValueId, const TensorView&)>;
 using AfterRun = std::function<void(const SampleRun&)>;
-
-// Samples that one run of a program takes: the fixed batch of its first input, else 1.
-size_t rows_of(const Program& program);
 
 // Programs for one sample a run (or the graph's fixed batch), with extents that the data decides where the model leaves
 // them open. Throws Error when an input cannot be determined or a wanted value cannot be computed.

@@ -56,12 +56,8 @@ void search_shifts(const Graph& graph, Plan& plan, const DataSource& source, int
   run_samples({program}, source,
               {.workers = workers, .samples = std::min<int64_t>(samples, source.size()), .label = "searching shifts"},
               [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
-                TensorView part = view;
-                if (run.valid < run.rows && !part.dims.empty() && part.dims[0] == static_cast<int64_t>(run.rows)) {
-                  part.dims[0] = static_cast<int64_t>(run.valid);
-                }
                 const size_t i = index.at(id);
-                by_worker[run.worker][i].add(part, layers[i].channel_axis);
+                by_worker[run.worker][i].add(valid_rows(view, run), layers[i].channel_axis);
               },
               {});
   for (size_t i = 0; i < layers.size(); ++i) {

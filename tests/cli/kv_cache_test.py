@@ -152,6 +152,17 @@ class KvCache(CommandTest):
             ["no layer 'nowhere'", "cache.cfg:7:27"]])
         self.assertFalse((self.work / "bad").exists())
 
+    def test_a_layer_without_channels(self):
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["y"], "none")]
+        graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", STEPS, WIDTH])],
+                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+                                  [numpy_helper.from_array(np.zeros((WIDTH, 0), np.float32), "w")])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(self.model))
+        self.config.write_text('kv_cache_quant_config { quant_layers: "none" calibration_config { ifmr_quantize '
+                               '{ quant_granularity: per_channel } } }')
+        self.fails("kv-cache", self.model, "--config", self.config, "--data", self.data, "--out", self.work / "b/d",
+                   says=["layer 'none' has no channels", "cache.cfg:1:", "take it out"])
+
     def test_other_faults(self):
         self.config.write_text("quantize_layers: 'k_proj'")
         self.fails("kv-cache", self.model, "--config", self.config, "--data", self.data, "--out", self.work / "b/d",
