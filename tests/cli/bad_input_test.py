@@ -84,6 +84,13 @@ class BadInput(CommandTest):
             self.quantize_fails("--preprocess", "unit", data=broken, says=["a.jpg"])
             self.quantize_fails(data=broken, says=["--preprocess"])
 
+    def test_labels_are_read_before_samples_run(self):
+        self.samples[3, 1, 2, 2] = np.nan  # which calibration would find
+        np.save(self.data, self.samples)
+        (self.work / "labels.txt").write_text("0 0\n")
+        self.faults("quantize", self.model, "--data", self.data, "--labels", self.work / "labels.txt", "--out",
+                    self.work / "out/m", says=[*(["labels.txt", f"no label for {i}"] for i in range(1, 6)), ["14 more"]])
+
     def test_labels_that_do_not_fit(self):
         def fails(content, *says):
             labels = self.work / "labels.txt"
