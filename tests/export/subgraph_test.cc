@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "exec/session.h"
+#include "export/onnx/pieces.h"
 #include "export/onnx/write_onnx.h"
 #include "frontends/onnx/model_builder.h"
 #include "ir/verify.h"
@@ -163,6 +164,18 @@ TEST(WriteSubgraph, HelpersInsideAndOutsideHaveDifferentNames) {
   EXPECT_NE(yes.initializer(0).name(), "low");
   EXPECT_EQ(verify(read_back(graph)), std::vector<std::string>());
   expect_same_results(graph, read_back(graph));
+}
+
+// What protobuf does not write: it would leave a part of the node out and say so to nobody but its log.
+TEST(WriteSubgraph, RefusesNodesOfMoreThanTwoGigabytes) {
+  onnx_file::check_message_size(2'147'483'647);
+  try {
+    onnx_file::check_message_size(2'147'483'648);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
+    EXPECT_NE(error.message().find("it takes 2147483648 bytes, its subgraphs included"), std::string::npos);
+  }
 }
 
 }  // namespace

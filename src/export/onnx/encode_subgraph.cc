@@ -70,6 +70,7 @@ std::map<std::string, int64_t> encode_subgraph(const Graph& graph, const Enclosi
   const LoweredNodes lowered = lower_nodes(own, enclosing.opset, names, &enclosing);
 
   out.set_name(own.info.graph_name.empty() ? "subgraph" : own.info.graph_name);
+  check_message_size(lowered.nodes.size());
   AMCT_CHECK(out.MergeFromString(lowered.nodes), "nodes that were written just now");
   for (const ValueId id : own.values()) {
     const Value& value = own.value(id);

@@ -188,7 +188,7 @@ class Lowering {
   }
 
   void add(const wire::NodeProto& proto) {
-    proto.SerializeToString(&bytes_);
+    serialize(proto, bytes_);
     add(proto, bytes_);
   }
   void add(const wire::NodeProto& proto, const std::string& bytes) {

@@ -1,6 +1,12 @@
 #include "export/onnx/pieces.h"
 
+#include <fmt/format.h>
+#include <google/protobuf/message_lite.h>
+
 #include <bit>
+#include <limits>
+
+#include "base/error.h"
 
 namespace amct::onnx_file {
 namespace {
@@ -21,6 +27,18 @@ void append_header(std::string& out, uint32_t number, uint64_t length) {
 }
 
 }  // namespace
+
+void check_message_size(uint64_t bytes) {
+  if (bytes <= uint64_t{std::numeric_limits<int32_t>::max()}) return;
+  throw Error(ErrorCode::kUnsupported,
+              fmt::format("it takes {} bytes, its subgraphs included; a node of an ONNX file may have 2 GB", bytes), {},
+              "let its subgraphs take large constants from the graph around them");
+}
+
+void serialize(const google::protobuf::MessageLite& message, std::string& bytes) {
+  check_message_size(message.ByteSizeLong());
+  AMCT_CHECK(message.SerializeToString(&bytes), "a message of less than 2 GB can be written");
+}
 
 uint64_t payload_bytes(const Tensor& tensor) {
   const uint64_t bytes = tensor.byte_size();

@@ -9,7 +9,17 @@
 #include "base/files.h"
 #include "ir/tensor.h"
 
+namespace google::protobuf {
+class MessageLite;
+}
+
 namespace amct::onnx_file {
+
+// Throws Error(kUnsupported) for a message of more bytes than protobuf writes or reads at once, 2 GB: what is encoded
+// as a whole, and in nodes the constants of subgraphs. Those of the model itself are pieces, and know no such limit.
+void check_message_size(uint64_t bytes);
+// Replaces `bytes` by the message; such an error where it is too long.
+void serialize(const google::protobuf::MessageLite& message, std::string& bytes);
 
 // Bytes of the payload as a file stores it: elements in order, two of four bits to a byte (low nibble first).
 uint64_t payload_bytes(const Tensor& tensor);

@@ -41,9 +41,10 @@ int64_t ir_version_of(int64_t opset) {
   return at != kTable.end() ? at->ir : kTable.back().ir;
 }
 
-template <typename Message>
-std::string serialize(const Message& message) {
-  return message.SerializeAsString();
+std::string serialized(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  onnx_file::serialize(message, bytes);
+  return bytes;
 }
 
 using Constant = std::pair<const std::string*, const Tensor*>;
@@ -61,7 +62,7 @@ class Writer {
     onnx_file::NameSpace names(graph_);
     lowered_ = onnx_file::lower_nodes(graph_, opset_, names);
     Pieces model;
-    model.add_bytes(serialize(header()));
+    model.add_bytes(serialized(header()));
     model.add_message(kModelGraph, graph_message());
     for (const std::string& section : sections_) model.add_bytes(section);
     model.write(files_.add(path_));
@@ -121,7 +122,7 @@ class Writer {
       if (options_.overridable_constants && constants_.contains(input.name())) *rest.add_input() = input;
     }
     for (const ValueId id : graph_.outputs()) add_value_info(id, *rest.add_output());
-    graph.add_bytes(serialize(rest));
+    graph.add_bytes(serialized(rest));
     add_value_infos(graph);
     return graph;
   }
@@ -135,7 +136,7 @@ class Writer {
       if (!known && !foreign_types_.contains(value.name)) continue;
       wire::ValueInfoProto info;  // a cleared one is freed twice where memory runs out in it
       add_value_info(id, info);
-      info.SerializeToString(&bytes);
+      onnx_file::serialize(info, bytes);
       graph.add_field(kGraphValueInfo, bytes);
     }
   }
@@ -188,7 +189,7 @@ class Writer {
       onnx_file::encode_tensor_header(*tensor, *name, header);
       const bool external = !external_.empty() && external_.contains(*name);
       if (external) put_external(*name, *tensor, header);
-      header.SerializeToString(&bytes);
+      onnx_file::serialize(header, bytes);
       if (external) {
         graph.add_field(kGraphInitializer, bytes);
       } else {
