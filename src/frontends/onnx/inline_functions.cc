@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "frontends/onnx/node_decode.h"
 #include "onnx_wire.pb.h"
 
 namespace amct::onnx_file {
@@ -18,27 +19,28 @@ namespace wire = amct::wire::onnx;
 constexpr size_t kMaxCallDepth = 32;
 constexpr size_t kMaxNodes = 250'000;
 constexpr size_t kMaxBytes = size_t{1} << 30;
+constexpr size_t kNameBytes = 256;  // that a call takes for each input and output of its function
 
 using Names = std::unordered_map<std::string, std::string>;
 using NodeList = google::protobuf::RepeatedPtrField<wire::NodeProto>;
 
-std::string label(const wire::NodeProto& call) {
-  if (!call.name().empty()) return call.name();
-  for (const auto& output : call.output()) {
-    if (!output.empty()) return output;
-  }
-  return call.op_type();
-}
+// A function and which one of the file's it is.
+struct Definition {
+  const wire::FunctionProto* function = nullptr;
+  uint32_t index = 0;
+};
 
 class Inliner {
  public:
   explicit Inliner(wire::ModelProto& model) : model_(model) {
     for (const auto& function : model.functions()) {
+      const auto index = static_cast<uint32_t>(scopes_.size());
       scopes_.emplace_back();
       for (const auto& opset : function.opset_import()) {
         scopes_.back()[normalized_domain(opset.domain())] = opset.version();
       }
-      functions_.try_emplace({normalized_domain(function.domain()), function.name(), function.overload()}, &function);
+      functions_.try_emplace({normalized_domain(function.domain()), function.name(), function.overload()},
+                             Definition{&function, index});
     }
   }
 
@@ -87,15 +89,15 @@ class Inliner {
     }
   }
 
-  const wire::FunctionProto* function_of(const wire::NodeProto& node) const {
+  const Definition* definition_of(const wire::NodeProto& node) const {
     const auto at = functions_.find({normalized_domain(node.domain()), node.op_type(), node.overload()});
-    return at == functions_.end() ? nullptr : at->second;
+    return at == functions_.end() ? nullptr : &at->second;
   }
 
   // Appends the node, or what it calls. False if it is as it was.
   bool add(wire::NodeProto& node, NodeList& out) {
-    if (const wire::FunctionProto* function = function_of(node)) {
-      expand(node, *function, out);
+    if (const Definition* definition = definition_of(node)) {
+      expand(node, *definition, out);
       return true;
     }
     bool touched = false;
@@ -116,10 +118,11 @@ class Inliner {
   }
 
   [[noreturn]] static void fault(ErrorCode code, const wire::NodeProto& call, std::string message, std::string hint) {
-    throw Error(code, std::move(message), {.node = label(call), .op = call.op_type()}, std::move(hint));
+    throw Error(code, std::move(message), {.node = own_name(call), .op = call.op_type()}, std::move(hint));
   }
 
-  void expand(const wire::NodeProto& call, const wire::FunctionProto& function, NodeList& out) {
+  void expand(const wire::NodeProto& call, const Definition& definition, NodeList& out) {
+    const wire::FunctionProto& function = *definition.function;
     if (std::find(active_.begin(), active_.end(), &function) != active_.end()) {
       fault(ErrorCode::kInput, call, fmt::format("function '{}' calls itself", function.name()),
             "the model is faulty; export it again");
@@ -134,8 +137,9 @@ class Inliner {
                         function.input_size(), function.output_size(), call.input_size(), call.output_size()),
             "the model is faulty; export it again");
     }
+    count(call, 0, static_cast<size_t>(function.input_size() + function.output_size()) * kNameBytes);
     active_.push_back(&function);
-    const std::string prefix = label(call);
+    const std::string prefix = own_name(call);
     Names names;
     for (int i = 0; i < function.input_size(); ++i) {
       names[function.input(i)] = i < call.input_size() ? call.input(i) : std::string();
@@ -146,10 +150,10 @@ class Inliner {
       const auto [at, is_new] = names.try_emplace(function.output(i), call.output(i));
       if (!is_new) copies.emplace_back(at->second, call.output(i));
     }
-    const auto scope = static_cast<uint32_t>(index_of(function) + 1);
+    const uint32_t scope = definition.index + 1;
     for (const auto& inner : function.node()) {
       wire::NodeProto node = inner;
-      count(call, node);
+      count(call, 1, node.ByteSizeLong());
       adapt(node, call, function, prefix, scope, names);
       add(node, out);
     }
@@ -162,16 +166,10 @@ class Inliner {
     active_.pop_back();
   }
 
-  size_t index_of(const wire::FunctionProto& function) const {
-    for (int i = 0; i < model_.functions_size(); ++i) {
-      if (&model_.functions(i) == &function) return static_cast<size_t>(i);
-    }
-    internal_error("a function that the model does not have");
-  }
-
-  void count(const wire::NodeProto& call, const wire::NodeProto& node) {
-    bytes_ += node.ByteSizeLong();
-    if (++nodes_ <= kMaxNodes && bytes_ <= kMaxBytes) return;
+  void count(const wire::NodeProto& call, size_t nodes, size_t bytes) {
+    nodes_ += nodes;
+    bytes_ += bytes;
+    if (nodes_ <= kMaxNodes && bytes_ <= kMaxBytes) return;
     fault(ErrorCode::kUnsupported, call, "the model grows beyond reason when its functions are inlined", {});
   }
 
@@ -240,7 +238,7 @@ class Inliner {
   }
 
   wire::ModelProto& model_;
-  std::map<Key, const wire::FunctionProto*> functions_;
+  std::map<Key, Definition> functions_;
   std::vector<Opsets> scopes_;
   std::unordered_set<std::string> taken_;
   std::vector<const wire::FunctionProto*> active_;

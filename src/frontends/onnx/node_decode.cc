@@ -161,6 +161,14 @@ TensorType decode_type(const wire::TypeProto& type, const std::string& name) {
   return result;
 }
 
+std::string own_name(const wire::NodeProto& node) {
+  if (!node.name().empty()) return node.name();
+  for (const auto& output : node.output()) {
+    if (!output.empty()) return output;
+  }
+  return node.op_type();
+}
+
 bool has_subgraph(const wire::NodeProto& node) {
   for (const auto& attr : node.attribute()) {
     if (attr.has_g() || attr.graphs_size() > 0) return true;

@@ -28,6 +28,9 @@ Attrs decode_attrs(const wire::onnx::NodeProto& node, TensorDecoder& tensors, co
 // Throws Error(kInput) on negative dimensions and on sizes beyond any memory.
 TensorType decode_type(const wire::onnx::TypeProto& type, const std::string& name);
 
+// The name of a node, which may have none: that of its first output then, else its operator's.
+std::string own_name(const wire::onnx::NodeProto& node);
+
 bool has_subgraph(const wire::onnx::NodeProto& node);
 
 // Names that the node's subgraphs use and do not define, in order of first use. Throws Error(kInput) if subgraphs are

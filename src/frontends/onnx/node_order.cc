@@ -20,14 +20,6 @@ namespace wire = amct::wire::onnx;
               "the model is damaged; export it again");
 }
 
-std::string base_name(const wire::NodeProto& node) {
-  if (!node.name().empty()) return node.name();
-  for (const auto& output : node.output()) {
-    if (!output.empty()) return output;
-  }
-  return node.op_type();
-}
-
 // Names of nodes have precedence over names borrowed from outputs; a repeated name gets a suffix.
 std::vector<std::string> layer_keys(const wire::GraphProto& graph) {
   const int count = graph.node_size();
@@ -41,7 +33,7 @@ std::vector<std::string> layer_keys(const wire::GraphProto& graph) {
   for (int i = 0; i < count; ++i) {
     std::string& key = keys[static_cast<size_t>(i)];
     if (!key.empty()) continue;
-    const std::string base = base_name(graph.node(i));
+    const std::string base = own_name(graph.node(i));
     key = base;
     while (!taken.insert(key).second) key = fmt::format("{}_{}", base, ++next[base]);
   }

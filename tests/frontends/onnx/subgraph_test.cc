@@ -1,4 +1,5 @@
 // Subgraphs and functions of the file: closed graphs with captures, and nodes in place of calls.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "ir/verify.h"
@@ -363,6 +364,17 @@ TEST(InlineFunctions, GrowthBeyondReasonIsRefused) {
   }
   call(builder, "f0", "one", {"y"}, {"p"});
   builder.output("p");
+  EXPECT_NE(builder.error(ErrorCode::kUnsupported).find("beyond reason"), std::string::npos);
+}
+
+// 2,000 calls of 20,000 inputs each: a small file, and much to name.
+TEST(InlineFunctions, CallsOfFunctionsWithoutNodesAreCounted) {
+  ModelBuilder builder = relu_model();
+  auto& function = add_function(builder, "f");
+  for (int i = 0; i < 20'000; ++i) function.add_input(fmt::format("i{}", i));
+  function.add_output("i0");
+  for (int i = 0; i < 2'000; ++i) call(builder, "f", fmt::format("c{}", i), {"y"}, {fmt::format("p{}", i)});
+  builder.output("p0");
   EXPECT_NE(builder.error(ErrorCode::kUnsupported).find("beyond reason"), std::string::npos);
 }
 
