@@ -112,6 +112,12 @@ class NarrowActivations(CommandTest):
             self.fails("quantize", self.model, "--data", self.data, *out, *NARROW, "--qdq-target", target,
                        says=["fc", "4-bit activations", "--qdq-target"])
         self.run_amct("quantize", self.model, "--data", self.data, *out, *NARROW, "--qdq-target", "tensorrt", "--emit", "fake")
+        plan = json.loads((self.work / "x_plan.json").read_text())
+        for layer in plan["layers"]:
+            layer["activation"] = {"bits": 4}
+        (self.work / "plan.json").write_text(json.dumps(plan))
+        self.faults("quantize", self.model, "--data", self.data, *out, "--config", self.work / "plan.json",
+                    says=[[name, "4 bits"] for name in ("conv1", "dw", "pw")])
 
     def test_recurrent_layers_keep_8_bits(self):
         needs_assets(self)
