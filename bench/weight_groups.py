@@ -22,7 +22,9 @@ AMCT = ROOT / "build/bin/amct"
 SETTINGS = [[], ["--weight-bits", "4"], ["--weight-bits", "4", "--weight-group", "64"],
             ["--weight-bits", "4", "--weight-group", "32"],
             ["--weight-bits", "4", "--weight-group", "32", "--activation-bits", "16"],
-            ["--weight-group", "32", "--activation-bits", "16"]]
+            ["--weight-group", "32", "--activation-bits", "16"],
+            ["--weight-only"], ["--weight-only", "--weight-bits", "4"],
+            ["--weight-only", "--weight-bits", "4", "--weight-group", "32"], ["--weight-only", "--weight-group", "32"]]
 
 
 def logits(path, tokens):

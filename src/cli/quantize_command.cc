@@ -98,9 +98,9 @@ nlohmann::ordered_json to_json(const QuantizeReport& report) {
 }
 
 void check_data(const QuantizeRequest& job, int workers) {
-  if (job.parts.empty() && job.data.empty()) {
+  if (job.parts.empty() && job.data.empty() && !job.weight_only) {
     throw Error(ErrorCode::kConfig, "--data is required", {},
-                "or --calibration with parts; see 'amct quantize --help'");
+                "or --calibration with parts, or --weight-only; see 'amct quantize --help'");
   }
   if (!job.parts.empty() && workers > 1) {
     throw Error(ErrorCode::kConfig, "--workers has no meaning with --calibration", {},
@@ -138,6 +138,9 @@ void add_quantize_command(CLI::App& app, const GlobalOptions& global) {
                       "which is then needed only to measure the result");
   command->add_option("--workers", arguments->workers, "processes that share the samples (and --threads)")
       ->check(CLI::PositiveNumber);
+  command->add_flag("--weight-only", request.weight_only,
+                    "quantize weights and leave activations float, without samples: --weight-bits 4 or 8, "
+                    "--weight-group; the deploy model has no such form");
   add_checkpoint_options(*command, request);
   command->callback([command, arguments, &global] {
     QuantizeRequest job = arguments->quantize.to_request(global);

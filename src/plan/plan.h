@@ -106,6 +106,7 @@ struct Plan {
   int64_t samples = 0;  // calibration samples that the factors come from
   std::string isa;      // instruction set they were computed with
   bool calibrate_with_quantized_weights = true;
+  bool weight_only = false;    // activations stay float: nothing is calibrated
   bool half_scales = false;    // activation scales are rounded to float16 (AMCT's FORCE_FP16_QUANT)
   bool search_shifts = false;  // of every layer with a weight, by calibration (SearchN)
   bool correct_bias = true;    // take the mean error of the rounded weights off the biases

@@ -232,6 +232,7 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
   if (plan.samples < 0) fields.fault_in("samples", "samples of the plan must not be negative");
   fields.read("isa", plan.isa);
   fields.read("calibrate_with_quantized_weights", plan.calibrate_with_quantized_weights);
+  fields.read("weight_only", plan.weight_only);
   fields.read("half_scales", plan.half_scales);
   fields.read("search_shifts", plan.search_shifts);
   fields.read("correct_bias", plan.correct_bias);

@@ -119,13 +119,14 @@ std::string format_plan(const Plan& plan) {
   for (const std::string& downgrade : plan.downgrades) downgrades.push_back("    " + quote(downgrade));
   return fmt::format(
       "{{\n  \"version\": 1,\n  \"model\": {},\n  \"samples\": {},\n  \"isa\": {},\n"
-      "  \"calibrate_with_quantized_weights\": {},\n  \"half_scales\": {},\n  \"search_shifts\": {},\n  "
+      "  \"calibrate_with_quantized_weights\": {},\n{}  \"half_scales\": {},\n  \"search_shifts\": {},\n  "
       "\"correct_bias\": {},\n  \"layers\": "
       "{},\n  \"tensors\": {},\n  \"joint\": {},\n  "
       "\"warnings\": {},\n  \"downgrades\": {}\n}}\n",
       quote(plan.model), plan.samples, quote(plan.isa), yes_no(plan.calibrate_with_quantized_weights),
-      yes_no(plan.half_scales), yes_no(plan.search_shifts), yes_no(plan.correct_bias), format_list(layers),
-      format_list(tensors), format_list(groups), format_list(warnings), format_list(downgrades));
+      plan.weight_only ? "  \"weight_only\": true,\n" : "", yes_no(plan.half_scales), yes_no(plan.search_shifts),
+      yes_no(plan.correct_bias), format_list(layers), format_list(tensors), format_list(groups), format_list(warnings),
+      format_list(downgrades));
 }
 
 }  // namespace amct

@@ -155,6 +155,7 @@ void apply_settings(const PlanFile& read, const std::string& file, const Graph& 
     plan.tensors.push_back({tensor.tensor, settings_of(tensor.activation), tensor.uses});
   }
   plan.joint = read.plan.joint;
+  plan.weight_only = read.plan.weight_only;
   plan.half_scales = read.plan.half_scales;
   plan.search_shifts = read.plan.search_shifts;
   plan.correct_bias = read.plan.correct_bias;

@@ -12,6 +12,7 @@
 #include "passes/quantize/apply_qdq.h"
 #include "passes/quantize/ascend_to_fake_quant.h"
 #include "passes/quantize/bias_correction.h"
+#include "passes/quantize/fake_quantize_weights.h"
 #include "passes/quantize/pack_int4.h"
 #include "recipe/plan_json.h"
 #include "recipe/quant_json.h"
@@ -37,6 +38,15 @@ Products make_products(const Graph& graph, const Plan& plan, const std::set<Emit
   if (emit.contains(Emit::kQdq)) {
     check_qdq_target(graph, plan, target);
     products.qdq = std::make_shared<const Graph>(apply_qdq(corrected, plan, target));
+  }
+  if (plan.weight_only) {
+    products.fake = std::make_shared<const Graph>(fake_quantized_weights(corrected, plan));
+    if (products.emit.erase(Emit::kDeploy) != 0) {
+      products.notes.push_back(
+          "no deploy model, record and quantization file: Ascend's operators of a deploy model compute with quantized "
+          "activations");
+    }
+    return products;
   }
   Graph deploy = apply_ascend(std::move(corrected), plan, &products.rewritten);
   products.fake = std::make_shared<const Graph>(ascend_to_fake_quant(deploy));
@@ -65,7 +75,8 @@ std::vector<OutputFile> write_products(const Products& products, const Plan& pla
   std::string record;
   for (const std::string& line : plan.origin) record += "# " + line + "\n";
   record += format_records(records_of(plan));
-  const std::string quant_json = print_quant_json(*products.deploy, plan, folded);
+  const bool deployable = !plan.has_weight_groups() && !plan.weight_only;
+  const std::string quant_json = deployable ? print_quant_json(*products.deploy, plan, folded) : std::string();
   const std::string plan_json = format_plan(plan);
   std::vector<OutputFile> written;
   OutputFiles files;
@@ -95,7 +106,7 @@ std::vector<OutputFile> write_products(const Products& products, const Plan& pla
   if (products.packed != nullptr) {
     add_model(*products.packed, "_deploy_model.onnx", "Ascend (ATC)", "_deploy.external");
   }
-  if (!plan.has_weight_groups()) {
+  if (deployable) {
     files.add(named("_record.txt", "factors, as AMCT writes them")).write(record);
     files.add(named("_quant.json", "inserted operators, original to quantized layers")).write(quant_json);
   }

@@ -27,7 +27,7 @@ struct OutputFile {
 
 // A graph that was not asked for is null, but the fake-quantized and the deployable one are always made, the latter
 // with 4-bit weights one in a byte. With groups of weights there is no deploy model, nor the files that go with it: the
-// deployable graph is the simulation's alone then.
+// deployable graph is the simulation's alone then. With float activations there is none at all.
 struct Products {
   std::set<Emit> emit;
   QdqTarget target;

@@ -7,11 +7,13 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
+#include "passes/quantize/weight_scales.h"
 #include "workflow/calibrate.h"
 #include "workflow/choose.h"
 #include "workflow/compare.h"
@@ -41,6 +43,10 @@ std::string format_of(const Plan& plan) {
     if (layer.weight && layer.weight->group > 0) groups.insert(layer.weight->group);
   }
   const std::set<int> eight{8};
+  if (plan.weight_only) {
+    return fmt::format("INT{} weights{}{}, float activations", fmt::join(weights, " and INT"),
+                       groups.empty() ? "" : " in groups of ", fmt::join(groups, " and "));
+  }
   if (activations == eight && (weights.empty() || weights == eight) && groups.empty()) return "INT8";
   return fmt::format("INT{} weights{}{}, INT{} activations", fmt::join(weights, " and INT"),
                      groups.empty() ? "" : " in groups of ", fmt::join(groups, " and "),
@@ -64,6 +70,7 @@ void describe_plan(const Plan& plan, QuantizeReport& report) {
     }
   }
   report.format = format_of(plan);
+  report.weight_only = plan.weight_only;
   for (const TensorPlan& tensor : plan.tensors) report.inputs += tensor.uses.size();
   report.groups = plan.joint.size();
   report.warnings.insert(report.warnings.end(), plan.warnings.begin(), plan.warnings.end());
@@ -124,7 +131,7 @@ void measure(const std::shared_ptr<const Graph>& graph, const Products& products
              const QuantizeRequest& request, QuantizeReport& report) {
   const DataSource& source = *job.source;
   const Comparison comparison = compare(graph, products.fake, source,
-                                        {.samples = std::min(report.samples, kComparedSamples),
+                                        {.samples = std::min(job.samples, kComparedSamples),
                                          .layer_samples = kLayerSamples,
                                          .workers = request.workers});
   report.compared = true;
@@ -145,6 +152,23 @@ void check_samples(const QuantizeRequest& request, const CalibrationPart& part) 
               {.file = request.parts.front().string()}, "leave --samples out, or calibrate again");
 }
 
+// Observes the samples, and fills the plan's factors.
+void calibrate_job(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& request, QuantizeReport& report) {
+  check_samples(request, run.part());
+  CalibrationTimes times;
+  report.balance_folded = prepare_to_observe(job, run, request);
+  describe_choice(run.part(), job.plan, report);
+  run.observe(job.graph, job.plan, times);
+  choose_factors(job.graph, job.plan, run.part(), request.workers, times);
+  if (job.plan.search_shifts) {
+    search_shifts(job.graph, job.plan, source_for(job, "--shift"), times.samples, request.workers);
+  }
+  report.samples = times.samples;
+  report.compile_seconds = times.compile_seconds;
+  report.calibrate_seconds = times.run_seconds;
+  report.search_seconds = times.search_seconds;
+}
+
 }  // namespace
 
 QuantizeReport quantize(const QuantizeRequest& request) {
@@ -157,20 +181,13 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   describe_job(job, report);
   Graph& graph = job.graph;
   Plan& plan = job.plan;
-  CalibrationRun run = job.calibration(request, others == nullptr ? Shard{} : Shard{1, others->count()});
-  check_samples(request, run.part());
-  CalibrationTimes times;
-  report.balance_folded = prepare_to_observe(job, run, request);
-  describe_choice(run.part(), plan, report);
-  run.observe(graph, plan, times);
-  choose_factors(graph, plan, run.part(), request.workers, times);
-  if (plan.search_shifts) {
-    search_shifts(graph, plan, source_for(job, "--shift"), times.samples, request.workers);
+  std::optional<CalibrationRun> run;
+  if (plan.weight_only) {
+    fill_weight_scales(graph, plan);
+  } else {
+    calibrate_job(job, run.emplace(job.calibration(request, others == nullptr ? Shard{} : Shard{1, others->count()})),
+                  request, report);
   }
-  report.samples = times.samples;
-  report.compile_seconds = times.compile_seconds;
-  report.calibrate_seconds = times.run_seconds;
-  report.search_seconds = times.search_seconds;
   describe_plan(plan, report);
   describe_clusters(graph, plan, report);
 
@@ -183,7 +200,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   if (job.source) measure(std::make_shared<const Graph>(std::move(graph)), products, job, request, report);
   const auto files_start = Clock::now();
   report.files = write_products(products, plan, folded_nodes(job.passes), request.out_prefix);
-  run.remove_checkpoint();
+  if (run) run->remove_checkpoint();
   report.write_seconds += seconds_since(files_start);
   report.total_seconds = seconds_since(start);
   return report;

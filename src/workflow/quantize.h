@@ -35,7 +35,8 @@ struct QuantizeRequest {
   std::set<Emit> emit{Emit::kFake, Emit::kDeploy, Emit::kQdq};
   std::string qdq_target{kDefaultQdqTarget};
   std::optional<int> weight_bits, activation_bits;  // of all layers that may have them, whatever `config` says
-  int weight_group = 0;  // inputs of a Gemm or MatMul that share a weight scale: a multiple of 32; 0 = all
+  bool weight_only = false;  // activations stay float; no samples are needed, and none calibrated with
+  int weight_group = 0;      // inputs of a Gemm or MatMul that share a weight scale: a multiple of 32; 0 = all
   std::optional<bool> calibrate_with_quantized_weights;  // default: as the plan says, else yes
   std::optional<ClipSearch::Method> search;              // of all activations, without `config`; default: IFMR
   bool search_balance = false;                           // choose the strength of each layer by the error of its result
@@ -72,6 +73,7 @@ struct QuantizeReport {
   uint64_t bytes = 0;
   size_t nodes_before = 0, nodes_after = 0;
   std::vector<std::pair<std::string, int>> simplifications;  // pass -> changes
+  bool weight_only = false;
   int64_t samples = 0;
   double read_seconds = 0, prepare_seconds = 0, compile_seconds = 0, calibrate_seconds = 0, search_seconds = 0,
          write_seconds = 0, total_seconds = 0;

@@ -15,6 +15,7 @@
 #include "workflow/expand_config.h"
 #include "workflow/model.h"
 #include "workflow/sample_count.h"
+#include "workflow/weight_only.h"
 
 namespace amct {
 namespace {
@@ -103,6 +104,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   options.search.method = request.search.value_or(options.search.method);
   Plan plan = plan_layers(graph, options);
   if (config) config->apply(graph, plan);
+  if (request.weight_only || plan.weight_only) check_weight_only(request);
   set_widths(graph, request, plan);
   if (request.nuq_steps > 0) set_steps(graph, plan, request.nuq_steps);
   check_widths(request, plan);
@@ -125,6 +127,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   }
   if (request.shift) plan.search_shifts = true;
   if (request.correct_bias) plan.correct_bias = *request.correct_bias;
+  if (request.weight_only || plan.weight_only) plan_weights_only(graph, plan);
   plan.model = request.model.filename().string();
   return plan;
 }
@@ -213,7 +216,8 @@ QuantizeJob prepare_job(const QuantizeRequest& request) {
   job.plan = make_plan(job.graph, request, config);
   job.settings = settings_text(job.plan, settings_besides(job.plan, request, fuses, fusion));
   job.inputs = input_specs(job.graph);
-  if (!request.data.empty() || !request.data_options.bin_folders.empty() || request.parts.empty()) {
+  const bool reads_nothing = job.plan.weight_only || !request.parts.empty();
+  if (!request.data.empty() || !request.data_options.bin_folders.empty() || !reads_nothing) {
     job.source = open_data(request.data, job.inputs, request.data_options);
   }
   job.samples =

@@ -64,8 +64,10 @@ std::string to_summary(const QuantizeReport& report) {
   std::string text = fmt::format("read       {}  opset {}, {}, {} parameters, {} MACs\n", report.model, report.opset,
                                  human_bytes(report.bytes), human_count(report.parameters), human_count(report.macs));
   text += simplified_line(report);
-  text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
-                      report.calibrate_seconds, report.search_seconds);
+  if (!report.weight_only) {
+    text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
+                        report.calibrate_seconds, report.search_seconds);
+  }
   text += quantized_line(report);
   if (report.inputs > 0) {
     text += fmt::format("tensors    {} further inputs quantized{}\n", report.inputs,

@@ -59,6 +59,10 @@ bool observe_all(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& r
 CalibrationReport write_calibration(const QuantizeRequest& request, const Shard& shard) {
   const auto start = std::chrono::steady_clock::now();
   QuantizeJob job = prepare_job(request);
+  if (job.plan.weight_only) {
+    throw Error(ErrorCode::kConfig, "the plan quantizes weights only: there is nothing to calibrate",
+                {.file = request.config.string()}, "give it to 'amct quantize'");
+  }
   CalibrationRun run = job.calibration(request, shard);
   if (run.is_complete()) {
     throw Error(ErrorCode::kConfig, "these parts need no second round", {.file = request.parts.front().string()},

@@ -32,6 +32,7 @@ class Applier {
       : plan_(plan), target_(target), graph_(std::move(source)) {}
 
   Graph run() {
+    if (plan_.weight_only) return run_weights();
     const std::vector<QdqPlace> places = qdq_places(graph_, plan_, target_);
     const FactorTensors factors(graph_, plan_, places);
     index_activations();
@@ -66,6 +67,21 @@ class Applier {
   }
 
  private:
+  Graph run_weights() {
+    for (const LayerPlan& layer : plan_.layers) {
+      if (!layer.quantize || !layer.weight) continue;
+      const NodeId id = graph_.find_node(layer.name);
+      if (!id.valid()) {
+        throw Error(ErrorCode::kConfig, "the plan names a layer that the model does not have", {.node = layer.name});
+      }
+      layer.hidden ? apply_recurrent_qdq(graph_, id, layer) : quantize_layer_weight(graph_, layer, target_);
+    }
+    int64_t& opset = graph_.info.opsets[""];
+    opset = std::max(opset, least_opset());
+    update_types(graph_);
+    return std::move(graph_);
+  }
+
   // The first layer that a tensor feeds decides; tensors of their own come behind.
   void index_activations() {
     for (const LayerPlan& layer : plan_.layers) {

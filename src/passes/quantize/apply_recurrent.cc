@@ -111,7 +111,9 @@ void apply_recurrent_ascend(Graph& graph, NodeId id, const LayerPlan& layer) {
 }
 
 void apply_recurrent_qdq(Graph& graph, NodeId id, const LayerPlan& layer) {
-  require_factors(layer);
+  const bool complete =
+      layer.weight && layer.hidden && !layer.weight->scales.empty() && !layer.hidden->weight.scales.empty();
+  if (!complete) throw Error(ErrorCode::kConfig, "the plan has no factors for this layer", {}, "calibrate first");
   const Node node = graph.node(id);
   const std::tuple<size_t, const WeightPlan*, const char*> weights[] = {
       {kW, &*layer.weight, ".weight"}, {kR, &layer.hidden->weight, ".recurrence_weight"}};

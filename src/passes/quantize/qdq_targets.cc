@@ -90,6 +90,11 @@ void check_qdq_target(const Graph& graph, const Plan& plan, const QdqTarget& tar
   const auto check_groups = [&](const LayerPlan& layer) {
     const WeightPlan& weight = *layer.weight;
     const int stored = weight.bits == 4 && target.packed_int4 ? 4 : 8;
+    if (plan.weight_only) {
+      if (target.packed_int4) return;
+      return fault(layer.name, "groups of weights beside float activations in the form that is written here",
+                   "choose another --qdq-target");
+    }
     if (layer.activation.bits == 8 && !takes(target.group_bits, stored)) {
       fault(layer.name, fmt::format("groups of {}-bit weights beside 8-bit activations", weight.bits),
             stored == 8 && takes(target.group_bits, 4) ? "--weight-bits 4 or --activation-bits 16"

@@ -34,18 +34,6 @@ class LayerConstants {
     quantize_weight();
   }
 
- private:
-  const QuantRule::Compute& rule() const { return graph_.node(id_).row->quant.compute_rule(); }
-
-  void quantize_bias(const Tensor& bias, float input_scale) {
-    const std::vector<float> scales = dequant_scales(input_scale, plan_.scales);
-    Tensor integers = integer_bias(bias, scales, output_channels(graph_, id_), layer_.name);
-    const Dims dims = dims_of(scales);
-    Tensor zeros = Tensor::of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0));
-    replace_input(rule().bias_port, dequantized(layer_.name + ".bias", std::move(integers),
-                                                Tensor::of<float>(dims, scales), std::move(zeros), {.axis = 0}));
-  }
-
   void quantize_weight() {
     const ValueId weight = graph_.node(id_).input(rule().weight_port);
     const Tensor& values = *graph_.constant(weight);
@@ -78,6 +66,18 @@ class LayerConstants {
     Tensor zeros = Tensor::of<int8_t>(dims, std::vector<int8_t>(plan_.scales.size(), 0)).cast(type);
     replace_input(rule().weight_port, dequantized(layer_.name + ".weight", std::move(integers),
                                                   scale_tensor(dims, plan_.scales, dtype_), std::move(zeros), storage));
+  }
+
+ private:
+  const QuantRule::Compute& rule() const { return graph_.node(id_).row->quant.compute_rule(); }
+
+  void quantize_bias(const Tensor& bias, float input_scale) {
+    const std::vector<float> scales = dequant_scales(input_scale, plan_.scales);
+    Tensor integers = integer_bias(bias, scales, output_channels(graph_, id_), layer_.name);
+    const Dims dims = dims_of(scales);
+    Tensor zeros = Tensor::of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0));
+    replace_input(rule().bias_port, dequantized(layer_.name + ".bias", std::move(integers),
+                                                Tensor::of<float>(dims, scales), std::move(zeros), {.axis = 0}));
   }
 
   struct Storage {
@@ -130,6 +130,10 @@ Tensor scale_tensor(const Dims& dims, std::span<const float> scales, DType dtype
 
 void quantize_layer_constants(Graph& graph, const LayerPlan& layer, float input_scale, const QdqTarget& target) {
   LayerConstants(graph, layer, target).run(input_scale);
+}
+
+void quantize_layer_weight(Graph& graph, const LayerPlan& layer, const QdqTarget& target) {
+  LayerConstants(graph, layer, target).quantize_weight();
 }
 
 }  // namespace amct

@@ -24,5 +24,7 @@ Tensor scale_tensor(const Dims& dims, std::span<const float> scales, DType dtype
 // Replaces weight and bias of a layer of the graph that has a weight and whose input is quantized with `input_scale`.
 // Throws Error(kNumeric) naming the layer if its bias leaves int32.
 void quantize_layer_constants(Graph& graph, const LayerPlan& layer, float input_scale, const QdqTarget& target);
+// Replaces the weight alone, of a layer whose input stays float.
+void quantize_layer_weight(Graph& graph, const LayerPlan& layer, const QdqTarget& target);
 
 }  // namespace amct

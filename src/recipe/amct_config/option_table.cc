@@ -80,7 +80,8 @@ std::string options_markdown() {
       "own "
       "[plan](formats/plan.md); which one it is, the content tells. `amct config MODEL --from x.cfg --out x.json` "
       "writes the explicit form. Generated from the table that the readers use (`src/recipe/amct_config`); "
-      "\"JSON\" is the key of the explicit form.\n";
+      "\"JSON\" is the key of the explicit form. Weights alone, with activations left float, cannot be asked for here: "
+      "that is `--weight-only` ([howto](howto/weights-only.md)).\n";
   for (const Message& m : messages()) {
     text += fmt::format(
         "\n## {}\n\n{}.\n\n| field | type | default | legal | JSON | option | meaning "
