@@ -55,17 +55,11 @@ void set_widths(const Graph& graph, const QuantizeRequest& request, Plan& plan) 
 }
 
 // Throws ErrorList of Error(kConfig), naming the layers.
-void check_widths(const QuantizeRequest& request, const Plan& plan) {
+void check_groups(const QuantizeRequest& request, const Plan& plan) {
   Faults faults;
   for (const LayerPlan& layer : plan.layers) {
-    if (!layer.quantize) continue;
+    if (!layer.quantize || !layer.weight || layer.weight->group == 0) continue;
     const Where where{.model = request.model.string(), .node = layer.name, .op = layer.op};
-    if (layer.activation.bits == 4 && (!layer.weight || layer.hidden || layer.weight->bits != 4)) {
-      const bool weighted = layer.weight && !layer.hidden;
-      faults.add(Error(ErrorCode::kConfig, "its activation cannot have 4 bits", where,
-                       weighted ? "give it 4-bit weights, or an activation of 8 bits" : "give it 8 bits"));
-    }
-    if (!layer.weight || layer.weight->group == 0) continue;
     if (layer.op != "gemm" && layer.op != "matmul") {
       faults.add(Error(ErrorCode::kConfig, "it takes no groups of weights", where, "Gemm and MatMul do"));
     } else if (layer.weight->steps > 0) {
@@ -107,7 +101,7 @@ Plan make_plan(const Graph& graph, const QuantizeRequest& request, const std::op
   if (request.weight_only || plan.weight_only) check_weight_only(request);
   set_widths(graph, request, plan);
   if (request.nuq_steps > 0) set_steps(graph, plan, request.nuq_steps);
-  check_widths(request, plan);
+  check_groups(request, plan);
   if (request.joint && plan.joint.empty()) plan_joint(graph, plan);
   if (request.balance || request.search_balance) {
     for (LayerPlan& layer : plan.layers) {

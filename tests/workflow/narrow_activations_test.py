@@ -116,8 +116,8 @@ class NarrowActivations(CommandTest):
         for layer in plan["layers"]:
             layer["activation"] = {"bits": 4}
         (self.work / "plan.json").write_text(json.dumps(plan))
-        self.faults("quantize", self.model, "--data", self.data, *out, "--config", self.work / "plan.json",
-                    says=[[name, "4 bits"] for name in ("conv1", "dw", "pw")])
+        self.faults("quantize", self.model, "--data", self.data, *out, "--config", self.work / "plan.json", "--strict",
+                    says=[[name, "8-bit activation instead of 4"] for name in ("conv1", "dw", "pw")])
 
     def test_recurrent_layers_keep_8_bits(self):
         needs_assets(self)
