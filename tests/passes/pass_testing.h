@@ -3,16 +3,19 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
 #include <string>
 #include <vector>
 
 #include "ops/infer.h"
-#include "ops/op_row.h"
 #include "passes/check.h"
 #include "passes/pass.h"
+#include "support/graphs.h"
+#include "support/tensor_makers.h"
 
-namespace amct {
+namespace amct::testing {
+
+using Strings = std::vector<std::string>;
+using Ints = std::vector<int64_t>;
 
 inline const PassInfo& pass_named(const std::string& name) {
   for (const auto* list : {&simplify_passes(), &fusion_passes(), &execution_passes(), &integer_passes()}) {
@@ -21,41 +24,6 @@ inline const PassInfo& pass_named(const std::string& name) {
     }
   }
   internal_error("no such pass: " + name);
-}
-
-// Uniform numbers in [low, high].
-inline Tensor random_floats(Dims dims, uint32_t seed, float low = -1, float high = 1) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(low, high);
-  std::vector<float> values(static_cast<size_t>(element_count(dims)));
-  for (float& value : values) value = uniform(random);
-  return Tensor::of<float>(std::move(dims), values);
-}
-
-inline Tensor ints(const std::vector<int64_t>& values) {
-  return Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values);
-}
-
-inline ValueId float_input(Graph& graph, const Dims& dims, std::string_view name = "x") {
-  return graph.add_input(name, {DType::kFloat32, Shape::of(dims)});
-}
-
-// Adds a node of a row and returns its first output.
-inline ValueId op(Graph& graph, std::string_view name, std::string_view op_name, std::vector<ValueId> inputs,
-                  Attrs attrs = {}) {
-  return graph.node(add_op(graph, name, op_name, std::move(inputs), std::move(attrs))).output();
-}
-
-inline std::vector<std::string> node_names(const Graph& graph) {
-  std::vector<std::string> names;
-  for (const NodeId id : graph.topological_order()) names.push_back(graph.node(id).name);
-  return names;
-}
-
-inline std::vector<std::string> op_names(const Graph& graph) {
-  std::vector<std::string> names;
-  for (const NodeId id : graph.topological_order()) names.push_back(graph.node(id).op);
-  return names;
 }
 
 struct Ran {
@@ -95,4 +63,4 @@ inline Ran run_pass(const Graph& graph, const std::string& name, std::vector<std
   return ran;
 }
 
-}  // namespace amct
+}  // namespace amct::testing

@@ -3,13 +3,11 @@
 #include <algorithm>
 
 #include "ops/control_flow.h"
-#include "pass_testing.h"
+#include "passes/pass_testing.h"
+#include "support/subgraphs.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
-
-using GraphPtr = std::shared_ptr<const Graph>;
-using Strings = std::vector<std::string>;
 
 // y = if(c, x, w, s): conv(x, w) times a channel factor from s; or x.
 Graph branching() {
@@ -30,10 +28,9 @@ Graph branching() {
   Graph graph;
   const ValueId c = graph.add_input("c", {DType::kBool, Shape::of({})});
   const ValueId outer = graph.add_input("x", image);
-  const ValueId weight = graph.add_constant("w", random_floats({3, 3, 3, 3}, 1));
-  const ValueId factor = graph.add_constant("s", random_floats({3, 1, 1}, 2));
-  const Attrs attrs = {{"then_branch", GraphPtr(yes)}, {"else_branch", GraphPtr(no)}, {"captures", int64_t{3}}};
-  graph.set_outputs({op(graph, "y", "if", {c, outer, weight, factor}, attrs)});
+  const ValueId weight = graph.add_constant("w", uniform({3, 3, 3, 3}, 1));
+  const ValueId factor = graph.add_constant("s", uniform({3, 1, 1}, 2));
+  graph.set_outputs({op(graph, "y", "if", {c, outer, weight, factor}, if_attrs(yes, no, 3))});
   return graph;
 }
 
@@ -65,20 +62,17 @@ TEST(FuseInSubgraphs, FactorsGoIntoConvolutionsInside) {
 }
 
 TEST(SimplifySubgraphs, ALargeConstantWithOtherReadersMovesInToRunOnly) {
-  const Tensor large = random_floats({32, 3, 3, 3}, 1);
+  const Tensor large = uniform({32, 3, 3, 3}, 1);
   ASSERT_GT(large.bytes().size(), 1024u);
   Graph big;
   const ValueId c = big.add_input("c", {DType::kBool, Shape::of({})});
   const ValueId w = big.add_constant("w", large);
   const auto pass_on = [&] {
-    auto branch = std::make_shared<Graph>();
-    const ValueId in = branch->add_input("w", large.type());
-    branch->set_outputs({op(*branch, "a", "abs", {op(*branch, "n", "neg", {in})})});
-    return GraphPtr(branch);
+    return branch(large.dims(), [](Graph& g, ValueId in) {
+      return std::vector<ValueId>{op(g, "a", "abs", {op(g, "n", "neg", {in})})};
+    });
   };
-  const ValueId y =
-      op(big, "y", "if", {c, w}, {{"then_branch", pass_on()}, {"else_branch", pass_on()}, {"captures", int64_t{1}}});
-  big.set_outputs({y});
+  big.set_outputs({op(big, "y", "if", {c, w}, if_attrs(pass_on(), pass_on()))});
   EXPECT_EQ(captures(run_pass(big, "simplify_subgraphs").graph), 1u);
   const Ran to_run = run_pass(big, "join_in_subgraphs");
   EXPECT_EQ(captures(to_run.graph), 0u);
@@ -87,19 +81,16 @@ TEST(SimplifySubgraphs, ALargeConstantWithOtherReadersMovesInToRunOnly) {
 }
 
 TEST(SimplifySubgraphs, ABranchThatIsImpossibleIsLeftAlone) {
-  auto impossible = std::make_shared<Graph>();
-  const ValueId x = impossible->add_input("x", {DType::kFloat32, Shape::of({5})});
-  const ValueId target = impossible->add_constant("t", ints({3, 4}));
-  impossible->set_outputs({op(*impossible, "r", "reshape", {op(*impossible, "i", "identity", {x}), target})});
-  auto possible = std::make_shared<Graph>();
-  const ValueId z = possible->add_input("x", {DType::kFloat32, Shape::of({5})});
-  possible->set_outputs({op(*possible, "r", "neg", {z})});
+  const GraphPtr impossible = branch({5}, [](Graph& g, ValueId x) {
+    const ValueId target = g.add_constant("t", ints({3, 4}));
+    return std::vector<ValueId>{op(g, "r", "reshape", {op(g, "i", "identity", {x}), target})};
+  });
+  const GraphPtr possible =
+      branch({5}, [](Graph& g, ValueId x) { return std::vector<ValueId>{op(g, "r", "neg", {x})}; });
   Graph graph;
   const ValueId c = graph.add_input("c", {DType::kBool, Shape::of({})});
   const ValueId outer = float_input(graph, {5});
-  graph.set_outputs(
-      {op(graph, "y", "if", {c, outer},
-          {{"then_branch", GraphPtr(impossible)}, {"else_branch", GraphPtr(possible)}, {"captures", int64_t{1}}})});
+  graph.set_outputs({op(graph, "y", "if", {c, outer}, if_attrs(impossible, possible))});
   PipelineReport report = run_passes(graph, simplify_passes());
   const bool told = std::any_of(report.passes.begin(), report.passes.end(), [](const auto& pass) {
     return std::any_of(pass.second.notes.begin(), pass.second.notes.end(), [](const PassNote& note) {
@@ -111,4 +102,4 @@ TEST(SimplifySubgraphs, ABranchThatIsImpossibleIsLeftAlone) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "pass_testing.h"
+#include "passes/pass_testing.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
 
 void run_double_it(RunContext& c) {
@@ -198,4 +198,4 @@ TEST(PassNames, HaveTheirPromise) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

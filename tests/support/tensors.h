@@ -50,6 +50,17 @@ inline ::testing::AssertionResult close(const Tensor& a, const Tensor& b, double
   return ::testing::AssertionSuccess();
 }
 
+// As many, each close to its counterpart.
+inline ::testing::AssertionResult close(const std::vector<Tensor>& a, const std::vector<Tensor>& b, double relative,
+                                        double absolute) {
+  if (a.size() != b.size()) return ::testing::AssertionFailure() << a.size() << " against " << b.size() << " tensors";
+  for (size_t i = 0; i < a.size(); ++i) {
+    const ::testing::AssertionResult result = close(a[i], b[i], relative, absolute);
+    if (!result) return ::testing::AssertionFailure() << "tensor " << i << ": " << result.message();
+  }
+  return ::testing::AssertionSuccess();
+}
+
 // The elements of `tensor` whose index along `axis` is not in `removed`.
 inline Tensor without(const Tensor& tensor, size_t axis, const std::set<int64_t>& removed) {
   const Dims& dims = tensor.dims();
@@ -102,13 +113,16 @@ inline void copy_layout(const Dims& logical, size_t element, const std::byte* fr
   }
 }
 
+// The same elements in the order of the other layout; a tensor without an image is itself.
 inline Tensor to_channels_last(const Tensor& tensor) {
+  if (tensor.rank() < 3) return tensor;
   Tensor result = Tensor::allocate(tensor.dtype(), memory_dims(tensor.dims(), Layout::kChannelsLast));
   copy_layout(tensor.dims(), element_bytes(tensor.dtype()), tensor.bytes().data(), result.mutable_data(), false);
   return result;
 }
 
 inline Tensor to_plain(const Tensor& tensor) {
+  if (tensor.rank() < 3) return tensor;
   Tensor result = Tensor::allocate(tensor.dtype(), logical_dims(tensor.dims(), Layout::kChannelsLast));
   copy_layout(result.dims(), element_bytes(tensor.dtype()), tensor.bytes().data(), result.mutable_data(), true);
   return result;

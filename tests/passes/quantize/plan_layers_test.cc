@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <limits>
 
 #include "ops/infer.h"
@@ -13,15 +12,10 @@
 #include "passes/quantize/fake_quantize_weights.h"
 #include "passes/quantize/qdq_places.h"
 #include "recipe/quant_json.h"
+#include "support/tensor_makers.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
-
-Tensor filled(Dims dims, float value) {
-  Tensor tensor = Tensor::allocate(DType::kFloat32, std::move(dims));
-  std::fill(tensor.mutable_values<float>().begin(), tensor.mutable_values<float>().end(), value);
-  return tensor;
-}
 
 // x -> conv1 -> relu -> conv2 -> y, and relu -> conv3 -> z; every layer with its own weight.
 struct Net {
@@ -177,4 +171,4 @@ TEST(QuantJson, MapsLayersToTheirOperators) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

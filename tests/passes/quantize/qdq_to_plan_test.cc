@@ -8,46 +8,26 @@
 
 #include "base/error.h"
 #include "ops/infer.h"
-#include "ops/op_row.h"
+#include "passes/qdq_builder.h"
 #include "passes/quantize/apply_ascend.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
 
-class QdqToPlan : public ::testing::Test {
+class QdqToPlan : public ::testing::Test, protected QdqBuilder {
  protected:
-  ValueId add(const std::string& name, std::string_view op, std::vector<ValueId> inputs, Attrs attrs = {}) {
-    return graph_.node(add_op(graph_, name, op, std::move(inputs), std::move(attrs))).output();
-  }
-
-  ValueId input(Dims dims) { return graph_.add_input("x", {DType::kFloat32, Shape::of(dims)}); }
-
-  template <typename T>
-  ValueId pair(ValueId x, const std::string& name, float scale, T zero, float back) {
-    const ValueId s = graph_.add_constant(name + ".s", Tensor::scalar<float>(scale));
-    const ValueId b = graph_.add_constant(name + ".b", Tensor::scalar<float>(back));
-    const ValueId z = graph_.add_constant(name + ".z", Tensor::scalar<T>(zero));
-    return add(name + ".dq", "dequantize_linear", {add(name + ".q", "quantize_linear", {x, s, z}), b, z});
-  }
-  template <typename T>
-  ValueId pair(ValueId x, const std::string& name, float scale, T zero) {
-    return pair(x, name, scale, zero, scale);
-  }
-
   ValueId stored(const std::string& name, Tensor integers, std::vector<float> scales) {
-    const ValueId q = graph_.add_constant(name, std::move(integers));
+    const ValueId q = graph.add_constant(name, std::move(integers));
     const auto count = static_cast<int64_t>(scales.size());
-    const ValueId s = graph_.add_constant(name + ".s", Tensor::of<float>({count}, scales));
-    return add(name + ".dq", "dequantize_linear", {q, s}, {{"axis", int64_t{0}}});
+    const ValueId s = graph.add_constant(name + ".s", Tensor::of<float>({count}, scales));
+    return op(graph, name + ".dq", "dequantize_linear", {q, s}, {{"axis", int64_t{0}}});
   }
 
   QdqConversion convert(std::vector<ValueId> outputs) {
-    graph_.set_outputs(std::move(outputs));
-    update_types(graph_);
-    return qdq_to_plan(graph_);
+    graph.set_outputs(std::move(outputs));
+    update_types(graph);
+    return qdq_to_plan(graph);
   }
-
-  Graph graph_;
 };
 
 TEST_F(QdqToPlan, TakesFactorsOfUnsignedAndSignedIntegers) {
@@ -55,8 +35,9 @@ TEST_F(QdqToPlan, TakesFactorsOfUnsignedAndSignedIntegers) {
   const ValueId w = stored("w", Tensor::of<int8_t>({3, 2}, integers), {0.3f, 0.007f, 1.9f});
   const ValueId b =
       stored("b", Tensor::of<int32_t>({3}, {16777217, -5, 2147483647}), {0.1f * 0.3f, 0.1f * 0.007f, 0.1f * 1.9f});
-  const ValueId y = add("fc", "gemm", {pair<uint8_t>(input({4, 2}), "p", 0.1f, 100), w, b}, {{"transB", int64_t{1}}});
-  const QdqConversion conversion = convert({pair<int8_t>(y, "out", 0.2f, -3)});
+  const ValueId y =
+      op(graph, "fc", "gemm", {round_trip("p", input({4, 2}), 0.1f, 100), w, b}, {{"transB", int64_t{1}}});
+  const QdqConversion conversion = convert({round_trip("out", y, 0.2f, -3, DType::kInt8)});
   ASSERT_EQ(conversion.plan.layers.size(), 1u);
   const LayerPlan& layer = conversion.plan.layers[0];
   EXPECT_TRUE(layer.quantize) << layer.reason;
@@ -66,7 +47,7 @@ TEST_F(QdqToPlan, TakesFactorsOfUnsignedAndSignedIntegers) {
   EXPECT_EQ(layer.integer_bias, (std::vector<int32_t>{16777217, -5, 2147483647}));
   EXPECT_EQ(conversion.anti_quantized, 1u);
 
-  const Graph deploy = apply_ascend(graph_, conversion.plan);
+  const Graph deploy = apply_ascend(graph, conversion.plan);
   const Tensor& weight = *deploy.constant(deploy.find_value("fc.sub_module.weight"));
   EXPECT_EQ(weight.to_int64s(), (std::vector<int64_t>{1, 3, -128, -2, 127, 0}));
   EXPECT_EQ(deploy.constant(deploy.find_value("fc.sub_module.bias"))->to_int64s(),
@@ -81,31 +62,29 @@ TEST_F(QdqToPlan, TakesFactorsOfUnsignedAndSignedIntegers) {
 }
 
 TEST_F(QdqToPlan, SharesTheQuantizerOfAPairThatOthersReadToo) {
-  const ValueId p = pair<int8_t>(input({4, 2}), "p", 0.1f, 9);
+  const ValueId p = round_trip("p", input({4, 2}), 0.1f, 9, DType::kInt8);
   const ValueId w = stored("w", Tensor::of<int8_t>({2, 3}, {1, -2, 3, 4, 5, 6}), {0.5f});
-  const QdqConversion conversion = convert({add("fc", "gemm", {p, w}), add("relu", "relu", {p})});
+  const QdqConversion conversion = convert({op(graph, "fc", "gemm", {p, w}), op(graph, "relu", "relu", {p})});
   EXPECT_TRUE(conversion.plan.layers[0].quantize);
   EXPECT_EQ(conversion.anti_quantized, 1u);
-  const Graph deploy = apply_ascend(graph_, conversion.plan);
-  int quantizers = 0;
-  for (const NodeId id : deploy.nodes()) quantizers += deploy.node(id).op == "ascend_quant" ? 1 : 0;
-  EXPECT_EQ(quantizers, 1);
+  const Graph deploy = apply_ascend(graph, conversion.plan);
+  EXPECT_EQ(count_of(deploy, "ascend_quant"), 1);
 }
 
 // As many joins between pair and layer as a file likes.
 TEST_F(QdqToPlan, FindsThePairBehindManyConcatenations) {
-  const ValueId p = pair<int8_t>(input({1, 1}), "p", 0.1f, 9);
+  const ValueId p = round_trip("p", input({1, 1}), 0.1f, 9, DType::kInt8);
   ValueId x = p;
-  for (int i = 1; i < 60000; ++i) x = add("join" + std::to_string(i), "concat", {x, p}, {{"axis", int64_t{1}}});
+  for (int i = 1; i < 60000; ++i) x = op(graph, "join" + std::to_string(i), "concat", {x, p}, {{"axis", int64_t{1}}});
   const ValueId w = stored("w", Tensor::of<int8_t>({60000, 2}, std::vector<int8_t>(120000, 3)), {0.5f});
-  const QdqConversion conversion = convert({add("fc", "gemm", {x, w})});
+  const QdqConversion conversion = convert({op(graph, "fc", "gemm", {x, w})});
   ASSERT_EQ(conversion.plan.layers.size(), 1u);
   EXPECT_TRUE(conversion.plan.layers[0].quantize) << conversion.plan.layers[0].reason;
 }
 
 TEST_F(QdqToPlan, NamesBothNodesOfAllPairsThatDoNotMatch) {
-  const ValueId a = pair<int8_t>(input({4, 2}), "p", 0.1f, 9, 0.2f);
-  const ValueId b = pair<uint8_t>(add("relu", "relu", {a}), "r", 0.3f, 9, 0.4f);
+  const ValueId a = round_trip("p", input({4, 2}), 0.1f, 9, DType::kInt8, 0.2f);
+  const ValueId b = round_trip("r", op(graph, "relu", "relu", {a}), 0.3f, 9, DType::kUInt8, 0.4f);
   try {
     convert({b});
     FAIL() << "it was accepted";
@@ -121,11 +100,11 @@ TEST_F(QdqToPlan, NamesBothNodesOfAllPairsThatDoNotMatch) {
 
 TEST_F(QdqToPlan, RefusesScalesThatAreNotPositive) {
   for (const float scale : {0.0f, -0.1f, std::numeric_limits<float>::infinity()}) {
-    graph_ = Graph();
-    const ValueId y = pair<int8_t>(input({4, 2}), "p", scale, 0);
+    graph = Graph();
+    const ValueId y = round_trip("p", input({4, 2}), scale, 0, DType::kInt8);
     EXPECT_THROW(convert({y}), Error) << scale;
   }
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

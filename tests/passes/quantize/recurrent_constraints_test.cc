@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "base/error.h"
-#include "recurrent_net.h"
+#include "passes/quantize/recurrent_net.h"
 
 namespace amct::testing {
 namespace {

@@ -2,24 +2,18 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <set>
 
 #include "ops/infer.h"
-#include "ops/op_row.h"
 #include "passes/quantize/apply_ascend.h"
 #include "passes/quantize/apply_qdq.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
+#include "support/graphs.h"
+#include "support/tensor_makers.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
-
-Tensor filled(Dims dims, float value) {
-  Tensor tensor = Tensor::allocate(DType::kFloat32, std::move(dims));
-  std::ranges::fill(tensor.mutable_values<float>(), value);
-  return tensor;
-}
 
 // x -> conv1 -> relu -> pool -> conv2 -> add(conv2, relu) -> conv3 -> concat(conv3, conv4(x)) -> conv5 -> y;
 // beside it shift = relu + constant, and plain = x + z, which no layer feeds.
@@ -27,25 +21,20 @@ struct Net {
   Graph graph;
 
   Net() {
-    const ValueId x = graph.add_input("x", {DType::kFloat32, Shape::of({1, 3, 6, 5})});
-    const ValueId z = graph.add_input("z", {DType::kFloat32, Shape::of({1, 3, 6, 5})});
-    const ValueId relu = node("relu", "relu", {conv("conv1", x, 3, 4)});
-    const ValueId pool =
-        node("pool", "max_pool", {relu},
-             {{"kernel_shape", std::vector<int64_t>{3, 3}}, {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
-    const ValueId sum = node("add", "add", {conv("conv2", pool, 4, 4), relu});
+    const ValueId x = float_input(graph, {1, 3, 6, 5}), z = float_input(graph, {1, 3, 6, 5}, "z");
+    const ValueId relu = op(graph, "relu", "relu", {conv("conv1", x, 3, 4)});
+    const ValueId pool = op(graph, "pool", "max_pool", {relu},
+                            {{"kernel_shape", std::vector<int64_t>{3, 3}}, {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+    const ValueId sum = op(graph, "add", "add", {conv("conv2", pool, 4, 4), relu});
     const ValueId both =
-        node("concat", "concat", {conv("conv3", sum, 4, 2), conv("conv4", x, 3, 5)}, {{"axis", int64_t{1}}});
-    const ValueId shifted = node("shift", "add", {relu, graph.add_constant("c", filled({1}, 2))});
-    graph.set_outputs({conv("conv5", both, 7, 3), shifted, node("plain", "add", {x, z})});
+        op(graph, "concat", "concat", {conv("conv3", sum, 4, 2), conv("conv4", x, 3, 5)}, {{"axis", int64_t{1}}});
+    const ValueId shifted = op(graph, "shift", "add", {relu, graph.add_constant("c", filled({1}, 2))});
+    graph.set_outputs({conv("conv5", both, 7, 3), shifted, op(graph, "plain", "add", {x, z})});
     update_types(graph);
   }
 
-  ValueId node(const std::string& name, const std::string& op, std::vector<ValueId> inputs, Attrs attrs = {}) {
-    return graph.node(add_op(graph, name, op, std::move(inputs), std::move(attrs))).output();
-  }
   ValueId conv(const std::string& name, ValueId from, int64_t in, int64_t out) {
-    return node(name, "conv", {from, graph.add_constant(name + ".w", filled({out, in, 1, 1}, 0.5f))});
+    return op(graph, name, "conv", {from, graph.add_constant(name + ".w", filled({out, in, 1, 1}, 0.5f))});
   }
   NodeId id(const std::string& name) const { return graph.find_node(name); }
 };
@@ -140,10 +129,8 @@ TEST(ApplyAscend, QuantizesAValueOnceForLayersAndAdditions) {
   EXPECT_EQ(anti.name, "add.input1.anti_quant");
   EXPECT_EQ(anti.attrs.get<double>("scale", 0), 0.5);
   EXPECT_EQ(anti.attrs.get<double>("offset", 0), 3);  // it takes off what the quantizer put on
-  size_t quantizers = 0;
-  for (const NodeId id : deploy.nodes()) quantizers += deploy.node(id).op == "ascend_quant";
   // x (conv1 and conv4), pool, relu, conv2's result, the sum, both parts of the concatenation, and the concatenation.
-  EXPECT_EQ(quantizers, 8);
+  EXPECT_EQ(count_of(deploy, "ascend_quant"), 8);
 }
 
 TEST(ApplyAscend, AnInputWithoutAFactorOrANodeIsAnError) {
@@ -180,4 +167,4 @@ TEST(ApplyQdq, ChosenInputsTakeTheirOwnFactors) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

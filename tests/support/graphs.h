@@ -1,0 +1,42 @@
+// Graphs for tests: nodes by the name of their row, inputs of floats, and what a graph holds in the order in which it
+// runs.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ops/op_row.h"
+
+namespace amct::testing {
+
+inline ValueId float_input(Graph& graph, const Dims& dims, std::string_view name = "x") {
+  return graph.add_input(name, {DType::kFloat32, Shape::of(dims)});
+}
+
+// Adds a node of a row and returns its first output.
+inline ValueId op(Graph& graph, std::string_view name, std::string_view row, std::vector<ValueId> inputs,
+                  Attrs attrs = {}) {
+  return graph.node(add_op(graph, name, row, std::move(inputs), std::move(attrs))).output();
+}
+
+inline std::vector<std::string> node_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const NodeId id : graph.topological_order()) names.push_back(graph.node(id).name);
+  return names;
+}
+
+inline std::vector<std::string> op_names(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const NodeId id : graph.topological_order()) names.push_back(graph.node(id).op);
+  return names;
+}
+
+// How many nodes of this row there are.
+inline size_t count_of(const Graph& graph, std::string_view row) {
+  size_t count = 0;
+  for (const NodeId id : graph.nodes()) count += graph.node(id).op == row ? 1 : 0;
+  return count;
+}
+
+}  // namespace amct::testing

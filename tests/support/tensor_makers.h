@@ -1,0 +1,46 @@
+// Tensors made for tests: uniform and normal numbers that follow from a seed or a generator, one number throughout, and
+// lists of integers. What needs other element types takes random_tensor of support/tensors.h.
+#pragma once
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+#include "ir/tensor.h"
+
+namespace amct::testing {
+
+template <typename Distribution>
+Tensor drawn(Dims dims, std::mt19937& random, Distribution distribution) {
+  Tensor tensor = Tensor::allocate(DType::kFloat32, std::move(dims));
+  for (float& value : tensor.mutable_values<float>()) value = distribution(random);
+  return tensor;
+}
+
+// Uniform in [low, high).
+inline Tensor uniform(Dims dims, std::mt19937& random, float low = -1, float high = 1) {
+  return drawn(std::move(dims), random, std::uniform_real_distribution<float>(low, high));
+}
+
+inline Tensor uniform(Dims dims, uint32_t seed, float low = -1, float high = 1) {
+  std::mt19937 random(seed);
+  return uniform(std::move(dims), random, low, high);
+}
+
+inline Tensor normal(Dims dims, uint32_t seed, float mean = 0, float sigma = 1) {
+  std::mt19937 random(seed);
+  return drawn(std::move(dims), random, std::normal_distribution<float>(mean, sigma));
+}
+
+inline Tensor filled(Dims dims, float value) {
+  Tensor tensor = Tensor::allocate(DType::kFloat32, std::move(dims));
+  std::ranges::fill(tensor.mutable_values<float>(), value);
+  return tensor;
+}
+
+// A list of int64 values, such as extents, pads and axes are given by.
+inline Tensor ints(const std::vector<int64_t>& values) {
+  return Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values);
+}
+
+}  // namespace amct::testing
