@@ -5,21 +5,14 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <random>
 
-namespace amct {
+#include "support/tensor_makers.h"
+
+namespace amct::testing {
 namespace {
 
-Tensor random_tensor(Dims dims, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.3f, 2.0f);
-  Tensor tensor = Tensor::allocate(DType::kFloat32, std::move(dims));
-  for (float& value : tensor.mutable_values<float>()) value = normal(random);
-  return tensor;
-}
-
 TEST(ChannelSums, AgreesWithAPlainMeanOnEveryAxis) {
-  const Tensor tensor = random_tensor({3, 37, 5, 41}, 1);
+  const Tensor tensor = normal({3, 37, 5, 41}, 1, 0.3f, 2);
   const auto values = tensor.values<float>();
   for (const size_t axis : {1u, 2u, 3u}) {
     ChannelSums sums;
@@ -40,7 +33,7 @@ TEST(ChannelSums, AgreesWithAPlainMeanOnEveryAxis) {
 }
 
 TEST(ChannelSums, WidensFloat16) {
-  const Tensor half = random_tensor({2, 5, 7, 3}, 4).cast(DType::kFloat16);
+  const Tensor half = normal({2, 5, 7, 3}, 4, 0.3f, 2).cast(DType::kFloat16);
   ChannelSums narrow, wide;
   narrow.add(half.view(), 1);
   const Tensor widened = half.cast(DType::kFloat32);
@@ -51,7 +44,7 @@ TEST(ChannelSums, WidensFloat16) {
 
 TEST(ChannelSums, GivesTheSameBitsInAnyOrderAndSplit) {
   std::vector<Tensor> samples;
-  for (uint32_t i = 0; i < 20; ++i) samples.push_back(random_tensor({1, 33, 7, 6}, i));
+  for (uint32_t i = 0; i < 20; ++i) samples.push_back(normal({1, 33, 7, 6}, i, 0.3f, 2));
   ChannelSums reference;
   for (const Tensor& sample : samples) reference.add(sample.view(), 1);
   for (uint32_t seed = 0; seed < 5; ++seed) {
@@ -69,7 +62,7 @@ TEST(ChannelSums, GivesTheSameBitsInAnyOrderAndSplit) {
 }
 
 TEST(ChannelSums, TakesASampleInPieces) {
-  const Tensor sample = random_tensor({1, 11, 13, 37}, 3);
+  const Tensor sample = normal({1, 11, 13, 37}, 3, 0.3f, 2);
   const auto values = sample.values<float>();
   ChannelSums whole;
   whole.add(sample.view(), 3);
@@ -84,7 +77,7 @@ TEST(ChannelSums, TakesASampleInPieces) {
 }
 
 TEST(ChannelSums, HasNoMeansOfValuesThatAreNotFinite) {
-  Tensor tensor = random_tensor({1, 4, 3}, 2);
+  Tensor tensor = normal({1, 4, 3}, 2, 0.3f, 2);
   tensor.mutable_values<float>()[5] = std::numeric_limits<float>::infinity();
   ChannelSums sums;
   sums.add(tensor.view(), 1);
@@ -93,4 +86,4 @@ TEST(ChannelSums, HasNoMeansOfValuesThatAreNotFinite) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

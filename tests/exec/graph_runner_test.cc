@@ -9,23 +9,14 @@
 
 #include "exec/program_cache.h"
 #include "exec/session.h"
-#include "ops/op_row.h"
 #include "ops/subgraph.h"
+#include "support/graphs.h"
+#include "support/subgraphs.h"
+#include "support/tensor_makers.h"
 #include "support/tensors.h"
 
 namespace amct::testing {
 namespace {
-
-using GraphPtr = std::shared_ptr<const Graph>;
-
-Tensor floats(Dims dims, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  return random_tensor(DType::kFloat32, dims, -1, 1, random);
-}
-
-ValueId op(Graph& graph, std::string_view name, std::string_view row, std::vector<ValueId> inputs, Attrs attrs = {}) {
-  return graph.node(add_op(graph, name, row, std::move(inputs), std::move(attrs))).output();
-}
 
 // v <- relu(conv(v, w)), with w captured.
 GraphPtr conv_body() {
@@ -43,7 +34,7 @@ Graph conv_loop(const GraphPtr& body, ValueId* weight = nullptr) {
   Graph graph;
   const ValueId n = graph.add_input("n", {DType::kInt64, Shape::of({})});
   const ValueId x = graph.add_input("x", {DType::kFloat32, Shape::of({1, 5, 7, 9})});
-  const ValueId w = graph.add_constant("w", floats({5, 5, 3, 3}, 1));
+  const ValueId w = graph.add_constant("w", uniform({5, 5, 3, 3}, 1));
   if (weight != nullptr) *weight = w;
   graph.set_outputs({op(graph, "loop", "loop", {n, kNoValue, x, w}, {{"body", body}, {"captures", int64_t{1}}})});
   update_types(graph);
@@ -52,7 +43,7 @@ Graph conv_loop(const GraphPtr& body, ValueId* weight = nullptr) {
 
 TEST(GraphRunner, LoopsRunCompiledBodies) {
   const Graph graph = conv_loop(conv_body());
-  const std::vector<Tensor> inputs = {Tensor::scalar<int64_t>(3), floats({1, 5, 7, 9}, 2)};
+  const std::vector<Tensor> inputs = {Tensor::scalar<int64_t>(3), uniform({1, 5, 7, 9}, 2)};
   Session compiled{Graph(graph)};
   Session plain{Graph(graph), {.compiled_kernels = false}};
   EXPECT_TRUE(compiled.program(inputs)->complete());
@@ -61,8 +52,8 @@ TEST(GraphRunner, LoopsRunCompiledBodies) {
 
 TEST(GraphRunner, ACapturedWeightIsPackedLikeAnyOther) {
   const GraphPtr body = conv_body();
-  const std::vector<Tensor> inputs = {Tensor::scalar<int64_t>(0), Tensor::scalar<int64_t>(1), floats({1, 5, 7, 9}, 2),
-                                      floats({5, 5, 3, 3}, 1)};
+  const std::vector<Tensor> inputs = {Tensor::scalar<int64_t>(0), Tensor::scalar<int64_t>(1), uniform({1, 5, 7, 9}, 2),
+                                      uniform({5, 5, 3, 3}, 1)};
   ProgramCache bound(body, {}, {{3, inputs[3]}}, 1);
   const auto program = bound.find(inputs);
   const auto steps = program->steps();
@@ -81,7 +72,7 @@ TEST(GraphRunner, WorkersShareProgramsAndAgree) {
   binding.dims[graph.inputs()[0]] = {};
   binding.dims[graph.inputs()[1]] = {1, 5, 7, 9};
   const auto program = Program::compile(shared, binding);
-  const Tensor expected = Session(Graph(graph)).run({Tensor::scalar<int64_t>(3), floats({1, 5, 7, 9}, 2)})[0];
+  const Tensor expected = Session(Graph(graph)).run({Tensor::scalar<int64_t>(3), uniform({1, 5, 7, 9}, 2)})[0];
   std::atomic<int> same = 0;
   std::vector<std::thread> workers;
   for (int worker = 0; worker < 4; ++worker) {
@@ -90,7 +81,7 @@ TEST(GraphRunner, WorkersShareProgramsAndAgree) {
       for (int turn = 0; turn < 5; ++turn) {
         const int64_t count = 3;
         std::memcpy(runner.input(0).data, &count, sizeof count);
-        const Tensor x = floats({1, 5, 7, 9}, 2);
+        const Tensor x = uniform({1, 5, 7, 9}, 2);
         std::memcpy(runner.input(1).data, x.bytes().data(), x.bytes().size());
         runner.run();
         if (Tensor::copy_of(runner.output(0)).same_bytes(expected)) ++same;
@@ -103,21 +94,18 @@ TEST(GraphRunner, WorkersShareProgramsAndAgree) {
 
 // if(c) reshape(x, [n, …]) else x: what n is, decides the extents.
 Graph branching(bool constant_shapes) {
-  const auto branch = [&](bool reshaped) {
-    auto graph = std::make_shared<Graph>();
-    const ValueId x = graph->add_input("x", {DType::kFloat32, Shape::of({2, 6})});
-    const ValueId target = graph->add_constant(
-        "t", Tensor::of<int64_t>({2}, constant_shapes ? std::vector<int64_t>{2, 6} : std::vector<int64_t>{3, 4}));
-    graph->set_outputs({reshaped ? op(*graph, "r", "reshape", {x, target}) : op(*graph, "n", "neg", {x})});
-    return GraphPtr(graph);
-  };
+  const std::vector<int64_t> extents = constant_shapes ? std::vector<int64_t>{2, 6} : std::vector<int64_t>{3, 4};
+  const GraphPtr reshaped = branch({2, 6}, [&](Graph& g, ValueId x) {
+    return std::vector<ValueId>{op(g, "r", "reshape", {x, g.add_constant("t", ints(extents))})};
+  });
+  const GraphPtr negated =
+      branch({2, 6}, [](Graph& g, ValueId x) { return std::vector<ValueId>{op(g, "n", "neg", {x})}; });
   Graph graph;
   const ValueId mode = graph.add_input("mode", {DType::kInt64, Shape::of({})});
   const ValueId x = graph.add_input("x", {DType::kFloat32, Shape::of({2, 6})});
   const ValueId one = graph.add_constant("one", Tensor::scalar<int64_t>(1));
   const ValueId is_one = op(graph, "is_one", "equal", {mode, one});
-  const ValueId y = op(graph, "if", "if", {is_one, x},
-                       {{"then_branch", branch(true)}, {"else_branch", branch(false)}, {"captures", int64_t{1}}});
+  const ValueId y = op(graph, "if", "if", {is_one, x}, if_attrs(reshaped, negated));
   graph.set_outputs({op(graph, "relu", "relu", {y})});
   update_types(graph);
   return graph;
@@ -125,7 +113,7 @@ Graph branching(bool constant_shapes) {
 
 TEST(GraphRunner, AnInputThatDecidesTheBranchGivesACompleteProgramForEach) {
   Session session(branching(false));
-  const Tensor x = floats({2, 6}, 3);
+  const Tensor x = uniform({2, 6}, 3);
   for (const int64_t mode : {1, 0, 1}) {
     const std::vector<Tensor> inputs = {Tensor::scalar(mode), x};
     EXPECT_TRUE(session.program(inputs)->complete());
@@ -135,7 +123,7 @@ TEST(GraphRunner, AnInputThatDecidesTheBranchGivesACompleteProgramForEach) {
 
 TEST(GraphRunner, BranchesOfTheSameShapeShareOneProgram) {
   Session session(branching(true));
-  const Tensor x = floats({2, 6}, 3);
+  const Tensor x = uniform({2, 6}, 3);
   const auto program = session.program({Tensor::scalar<int64_t>(1), x});
   EXPECT_TRUE(program->complete());
   EXPECT_EQ(session.program({Tensor::scalar<int64_t>(0), x}), program);
@@ -160,7 +148,7 @@ TEST(GraphRunner, ExtentsThatGrowFromTurnToTurn) {
   graph.set_outputs({op(graph, "neg", "neg", {y})});
   update_types(graph);
   Session session(std::move(graph));
-  const std::vector<Tensor> inputs = {Tensor::scalar<int64_t>(40), floats({2}, 1), floats({3}, 2)};
+  const std::vector<Tensor> inputs = {Tensor::scalar<int64_t>(40), uniform({2}, 1), uniform({3}, 2)};
   EXPECT_FALSE(session.program(inputs)->complete());
   EXPECT_EQ(session.run(inputs)[0].dims(), Dims{122});
 }

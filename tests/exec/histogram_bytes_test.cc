@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <random>
 #include <vector>
@@ -13,41 +12,12 @@
 #include "exec/histogram.h"
 #include "exec/observer.h"
 #include "exec/sampled_histogram.h"
+#include "exec/value_kinds.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
 
 constexpr size_t kTail = 32;
-
-enum class Kind { kNormal, kRelu, kRelu6, kClipBoth, kNegative, kPositive, kTiny, kWide, kLevels, kConstantAndNoise };
-
-std::vector<float> draw(Kind kind, size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.5f, 2.0f);
-  std::vector<float> x(count);
-  for (float& v : x) {
-    v = normal(random);
-    switch (kind) {
-      case Kind::kNormal: break;
-      case Kind::kRelu: v = std::max(v, 0.0f); break;
-      case Kind::kRelu6: v = std::clamp(2 * v, 0.0f, 6.0f); break;
-      case Kind::kClipBoth: v = std::clamp(v, -1.0f, 1.5f); break;
-      case Kind::kNegative: v = -std::abs(v) - 0.25f; break;
-      case Kind::kPositive: v = std::abs(v) + 1e-3f; break;
-      case Kind::kTiny: v *= 1e-40f; break;
-      case Kind::kWide: v = std::exp(8 * v) * (v > 1 ? -1.0f : 1.0f); break;
-      case Kind::kLevels: v = std::round(8 * v) / 64; break;
-      case Kind::kConstantAndNoise: v = random() % 4 == 0 ? -v : -3.0f; break;
-    }
-  }
-  return x;
-}
-
-Histogram of(const std::vector<float>& x) {
-  Histogram histogram(kTail);
-  histogram.add(x);
-  return histogram;
-}
 
 std::string bytes_of(const Histogram& histogram) {
   ByteWriter out;
@@ -62,7 +32,7 @@ Histogram read_again(const std::string& bytes) {
   return histogram;
 }
 
-class HistogramBytes : public testing::TestWithParam<Kind> {};
+class HistogramBytes : public ::testing::TestWithParam<Kind> {};
 
 TEST_P(HistogramBytes, ReadBackFinishesToTheSameBits) {
   for (const size_t count : {0, 1, 17, 31, 32, 33, 1500, 5003, 200001}) {
@@ -80,7 +50,7 @@ TEST_P(HistogramBytes, ReadBackFinishesToTheSameBits) {
 TEST_P(HistogramBytes, PartsThatWereReadMergeLikeThoseThatWereNot) {
   for (const size_t count : {5, 40, 3000, 70001}) {
     for (const size_t cut : {size_t{0}, count / 7, count / 2, count - 1}) {
-      SCOPED_TRACE(testing::Message() << count << " values, cut at " << cut);
+      SCOPED_TRACE(::testing::Message() << count << " values, cut at " << cut);
       const std::vector<float> all = draw(GetParam(), count, 11 + static_cast<unsigned>(count));
       const auto at = all.begin() + static_cast<ptrdiff_t>(cut);
       const std::string first = bytes_of(of({all.begin(), at})), second = bytes_of(of({at, all.end()}));
@@ -97,9 +67,9 @@ TEST_P(HistogramBytes, PartsThatWereReadMergeLikeThoseThatWereNot) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, HistogramBytes,
-                         testing::Values(Kind::kNormal, Kind::kRelu, Kind::kRelu6, Kind::kClipBoth, Kind::kNegative,
-                                         Kind::kPositive, Kind::kTiny, Kind::kWide, Kind::kLevels,
-                                         Kind::kConstantAndNoise));
+                         ::testing::Values(Kind::kNormal, Kind::kRelu, Kind::kRelu6, Kind::kClipBoth, Kind::kNegative,
+                                           Kind::kPositive, Kind::kTiny, Kind::kWide, Kind::kLevels,
+                                           Kind::kConstantAndNoise));
 
 TEST(HistogramBytes, WhatWasReadGoesOnCounting) {
   const std::vector<float> all = draw(Kind::kWide, 60000, 5);
@@ -255,4 +225,4 @@ TEST(ChannelBytes, RefusesWhatNobodyWrote) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

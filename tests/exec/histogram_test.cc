@@ -6,45 +6,18 @@
 #include <limits>
 #include <map>
 #include <numeric>
-#include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "exec/observer.h"
+#include "exec/value_kinds.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
 
-enum class Kind { kNormal, kRelu, kRelu6, kClipBoth, kNegative, kTiny, kWide };
-
-std::vector<float> draw(Kind kind, size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.5f, 2.0f);
-  std::vector<float> x(count);
-  for (float& v : x) {
-    v = normal(random);
-    switch (kind) {
-      case Kind::kNormal: break;
-      case Kind::kRelu: v = std::max(v, 0.0f); break;
-      case Kind::kRelu6: v = std::clamp(2 * v, 0.0f, 6.0f); break;
-      case Kind::kClipBoth: v = std::clamp(v, -1.0f, 1.5f); break;
-      case Kind::kNegative: v = -std::abs(v) - 0.25f; break;
-      case Kind::kTiny: v *= 1e-40f; break;
-      case Kind::kWide: v = std::exp(8 * v) * (v > 1 ? -1.0f : 1.0f); break;
-    }
-  }
-  return x;
-}
-
-Histogram of(const std::vector<float>& x, size_t tail = 32) {
-  Histogram histogram(tail);
-  histogram.add(x);
-  return histogram;
-}
-
-class HistogramTest : public testing::TestWithParam<Kind> {};
+class HistogramTest : public ::testing::TestWithParam<Kind> {};
 
 // Every figure that is promised to be exact, and every segment, against the sorted values.
 TEST_P(HistogramTest, AgreesWithSortedValues) {
@@ -125,8 +98,8 @@ TEST_P(HistogramTest, DependsOnTheValuesAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, HistogramTest,
-                         testing::Values(Kind::kNormal, Kind::kRelu, Kind::kRelu6, Kind::kClipBoth, Kind::kNegative,
-                                         Kind::kTiny, Kind::kWide));
+                         ::testing::Values(Kind::kNormal, Kind::kRelu, Kind::kRelu6, Kind::kClipBoth, Kind::kNegative,
+                                           Kind::kTiny, Kind::kWide));
 
 TEST(HistogramTest, CountsFewValuesExactly) {
   std::vector<float> x;
@@ -244,4 +217,4 @@ TEST(ObserverTest, ConvertsOtherTypes) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

@@ -9,20 +9,17 @@
 #include "exec/interpret.h"
 #include "exec/session.h"
 #include "ops/op_row.h"
+#include "support/tensor_makers.h"
+#include "support/tensors.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
 
 class Network {
  public:
   explicit Network(uint32_t seed) : random_(seed) {}
 
-  Tensor tensor(Dims dims, float low = -1, float high = 1) {
-    Tensor result = Tensor::allocate(DType::kFloat32, std::move(dims));
-    std::uniform_real_distribution<float> uniform(low, high);
-    for (float& value : result.mutable_values<float>()) value = uniform(random_);
-    return result;
-  }
+  Tensor tensor(Dims dims) { return uniform(std::move(dims), random_); }
   ValueId input(Dims dims) { return graph.add_input("x", {DType::kFloat32, Shape::of(dims)}); }
   ValueId op(std::string_view type, std::vector<ValueId> inputs, Attrs attrs = {}) {
     const NodeId id = add_op(graph, type, type, std::move(inputs), std::move(attrs));
@@ -34,9 +31,7 @@ class Network {
     const int64_t pad = kernel / 2;
     return op("conv", inputs, {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}, {"group", group}});
   }
-  ValueId ints(const std::vector<int64_t>& values) {
-    return graph.add_constant("ints", Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
-  }
+  ValueId ints(const std::vector<int64_t>& values) { return graph.add_constant("ints", testing::ints(values)); }
 
   Graph graph;
 
@@ -65,13 +60,6 @@ Network residual_network(uint32_t seed) {
   return net;
 }
 
-void expect_close(const Tensor& actual, const Tensor& expected, float tolerance) {
-  ASSERT_EQ(actual.dims(), expected.dims());
-  const auto a = actual.values<float>();
-  const auto b = expected.values<float>();
-  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], tolerance) << "element " << i;
-}
-
 TEST(Program, ComputesWhatThePlainKernelsCompute) {
   for (uint32_t seed = 1; seed <= 3; ++seed) {
     SCOPED_TRACE(seed);
@@ -83,8 +71,7 @@ TEST(Program, ComputesWhatThePlainKernelsCompute) {
         Session session(net.graph, {.absorb = absorb, .compiled_kernels = compiled});
         for (int run = 0; run < 2; ++run) {  // the second run starts from a used arena
           const std::vector<Tensor> actual = session.run({x});
-          ASSERT_EQ(actual.size(), expected.size());
-          for (size_t i = 0; i < actual.size(); ++i) expect_close(actual[i], expected[i], 2e-5f);
+          EXPECT_TRUE(close(actual, expected, 0, 2e-5));
         }
       }
     }
@@ -141,7 +128,7 @@ TEST(Program, KeptValuesSurviveTheRun) {
   const std::vector<Tensor> expected = interpret(*graph, {x}, options.keep);
   const std::vector<Tensor> actual = Session(graph, options).run({x});
   for (size_t i = 0; i < expected.size(); ++i) {
-    expect_close(actual[graph->outputs().size() + i], expected[i], 2e-5f);
+    EXPECT_TRUE(close(actual[graph->outputs().size() + i], expected[i], 0, 2e-5)) << i;
   }
 }
 
@@ -244,7 +231,7 @@ TEST(Program, LeanOnesKeepNoCopyOfLargeWeights) {
     std::memcpy(runner.input(0).data, input.bytes().data(), input.bytes().size());
     runner.run();
     EXPECT_EQ(made, 2 * run);
-    expect_close(Tensor::copy_of(runner.output(0)), expected[0], 1e-4f);
+    EXPECT_TRUE(close(Tensor::copy_of(runner.output(0)), expected[0], 0, 1e-4));
   }
 }
 
@@ -271,4 +258,4 @@ TEST(Program, LetsGoOfWeightsThatItHasPacked) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

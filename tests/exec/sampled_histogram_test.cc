@@ -5,40 +5,18 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "exec/observer.h"
+#include "exec/value_kinds.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
 
-enum class Kind { kNormal, kRelu, kRelu6, kOutlierAboveTheClip, kClipBoth, kNegative, kPositive };
-
-std::vector<float> draw(Kind kind, size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.5f, 2.0f);
-  std::vector<float> x(count);
-  for (float& v : x) {
-    v = normal(random);
-    switch (kind) {
-      case Kind::kNormal: break;
-      case Kind::kRelu: v = std::max(v, 0.0f); break;
-      case Kind::kRelu6:
-      case Kind::kOutlierAboveTheClip: v = std::clamp(2 * v, 0.0f, 6.0f); break;
-      case Kind::kClipBoth: v = std::clamp(v, -1.0f, 1.5f); break;
-      case Kind::kNegative: v = -std::abs(v) - 0.25f; break;
-      case Kind::kPositive: v = std::abs(v) + 0.25f; break;
-    }
-  }
-  if (kind == Kind::kOutlierAboveTheClip) x[count / 2 + 1] = 7;  // at a place that is not chosen
-  return x;
-}
-
-// Every fourth block of 16 is chosen.
+// Every fourth block of 16 is chosen; the outlier of kOutlierAboveTheClip is not.
 std::vector<float> chosen_of(std::span<const float> x) {
   std::vector<float> chosen;
   for (size_t i = 0; i < x.size(); i += 64) {
@@ -50,7 +28,7 @@ std::vector<float> chosen_of(std::span<const float> x) {
 
 constexpr size_t kTail = 32;
 
-class SampledHistogramTest : public testing::TestWithParam<Kind> {};
+class SampledHistogramTest : public ::testing::TestWithParam<Kind> {};
 
 TEST_P(SampledHistogramTest, KeepsExactWhatMustBe) {
   for (const size_t count : {70, 3000, 5003, 400001}) {
@@ -130,8 +108,8 @@ TEST_P(SampledHistogramTest, DependsOnTheValuesAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, SampledHistogramTest,
-                         testing::Values(Kind::kNormal, Kind::kRelu, Kind::kRelu6, Kind::kOutlierAboveTheClip,
-                                         Kind::kClipBoth, Kind::kNegative, Kind::kPositive));
+                         ::testing::Values(Kind::kNormal, Kind::kRelu, Kind::kRelu6, Kind::kOutlierAboveTheClip,
+                                           Kind::kClipBoth, Kind::kNegative, Kind::kPositive));
 
 TEST(SampledHistogram, CountsFewValuesExactly) {
   std::mt19937 random(2);
@@ -217,4 +195,4 @@ TEST(SampledObserver, LeavesTensorsOfFewValuesWhole) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

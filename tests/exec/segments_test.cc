@@ -13,8 +13,10 @@
 #include "exec/profile.h"
 #include "exec/session.h"
 #include "ops/op_row.h"
+#include "support/tensor_makers.h"
+#include "support/tensors.h"
 
-namespace amct {
+namespace amct::testing {
 namespace {
 
 class Builder {
@@ -25,15 +27,8 @@ class Builder {
     return graph.node(add_op(graph, type, type, std::move(inputs), std::move(attrs))).output();
   }
   ValueId input(const Dims& dims) { return graph.add_input("x", {DType::kFloat32, Shape::of(dims)}); }
-  ValueId weight(Dims dims) {
-    std::vector<float> values(static_cast<size_t>(element_count(dims)));
-    std::uniform_real_distribution<float> uniform(-1, 1);
-    for (float& value : values) value = uniform(random_);
-    return graph.add_constant("w", Tensor::of<float>(std::move(dims), values));
-  }
-  ValueId ints(const std::vector<int64_t>& values) {
-    return graph.add_constant("ints", Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
-  }
+  ValueId weight(Dims dims) { return graph.add_constant("w", uniform(std::move(dims), random_)); }
+  ValueId ints(const std::vector<int64_t>& values) { return graph.add_constant("ints", testing::ints(values)); }
   ValueId scalar(float value) { return graph.add_constant("s", Tensor::of<float>({}, {value})); }
 
   // conv, ReLU, the positions above a limit, their values, a matrix product on them, and something from before the cut.
@@ -52,23 +47,7 @@ class Builder {
   std::mt19937 random_{11};
 };
 
-Tensor random_image(uint32_t seed, Dims dims = {1, 2, 5, 7}) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  Tensor x = Tensor::allocate(DType::kFloat32, std::move(dims));
-  for (float& value : x.mutable_values<float>()) value = uniform(random);
-  return x;
-}
-
-void expect_same(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected) {
-  ASSERT_EQ(actual.size(), expected.size());
-  for (size_t i = 0; i < actual.size(); ++i) {
-    SCOPED_TRACE(testing::Message() << "result " << i);
-    ASSERT_EQ(actual[i].dims(), expected[i].dims());
-    const std::vector<double> a = actual[i].to_doubles(), b = expected[i].to_doubles();
-    for (size_t k = 0; k < a.size(); ++k) ASSERT_NEAR(a[k], b[k], 1e-5) << "element " << k;
-  }
-}
+const Dims kImage = {1, 2, 5, 7};
 
 size_t compiled_convolutions(const Profile& profile) {
   size_t count = 0;
@@ -80,11 +59,11 @@ TEST(Segments, CompileWhatStandsBeforeAndBehindNonZero) {
   Builder net;
   net.non_zero_network();
   Session session(net.graph);
-  EXPECT_FALSE(session.program({random_image(1)})->complete());
+  EXPECT_FALSE(session.program({uniform(kImage, 1)})->complete());
   Profile profile;
   for (uint32_t seed = 1; seed <= 6; ++seed) {
-    const Tensor x = random_image(seed);
-    expect_same(session.run({x}, {}, &profile), interpret(net.graph, {x}, net.graph.outputs()));
+    const Tensor x = uniform(kImage, seed);
+    EXPECT_TRUE(close(session.run({x}, {}, &profile), interpret(net.graph, {x}, net.graph.outputs()), 0, 1e-5));
   }
   EXPECT_EQ(profile.runs(), 6u);
   EXPECT_EQ(compiled_convolutions(profile), 1u) << "new extents behind the cut compile nothing before it";
@@ -111,7 +90,7 @@ TEST(Segments, ObservedAndKeptValuesOfAllSegments) {
   wanted.insert(wanted.end(), options.keep.begin(), options.keep.end());
   Session session(net.graph, options);
   for (uint32_t seed = 1; seed <= 3; ++seed) {
-    const Tensor x = random_image(seed);
+    const Tensor x = uniform(kImage, seed);
     std::map<ValueId, std::pair<int, double>> expected, seen;  // calls, and the sum of all elements
     const auto into = [](auto& table) {
       return [&table](ValueId id, const TensorView& view) {
@@ -121,7 +100,7 @@ TEST(Segments, ObservedAndKeptValuesOfAllSegments) {
       };
     };
     const auto reference = interpret(net.graph, {x}, wanted, options.observe, into(expected));
-    expect_same(session.run({x}, into(seen)), reference);
+    EXPECT_TRUE(close(session.run({x}, into(seen)), reference, 0, 1e-5));
     ASSERT_EQ(seen.size(), expected.size());
     for (const auto& [id, calls_and_sum] : expected) {
       EXPECT_EQ(seen[id].first, 1) << net.graph.value(id).name;
@@ -150,8 +129,8 @@ TEST(Segments, ADetectorWithNonMaxSuppression) {
   Session session(net.graph);
   Profile profile;
   for (uint32_t seed = 1; seed <= 20; ++seed) {
-    const Tensor image = random_image(seed);
-    expect_same(session.run({image}, {}, &profile), interpret(net.graph, {image}, net.graph.outputs()));
+    const Tensor image = uniform(kImage, seed);
+    EXPECT_TRUE(close(session.run({image}, {}, &profile), interpret(net.graph, {image}, net.graph.outputs()), 0, 1e-5));
   }
   EXPECT_EQ(compiled_convolutions(profile), 1u);
 }
@@ -167,8 +146,8 @@ TEST(Segments, CutsBehindCuts) {
   update_types(net.graph);
   Session session(net.graph);
   for (uint32_t seed = 1; seed <= 4; ++seed) {
-    const Tensor input = random_image(seed, {3, 8});
-    expect_same(session.run({input}), interpret(net.graph, {input}, net.graph.outputs()));
+    const Tensor input = uniform({3, 8}, seed);
+    EXPECT_TRUE(close(session.run({input}), interpret(net.graph, {input}, net.graph.outputs()), 0, 1e-5));
   }
 }
 
@@ -179,7 +158,7 @@ TEST(Segments, NothingFoundIsAnEmptyTensor) {
   const Tensor zero = Tensor::of<float>({1, 2, 5, 7}, std::vector<float>(70, 0));
   const auto results = session.run({zero});
   EXPECT_EQ(results[0].dims(), (Dims{0, 4}));
-  expect_same(results, interpret(net.graph, {zero}, net.graph.outputs()));
+  EXPECT_TRUE(close(results, interpret(net.graph, {zero}, net.graph.outputs()), 0, 1e-5));
 }
 
 TEST(Segments, ALightTailWhoseExtentsChangeAtEveryRunIsNotCompiledAgain) {
@@ -194,7 +173,7 @@ TEST(Segments, ALightTailWhoseExtentsChangeAtEveryRunIsNotCompiledAgain) {
     std::vector<float> values(40, 0);
     std::fill_n(values.begin(), count, 1.0f);
     const Tensor input = Tensor::of<float>({40}, values);
-    expect_same(session.run({input}, {}, &profile), interpret(net.graph, {input}, net.graph.outputs()));
+    EXPECT_TRUE(close(session.run({input}, {}, &profile), interpret(net.graph, {input}, net.graph.outputs()), 0, 1e-5));
   };
   for (int64_t count = 1; count <= 30; ++count) run(count);
   const size_t steps = profile.steps().size();
@@ -217,9 +196,9 @@ TEST(Segments, ValuesThatChangeAtEveryRunAreNotCompiledInForever) {
   Session session(net.graph);
   Profile profile;
   for (int64_t extent = 1; extent <= 40; ++extent) {
-    const std::vector<Tensor> inputs = {random_image(static_cast<uint32_t>(extent)),
+    const std::vector<Tensor> inputs = {uniform(kImage, static_cast<uint32_t>(extent)),
                                         Tensor::of<int64_t>({1}, {extent})};
-    expect_same(session.run(inputs, {}, &profile), interpret(net.graph, inputs, net.graph.outputs()));
+    EXPECT_TRUE(close(session.run(inputs, {}, &profile), interpret(net.graph, inputs, net.graph.outputs()), 0, 1e-5));
   }
   EXPECT_EQ(compiled_convolutions(profile), 15u + 1u) << "programs for values, and the one for all";
 }
@@ -233,7 +212,7 @@ TEST(Segments, AnOperatorThatCannotRunIsNamed) {
   update_types(net.graph);
   Session session(net.graph);
   try {
-    session.run({random_image(1, {2, 3})});
+    session.run({uniform({2, 3}, 1)});
     FAIL() << "ran";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
@@ -261,4 +240,4 @@ TEST(Extract, KeepsNamesAndSharesConstants) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing
