@@ -4,7 +4,6 @@
 // file once for each.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <limits>
 #include <map>
 #include <string>
@@ -12,9 +11,14 @@
 #include "kernels/dnnl/convolution.h"
 #include "kernels/dnnl/matmul.h"
 #include "kernels/dnnl/pooling.h"
+#include "support/implementations.h"
 
 namespace amct::dnn {
 namespace {
+
+using testing::is_by_product;
+using testing::is_generated;
+using testing::isa;
 
 struct ConvCase {
   std::string name;
@@ -59,11 +63,6 @@ const std::vector<ConvCase> kConvolutions = {
     {"upsample_odd", 21, 13, 1, {14, 14}, {3, 3}, 2, 1, true},
 };
 
-std::string isa() {
-  const char* value = std::getenv("DNNL_MAX_CPU_ISA");
-  return value != nullptr ? value : "ALL";
-}
-
 // Case -> what it may get on which instruction set ("" = every one), and why that is accepted.
 struct Exception {
   std::string name, isa, implementation, reason;
@@ -77,18 +76,12 @@ const Exception* exception_for(const std::string& name) {
   return nullptr;
 }
 
-bool is_generated(const std::string& implementation) {
-  if (implementation.find("gemm") != std::string::npos) return false;
-  // brg and brdgmm: products over batches of tiles, generated as well.
-  return implementation.find("jit") != std::string::npos || implementation.find("brg") != std::string::npos ||
-         implementation.find("brdgmm") != std::string::npos;
-}
-
 void check(const std::string& name, const std::unique_ptr<Kernel>& kernel) {
   const std::string implementation = kernel != nullptr ? kernel->implementation() : "none";
   const Exception* exception = exception_for(name);
   const bool is_accepted = exception != nullptr && implementation == exception->implementation;
-  EXPECT_TRUE(is_generated(implementation) || is_accepted) << name << " on " << isa() << " gets " << implementation;
+  EXPECT_TRUE((is_generated(implementation) && !is_by_product(implementation)) || is_accepted)
+      << name << " on " << isa() << " gets " << implementation;
 }
 
 ConvolutionSpec spec_of(const ConvCase& c) {
