@@ -8,8 +8,8 @@
 #include <bit>
 #include <cmath>
 
-#include "base/error.h"
 #include "exec/session.h"
+#include "support/errors.h"
 #include "support/sample_node.h"
 
 namespace amct::testing {
@@ -151,15 +151,6 @@ std::vector<Case> cases() {
   return result;
 }
 
-std::vector<Tensor> feeds_of(const SampleNode& node) {
-  std::vector<Tensor> feeds;
-  for (const ValueId id : node.graph.inputs()) {
-    const auto at = std::find(node.node().inputs.begin(), node.node().inputs.end(), id);
-    feeds.push_back(node.inputs[static_cast<size_t>(at - node.node().inputs.begin())]);
-  }
-  return feeds;
-}
-
 // A rounding of a gate may move a state over an integer's edge, and the next steps with it: few elements, little.
 void expect_near(const std::vector<float>& expected, const Tensor& got, size_t port) {
   const auto values = got.values<float>();
@@ -243,14 +234,11 @@ TEST(AscendRecurrent, SumsOfManyInputsDoNotOverflow) {
 std::string refusal(const std::function<void(SampleNode&)>& change, RecurrentCell cell = RecurrentCell::kLstm) {
   SampleNode node = Layer({cell, 2, 3, 4, 5}, 9).node();
   change(node);
-  try {
+  return error_of([&] {
     InferContext infer = infer_context(node.node(), node.inputs);
     node.node().row->infer(infer);
     run_filled(node.node(), node.inputs, 0);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "accepted";
+  });
 }
 
 TEST(AscendRecurrent, RefusesWhatItDoesNotCompute) {

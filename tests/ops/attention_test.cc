@@ -1,11 +1,12 @@
 // What the samples of attention and rotary embeddings cannot say: faulty nodes, rows that see nothing, blocks of rows,
 // threads, and the compiled step against the plain kernel on random problems.
 #include <cmath>
+#include <random>
 
 #include "exec/session.h"
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 const Attrs kTwoHeads{{"q_num_heads", int64_t{2}}, {"kv_num_heads", int64_t{2}}};
@@ -82,15 +83,15 @@ TEST(Attention, CompiledAgreesOnRandomProblems) {
     };
     const int64_t batch = pick(1, 3), kv_heads = pick(1, 3), heads = kv_heads * pick(1, 4), queries = pick(1, 70);
     const int64_t past = pick(0, 1) * pick(1, 9), fresh = pick(1, 60), width = pick(1, 20), values = pick(1, 20);
-    std::vector<Tensor> inputs = {random_floats({batch, heads, queries, width}, random),
-                                  random_floats({batch, kv_heads, fresh, width}, random),
-                                  random_floats({batch, kv_heads, fresh, values}, random),
+    std::vector<Tensor> inputs = {uniform({batch, heads, queries, width}, random),
+                                  uniform({batch, kv_heads, fresh, width}, random),
+                                  uniform({batch, kv_heads, fresh, values}, random),
                                   Tensor(),
                                   Tensor(),
                                   Tensor()};
-    if (pick(0, 1) == 1) inputs[3] = random_floats({heads, queries, past + fresh}, random);
-    if (past > 0) inputs[4] = random_floats({batch, kv_heads, past, width}, random);
-    if (past > 0) inputs[5] = random_floats({batch, kv_heads, past, values}, random);
+    if (pick(0, 1) == 1) inputs[3] = uniform({heads, queries, past + fresh}, random);
+    if (past > 0) inputs[4] = uniform({batch, kv_heads, past, width}, random);
+    if (past > 0) inputs[5] = uniform({batch, kv_heads, past, values}, random);
     const Attrs attrs{{"is_causal", pick(0, 1)}, {"softcap", static_cast<double>(pick(0, 1))}};
     const std::vector<Tensor> expected = run_all("attention", inputs, attrs, 4);
     const std::vector<Tensor> actual = compiled("attention", inputs, attrs, 4, static_cast<int>(pick(1, 3)));
@@ -120,4 +121,4 @@ TEST(RotaryEmbedding, RefusesFaultyNodes) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

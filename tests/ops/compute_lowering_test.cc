@@ -7,8 +7,9 @@
 #include <thread>
 
 #include "ops/lowering_harness.h"
+#include "support/tensor_makers.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 constexpr double kTolerance = 2e-5;
@@ -23,7 +24,7 @@ const std::vector<Layouts> kLayouts = {{Layout::kPlain, Layout::kPlain},
                                        {Layout::kPlain, Layout::kChannelsLast},
                                        {Layout::kChannelsLast, Layout::kPlain}};
 
-bool has_image(const NodeCase& c) { return c.get().row->layout == LayoutRule::kPreferChannelsLast; }
+bool has_image(const SampleNode& c) { return c.node().row->layout == LayoutRule::kPreferChannelsLast; }
 
 std::vector<Epilogue> all_epilogues() {
   using K = Epilogue::Kind;
@@ -47,23 +48,23 @@ std::vector<Epilogue> all_epilogues() {
           {K::kAdd}};
 }
 
-Tensor expected(const NodeCase& c, const std::vector<Epilogue>& epilogues, const Tensor& addend) {
-  const Tensor plain = run_node(c.get(), c.inputs)[0];
+Tensor expected(const SampleNode& c, const std::vector<Epilogue>& epilogues, const Tensor& addend) {
+  const Tensor plain = run_node(c.node(), c.inputs)[0];
   std::vector<double> values = plain.to_doubles();
   const std::vector<double> added = addend ? addend.to_doubles() : std::vector<double>(values.size());
   for (const Epilogue& epilogue : epilogues) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = apply(epilogue, values[i], added[i]);
   }
-  return Tensor::of<double>(plain.dims(), values);
+  return Tensor::of<double>(plain.dims(), values).cast(plain.dtype());
 }
 
-class ComputeLowering : public testing::TestWithParam<std::string> {};
+class ComputeLowering : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ComputeLowering, EverySampleInEveryLayoutMatchesThePlainKernel) {
   const OpRow& row = op_table().get(GetParam());
   int compiled = 0;
   for (const Sample& sample : row.samples()) {
-    const NodeCase c = make_case(row, sample, 7);
+    const SampleNode c = make_case(row, sample, 7);
     const Tensor reference = expected(c, {}, {});
     for (const Layouts& layouts : kLayouts) {
       if (!has_image(c) && layouts.in != layouts.out) continue;
@@ -73,7 +74,7 @@ TEST_P(ComputeLowering, EverySampleInEveryLayoutMatchesThePlainKernel) {
         const auto step = lower_case(c, in, out, {}, constants);
         if (step == nullptr) continue;
         ++compiled;
-        EXPECT_LT(largest_difference(run_step(c, *step, in, out), reference), kTolerance)
+        EXPECT_TRUE(close(run_step(c, *step, in, out), reference, kTolerance, kTolerance))
             << sample.name << " in " << static_cast<int>(in) << " out " << static_cast<int>(out) << " "
             << step->implementation() << " constants " << constants;
       }
@@ -87,10 +88,10 @@ TEST_P(ComputeLowering, EpiloguesMatchAloneAndWithAnAddition) {
   int compiled = 0;
   const std::vector<Sample> samples = row.samples();
   for (const Sample& sample : samples) {
-    const NodeCase c = make_case(row, sample, 11);
+    const SampleNode c = make_case(row, sample, 11);
     if (c.inputs[0].dtype() != DType::kFloat32 || sample.outputs > 1) continue;
     const Layout layout = has_image(c) ? Layout::kChannelsLast : Layout::kPlain;
-    const Tensor addend = random_tensor(run_node(c.get(), c.inputs)[0].dims(), 5);
+    const Tensor addend = uniform(run_node(c.node(), c.inputs)[0].dims(), 5);
     // Every kind on the first sample, a few on the rest: creating primitives takes longer than running them.
     const std::vector<Epilogue> kinds = all_epilogues();
     for (size_t i = &sample == &samples.front() ? 0 : 12; i < kinds.size(); ++i) {
@@ -104,7 +105,7 @@ TEST_P(ComputeLowering, EpiloguesMatchAloneAndWithAnAddition) {
         if (step == nullptr) continue;
         ++compiled;
         const std::vector<Tensor> addends = chain.size() > 1 || is_add ? std::vector{addend} : std::vector<Tensor>();
-        EXPECT_LT(largest_difference(run_step(c, *step, layout, layout, addends), expected(c, chain, addend)), 1e-4)
+        EXPECT_TRUE(close(run_step(c, *step, layout, layout, addends), expected(c, chain, addend), 1e-4, 1e-4))
             << sample.name << " epilogue " << static_cast<int>(epilogue.kind) << " chain of " << chain.size() << " "
             << step->implementation();
       }
@@ -113,12 +114,13 @@ TEST_P(ComputeLowering, EpiloguesMatchAloneAndWithAnAddition) {
   EXPECT_GT(compiled, 40);
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, ComputeLowering, testing::ValuesIn(kRows), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Rows, ComputeLowering, ::testing::ValuesIn(kRows),
+                         [](const auto& info) { return info.param; });
 
 TEST(ComputeLowering, AStepMadeHereRunsOnTwoOtherThreadsAtOnce) {
   const OpRow& row = op_table().get("conv");
   for (const Sample& sample : row.samples()) {
-    const NodeCase c = make_case(row, sample, 3);
+    const SampleNode c = make_case(row, sample, 3);
     const auto step = lower_case(c, Layout::kChannelsLast, Layout::kChannelsLast);
     ASSERT_NE(step, nullptr) << sample.name;
     const Tensor first = run_step(c, *step, Layout::kChannelsLast, Layout::kChannelsLast);
@@ -140,17 +142,17 @@ TEST(ComputeLowering, AStepMadeHereRunsOnTwoOtherThreadsAtOnce) {
 TEST(ComputeLowering, EmptyBatchesAndOtherTypesHaveNoStep) {
   const OpRow& row = op_table().get("conv");
   const Sample empty{.name = "empty", .inputs = {random_input({0, 3, 5, 5}), random_weight({2, 3, 3, 3})}};
-  const NodeCase c = make_case(row, empty, 1);
+  const SampleNode c = make_case(row, empty, 1);
   EXPECT_EQ(lower_case(c, Layout::kPlain, Layout::kPlain), nullptr);
-  EXPECT_EQ(run_node(c.get(), c.inputs)[0].dims(), (Dims{0, 2, 3, 3}));
+  EXPECT_EQ(run_node(c.node(), c.inputs)[0].dims(), (Dims{0, 2, 3, 3}));
 
   const Sample wide{.name = "double",
                     .inputs = {random_input({1, 3, 5, 5}, -1, 1, DType::kFloat64),
                                random_weight({2, 3, 3, 3}, -1, 1, DType::kFloat64)}};
-  const NodeCase d = make_case(row, wide, 1);
+  const SampleNode d = make_case(row, wide, 1);
   EXPECT_EQ(lower_case(d, Layout::kPlain, Layout::kPlain), nullptr);
-  EXPECT_EQ(run_node(d.get(), d.inputs)[0].dtype(), DType::kFloat64);
+  EXPECT_EQ(run_node(d.node(), d.inputs)[0].dtype(), DType::kFloat64);
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 
+#include <random>
+
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 using Kind = EinsumStep::Kind;
@@ -56,7 +58,7 @@ TEST(Einsum, RefusesFaultyEquations) {
 
 TEST(Einsum, EllipsesBroadcastAsMatmulDoes) {  // which ONNX Runtime refuses
   std::mt19937 random(5);
-  const std::vector<Tensor> inputs = {random_floats({3, 1, 2, 5}, random), random_floats({4, 5, 3}, random)};
+  const std::vector<Tensor> inputs = {uniform({3, 1, 2, 5}, random), uniform({4, 5, 3}, random)};
   const Tensor product = run_op("matmul", inputs);
   EXPECT_TRUE(einsum("...ij,...jk->...ik", inputs).same_bytes(product));
   EXPECT_TRUE(einsum("...ij,...jk", inputs).same_bytes(product));
@@ -86,7 +88,7 @@ TEST(Dft, RefusesWhatItCannotTransform) {
 TEST(Dft, InverseUndoesEveryLength) {
   std::mt19937 random(7);
   for (int64_t n = 1; n <= 40; ++n) {
-    const Tensor x = random_floats({n, 2}, random).cast(DType::kFloat64);
+    const Tensor x = uniform({n, 2}, random).cast(DType::kFloat64);
     const Tensor back = run_op("dft", {run_op("dft", {x})}, {{"inverse", int64_t{1}}});
     for (size_t i = 0; i < static_cast<size_t>(2 * n); ++i) {
       EXPECT_NEAR(back.to_doubles()[i], x.to_doubles()[i], 1e-13) << "length " << n;
@@ -106,4 +108,4 @@ TEST(Stft, RefusesFramesThatDoNotFit) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

@@ -3,7 +3,7 @@
 
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 Attrs reduction(const char* name) { return {{"reduction", std::string(name)}}; }
@@ -138,4 +138,4 @@ TEST(SmallFloats, CastsAndScales) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

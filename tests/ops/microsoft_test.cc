@@ -1,7 +1,9 @@
 // What the samples of ONNX Runtime's operators cannot say: faulty nodes.
+#include <random>
+
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 Tensor int32s(const std::vector<int32_t>& values) {
@@ -24,7 +26,7 @@ TEST(MultiHeadAttention, RefusesFaultyNodes) {
 
 TEST(MultiHeadAttention, PackedOperandsEqualSeparateOnes) {
   std::mt19937 random(5);
-  const Tensor packed = random_floats({2, 3, 2, 3, 4}, random);
+  const Tensor packed = uniform({2, 3, 2, 3, 4}, random);
   std::vector<Tensor> parts;
   for (int64_t part = 0; part < 3; ++part) {
     std::vector<float> values;
@@ -80,4 +82,4 @@ TEST(MatMulNBits, RefusesFaultyNodes) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

@@ -4,12 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
-#include <random>
 
-#include "kernels/index/strided.h"
 #include "ops/movement.h"
+#include "support/errors.h"
+#include "support/tensor_makers.h"
+#include "support/tensors.h"
 
-namespace amct::test {
+namespace amct::testing {
 
 // A graph of one node whose inputs are constants (absent where the tensor is).
 struct OneNode {
@@ -38,8 +39,6 @@ inline Tensor run_op(std::string_view op, const std::vector<Tensor>& inputs, Att
   return run_all(op, inputs, std::move(attrs)).at(0);
 }
 
-inline Tensor ints(const Ints& values) { return Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values); }
-
 inline Tensor floats(Dims dims, const std::vector<float>& values) { return Tensor::of<float>(std::move(dims), values); }
 
 // 0, 1, 2, … : every element tells where it came from.
@@ -47,13 +46,6 @@ inline Tensor iota(Dims dims, DType dtype = DType::kFloat32) {
   std::vector<int64_t> values(static_cast<size_t>(element_count(dims)));
   std::iota(values.begin(), values.end(), 0);
   return Tensor::of<int64_t>(std::move(dims), values).cast(dtype);
-}
-
-inline Tensor random_floats(Dims dims, std::mt19937& random) {
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  std::vector<float> values(static_cast<size_t>(element_count(dims)));
-  for (float& value : values) value = uniform(random);
-  return Tensor::of<float>(std::move(dims), values);
 }
 
 template <typename T>
@@ -86,16 +78,6 @@ inline std::vector<AxisRelation> relations_of(std::string_view op, const std::ve
   return one.node().row->axes(AxesContext(one.graph, one.node(), in, out));
 }
 
-inline Tensor to_channels_last(const Tensor& tensor) {
-  if (tensor.rank() < 3) return tensor;
-  std::vector<size_t> perm{0};
-  for (size_t i = 2; i < tensor.rank(); ++i) perm.push_back(i);
-  perm.push_back(1);
-  Tensor result = Tensor::allocate(tensor.dtype(), memory_dims(tensor.dims(), Layout::kChannelsLast));
-  transpose(element_bytes(tensor.dtype()), tensor.dims(), perm, tensor.view().data, result.mutable_data());
-  return result;
-}
-
 // Runs a row of LayoutRule::kFollow on channels-last memory (the `images` first inputs) and compares with plain memory.
 inline void expect_follows_layout(std::string_view op, const std::vector<Tensor>& inputs, Attrs attrs = {},
                                   size_t images = 1, size_t outputs = 1) {
@@ -120,21 +102,4 @@ inline void expect_follows_layout(std::string_view op, const std::vector<Tensor>
   }
 }
 
-// The message of the Error that `call` throws; fails if it throws none.
-template <typename F>
-std::string error_of(F&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_NE(error.code(), ErrorCode::kInternal) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error was thrown";
-  return {};
-}
-
-#define EXPECT_ERROR(call, text)                                                 \
-  EXPECT_NE(::amct::test::error_of([&] { call; }).find(text), std::string::npos) \
-      << ::amct::test::error_of([&] { call; })
-
-}  // namespace amct::test
+}  // namespace amct::testing

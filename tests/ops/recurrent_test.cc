@@ -35,15 +35,6 @@ SampleNode node_of(RecurrentCell cell, RecurrentSample sample) {
   return make_sample_node(op_table().get(name_of(cell)), made);
 }
 
-std::vector<Tensor> feeds_of(const SampleNode& node) {
-  std::vector<Tensor> feeds;
-  for (const ValueId id : node.graph.inputs()) {
-    const auto at = std::find(node.node().inputs.begin(), node.node().inputs.end(), id);
-    feeds.push_back(node.inputs[static_cast<size_t>(at - node.node().inputs.begin())]);
-  }
-  return feeds;
-}
-
 // Compiled on `threads` threads against the plain kernel.
 void expect_compiled(const SampleNode& node, int threads) {
   const std::vector<Tensor> expected = run_filled(node.node(), node.inputs, 0);

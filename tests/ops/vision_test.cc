@@ -4,7 +4,7 @@
 
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 const float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -111,4 +111,4 @@ TEST(DeformConv, RefusesFaultyNodes) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

@@ -1,6 +1,7 @@
 // A sample of an operator row as a graph of one node, with the tensors to feed it.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <random>
@@ -61,6 +62,16 @@ inline SampleNode make_sample_node(const OpRow& row, const Sample& sample, uint6
   }
   result.graph = graph_of_node(row, result.inputs, constant_ports(sample), sample.attrs, sample.outputs, &result.id);
   return result;
+}
+
+// The values of the inputs of the graph, in its order.
+inline std::vector<Tensor> feeds_of(const SampleNode& node) {
+  std::vector<Tensor> feeds;
+  for (const ValueId id : node.graph.inputs()) {
+    const auto at = std::find(node.node().inputs.begin(), node.node().inputs.end(), id);
+    feeds.push_back(node.inputs[static_cast<size_t>(at - node.node().inputs.begin())]);
+  }
+  return feeds;
 }
 
 inline InferContext infer_context(const Node& node, const std::vector<Tensor>& inputs) {

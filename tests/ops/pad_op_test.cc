@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <random>
 
+#include "kernels/index/strided.h"
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 std::vector<float> pad_four(int64_t begin, int64_t end, const char* mode) {
@@ -117,4 +118,4 @@ TEST(Tile, RepeatsEndToEnd) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

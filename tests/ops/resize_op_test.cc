@@ -3,7 +3,7 @@
 
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 std::string text(const char* value) { return value; }
@@ -345,4 +345,4 @@ TEST(Resize, EarlyVersionsComeBackAsTheyWere) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

@@ -5,7 +5,7 @@
 
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 std::vector<float> cum_sum(int64_t axis, int64_t exclusive, int64_t reverse) {
@@ -94,4 +94,4 @@ TEST(EyeLike, Diagonals) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

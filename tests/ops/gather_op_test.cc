@@ -3,7 +3,7 @@
 
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 Tensor index(Dims dims, const Ints& values) { return Tensor::of<int64_t>(std::move(dims), values); }
@@ -143,4 +143,4 @@ TEST(Fill, ConstantOfShapeRangeOneHotTrilu) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

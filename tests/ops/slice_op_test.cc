@@ -2,7 +2,7 @@
 
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
@@ -96,4 +96,4 @@ TEST(Split, Faults) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

@@ -3,9 +3,10 @@
 #include <limits>
 #include <random>
 
+#include "kernels/index/strided.h"
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 double naive(const std::string& op, const std::vector<double>& values) {
@@ -47,7 +48,7 @@ TEST(Reduce, AgainstNaiveLoopOverAllAxisSets) {
     }
     const std::string op = kOps[round % 10];
     const DType dtype = round % 3 == 0 ? DType::kFloat64 : round % 3 == 1 ? DType::kFloat32 : DType::kFloat16;
-    const Tensor in = random_floats(dims, random).cast(dtype);
+    const Tensor in = uniform(dims, random).cast(dtype);
     const Attrs attrs{{"keepdims", int64_t{round % 2}}, {"noop_with_empty_axes", int64_t{1}}};
     const Tensor out = run_op(op, {in, ints(axes)}, attrs);
     std::vector<std::vector<double>> parts(static_cast<size_t>(out.size()));
@@ -76,7 +77,7 @@ TEST(Reduce, AgainstNaiveLoopOverAllAxisSets) {
 
 TEST(Reduce, MeanOverImagesIsExactEnoughInBothLayouts) {
   std::mt19937 random(3);
-  const Tensor in = random_floats({2, 37, 61, 67}, random);
+  const Tensor in = uniform({2, 37, 61, 67}, random);
   const Tensor out = run_op("reduce_mean", {in, ints({2, 3})});
   const auto values = in.to_doubles();
   for (size_t row = 0; row < 74; ++row) {
@@ -86,7 +87,7 @@ TEST(Reduce, MeanOverImagesIsExactEnoughInBothLayouts) {
   }
   expect_follows_layout("reduce_mean", {in, ints({2, 3})});
   for (const Ints& axes : {Ints{1}, Ints{2}, Ints{0}, Ints{2, 3}, Ints{0, 1}, Ints{1, 3}}) {
-    const Tensor small = random_floats({2, 3, 4, 5}, random);
+    const Tensor small = uniform({2, 3, 4, 5}, random);
     expect_follows_layout("reduce_sum", {small, ints(axes)}, {{"keepdims", int64_t{1}}});
     expect_follows_layout("reduce_sum", {small, ints(axes)}, {{"keepdims", int64_t{0}}});
   }
@@ -140,4 +141,4 @@ TEST(Reduce, Relations) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

@@ -1,7 +1,7 @@
 #include "ops/movement.h"
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 TEST(Reshape, ZeroCopiesAndMinusOneIsTheRest) {
@@ -112,4 +112,4 @@ TEST(Unsqueeze, AxesCountInTheOutput) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

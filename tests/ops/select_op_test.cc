@@ -1,6 +1,6 @@
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 Tensor flags(const std::vector<uint8_t>& bits) {
@@ -53,4 +53,4 @@ TEST(Unique, SortedInOrderAndByAxis) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing
