@@ -2,7 +2,6 @@
 #include "ops/einsum.h"
 
 #include <algorithm>
-
 #include <random>
 
 #include "ops/movement_support.h"

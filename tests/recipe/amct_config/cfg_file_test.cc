@@ -5,21 +5,13 @@
 
 #include <algorithm>
 
-#include "base/error.h"
+#include "support/errors.h"
 
 namespace amct::config {
 namespace {
 
 std::vector<std::string> faults_of(const std::string& text) {
-  std::vector<std::string> lines;
-  try {
-    parse_cfg(text, "x.cfg");
-  } catch (const ErrorList& list) {
-    for (const Error& error : list.errors()) lines.emplace_back(error.what());
-  } catch (const Error& error) {
-    lines.emplace_back(error.what());
-  }
-  return lines;
+  return testing::faults_of([&] { parse_cfg(text, "x.cfg"); });
 }
 
 TEST(CfgFileTest, ReadsEveryField) {

@@ -6,21 +6,13 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/error.h"
+#include "support/errors.h"
 
 namespace amct::config {
 namespace {
 
 std::vector<std::string> faults_of(const std::string& text) {
-  std::vector<std::string> lines;
-  try {
-    parse_kv_cache_cfg(text, "x.cfg");
-  } catch (const ErrorList& list) {
-    for (const Error& error : list.errors()) lines.emplace_back(error.what());
-  } catch (const Error& error) {
-    lines.emplace_back(error.what());
-  }
-  return lines;
+  return testing::faults_of([&] { parse_kv_cache_cfg(text, "x.cfg"); });
 }
 
 TEST(KvCacheCfg, ReadsEveryField) {

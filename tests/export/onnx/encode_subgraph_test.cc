@@ -9,12 +9,12 @@
 #include "frontends/onnx/model_builder.h"
 #include "ir/verify.h"
 #include "ops/control_flow.h"
+#include "support/graphs.h"
+#include "support/subgraphs.h"
 #include "support/tensors.h"
 
 namespace amct::testing {
 namespace {
-
-using GraphPtr = std::shared_ptr<const Graph>;
 
 wire::ModelProto written(const Graph& graph) {
   const ScratchFolder folder;
@@ -28,10 +28,6 @@ Graph read_back(const Graph& graph) {
   const ScratchFolder folder;
   write_onnx(graph, folder / "m.onnx");
   return load_onnx(folder / "m.onnx");
-}
-
-ValueId op(Graph& graph, std::string_view name, std::string_view row, std::vector<ValueId> inputs, Attrs attrs = {}) {
-  return graph.node(add_op(graph, name, row, std::move(inputs), std::move(attrs))).output();
 }
 
 // z = if(c) {x * y} else {y}, where y = relu(x).
@@ -49,8 +45,7 @@ Graph branching() {
   const ValueId c = graph.add_input("c", {DType::kBool, Shape::of({})});
   const ValueId x = graph.add_input("x", type);
   const ValueId y = op(graph, "y", "relu", {x});
-  graph.set_outputs({op(graph, "z", "if", {c, x, y},
-                        {{"then_branch", branch(true)}, {"else_branch", branch(false)}, {"captures", int64_t{2}}})});
+  graph.set_outputs({op(graph, "z", "if", {c, x, y}, if_attrs(branch(true), branch(false), 2))});
   update_types(graph);
   return graph;
 }
