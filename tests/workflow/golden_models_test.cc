@@ -24,6 +24,7 @@
 #include "recipe/record_file.h"
 #include "support/golden_record.h"
 #include "workflow/calibrate.h"
+#include "workflow/exact_loss.h"
 #include "workflow/model.h"
 #include "workflow/networks.h"
 #include "workflow/sample_run.h"
@@ -112,17 +113,6 @@ std::vector<float> observed_values(const Graph& graph, const Plan& plan, const D
   return values;
 }
 
-// What IFMR minimises (its lower clip is the minimum, which is zero behind a Clip(0, 6)), from the values themselves.
-double exact_loss(const std::vector<float>& values, float scale, int offset) {
-  const double high = scale * (127.0 - offset), low = scale * (-128.0 - offset);
-  double sum = 0;
-  for (const float x : values) {
-    const double error = std::nearbyint(std::clamp<double>(x, low, high) / scale) * scale - x;
-    sum += error * error;
-  }
-  return sum / static_cast<double>(values.size());
-}
-
 double relative(double ours, double theirs) { return std::abs(ours / theirs - 1); }
 
 class GoldenModels : public ::testing::TestWithParam<std::string> {
@@ -149,13 +139,17 @@ class GoldenModels : public ::testing::TestWithParam<std::string> {
     const std::vector<float> values = observed_values(graph_, plan_, *source_, tensor);
     Histogram histogram(Histogram::tail_capacity(layer.activation.search.max_percentile, values.size()));
     histogram.add(values);
+    // What IFMR minimises; its lower clip is the minimum, which is zero behind a Clip(0, 6).
+    const auto loss = [&](float scale, int offset) {
+      return exact_loss(values, scale * (-128.0 - offset), scale * (127.0 - offset));
+    };
     const ScaleOffset unlimited = choose_factor(histogram.finish(), layer.activation).factor;
     fmt::print(
         "{} {}: scale {:.7g} with the grid ending at {:.4g}, AMCT {:.7g} at {:.4g}, ours without limit {:.7g}; exact "
         "losses {:.4g} and {:.4g}\n",
         model(), layer.name, ours.scale, ours.scale * (127.0 - ours.offset), golden_layer.scale_d,
-        golden_layer.scale_d * (127.0 - golden_layer.offset_d), unlimited.scale,
-        exact_loss(values, ours.scale, ours.offset), exact_loss(values, golden_layer.scale_d, golden_layer.offset_d));
+        golden_layer.scale_d * (127.0 - golden_layer.offset_d), unlimited.scale, loss(ours.scale, ours.offset),
+        loss(golden_layer.scale_d, golden_layer.offset_d));
     return relative(unlimited.scale, golden_layer.scale_d) <= kActivationTolerance &&
            golden_layer.scale_d * (127.0 - golden_layer.offset_d) > limits.high &&
            relative(ours.scale * (127.0 - ours.offset), limits.high) < 1e-6;

@@ -11,6 +11,7 @@
 #include "exec/observer.h"
 #include "passes/quantize/clip_search.h"
 #include "passes/quantize/plan_layers.h"
+#include "workflow/exact_loss.h"
 #include "workflow/model.h"
 #include "workflow/networks.h"
 #include "workflow/sample_run.h"
@@ -52,19 +53,6 @@ std::map<std::string, Activation> activations(const Network& network, int64_t ev
               },
               {});
   return result;
-}
-
-// mean (round(clip(x) / s) * s - x)^2, in doubles. Adding and taking off 1.5 * 2^52 rounds to integers, half to even.
-double exact_loss(const std::vector<float>& values, double low, double high) {
-  constexpr double kRound = 6755399441055744.0;
-  const double step = static_cast<float>((high - low) / 255);
-  double sum = 0;
-  for (const float x : values) {
-    const double quotient = std::min(std::max<double>(x, low), high) / step;
-    const double error = (quotient + kRound - kRound) * step - x;
-    sum += error * error;
-  }
-  return sum / static_cast<double>(values.size());
 }
 
 // Losses of the candidates 0.70, 0.71, … 1.30 of the upper clip.

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
 #include <set>
 
 #include "exec/session.h"
+#include "support/implementations.h"
 #include "workflow/model.h"
 #include "workflow/networks.h"
 
@@ -24,19 +24,6 @@ struct Exception {
   std::string network, node, isa, implementation, reason;
 };
 #include "workflow/implementation_exceptions.inc"
-
-std::string isa() {
-  const char* value = std::getenv("DNNL_MAX_CPU_ISA");
-  return value != nullptr ? value : "ALL";
-}
-
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
-// oneDNN's names: "ref", "gemm:ref" and "simple" are loops in C++, "jit", "brg…" and "brdgmm" generated code.
-bool is_generated(const std::string& implementation) {
-  return !contains(implementation, "ref") &&
-         (contains(implementation, "jit") || contains(implementation, "brg") || contains(implementation, "brdgmm"));
-}
 
 bool is_excepted(const std::string& network, const Program::StepInfo& step) {
   for (const Exception& exception : kExceptions) {
@@ -70,7 +57,7 @@ TEST_P(Implementations, NoReferenceKernels) {
     }
     if (!kProducts.contains(step.op) && !kWindows.contains(step.op)) continue;
     ++layers;
-    const bool by_product = kWindows.contains(step.op) && contains(step.implementation, "gemm");
+    const bool by_product = kWindows.contains(step.op) && is_by_product(step.implementation);
     EXPECT_TRUE((is_generated(step.implementation) && !by_product) || is_excepted(GetParam().name(), step))
         << step.op << " " << step.nodes[0] << " on " << isa() << " gets " << step.implementation;
   }

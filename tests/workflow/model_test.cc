@@ -1,7 +1,7 @@
 // How samples go into inputs whose first axes agree, and into those that have no axis of samples.
-#include <gtest/gtest.h>
-
 #include "workflow/model.h"
+
+#include <gtest/gtest.h>
 
 namespace amct::testing {
 namespace {
