@@ -3,7 +3,7 @@
 
 #include "ops/movement_support.h"
 
-namespace amct::test {
+namespace amct::testing {
 namespace {
 
 template <typename T>
@@ -164,4 +164,4 @@ TEST(QuantizeLinear, RefusesZeroPointsThatAreNoIntegersToQuantizeTo) {
 }
 
 }  // namespace
-}  // namespace amct::test
+}  // namespace amct::testing

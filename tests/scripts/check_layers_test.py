@@ -17,6 +17,12 @@ CASES = {  # file: (text, part of the fault or None)
     "src/strange/h.cc": ("", "src/strange is in no layer"),
     "src/base/i.cc": ("\n" * 401, "401 lines"),
     "src/base/j.cc": ("\n" * 400, None),
+    "tests/ir/a_test.cc": ("", None),
+    "tests/a_test.cc": ("", "there is no src/a.h or src/a.cc"),
+    "tests/kernels/c_test.cc": ("", "there is no src/kernels/c.h"),
+    "tests/kernels/golden_c_test.cc": ("", None),
+    "tests/kernels/simd/c_on_networks_test.cc": ("", None),
+    "tests/ops/conformance_test.cc": ("", None),
     "docs/k.md": ("see /" + "home/someone/x\n", "k.md:1: a path"),
     "include/amct/l.h": ('#include "ir/graph.h"\n', "an installed header includes ir/graph.h"),
 }
