@@ -4,8 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 #include <vector>
 
 #include "ops/compute_row.h"
@@ -16,13 +14,9 @@ namespace {
 
 using namespace recurrent;
 
-// Operators that hand on elements of their first input and do nothing else with them.
-constexpr std::array<std::string_view, 9> kMoves = {"slice",    "reshape", "squeeze",   "unsqueeze", "gather",
-                                                    "identity", "split",   "transpose", "flatten"};
-
 bool is_fed_from_input(const Graph& graph, ValueId value) {
   for (const Node* node = graph.producer(value); node != nullptr; node = graph.producer(value)) {
-    if (node->is_opaque() || std::ranges::find(kMoves, node->op) == kMoves.end()) return false;
+    if (node->is_opaque() || node->row->quant.kind() != QuantRule::Kind::kPassThrough) return false;
     value = node->input(0);
   }
   return graph.value(value).kind == ValueKind::kInput;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "ops/infer.h"
@@ -13,28 +14,28 @@
 namespace amct::onnx_file {
 namespace {
 
-constexpr size_t kX = 0, kWeight = 1;
+constexpr size_t kX = 0;
 
 // Where a layer's input and its weight have the input channels.
 struct ChannelAxes {
   size_t x, weight;
 };
 
-std::optional<ChannelAxes> channel_axes(const Node& node, size_t x_rank, size_t weight_rank) {
-  if (node.op == "conv" || node.op == "conv_transpose") {
-    if (attr_int(node, "group") != 1 || weight_rank < 3) return std::nullopt;
-    return ChannelAxes{1, 1};  // constant weights are (out, in, spatial…) in both
-  }
-  if (weight_rank != 2) return std::nullopt;
-  if (node.op == "gemm") return ChannelAxes{1, attr_int(node, "transB") != 0 ? 1u : 0u};
-  if (node.op == "matmul" && x_rank > 0) return ChannelAxes{x_rank - 1, 0};
-  return std::nullopt;
+// Of a layer that multiplies by a weight, of which one of the first two axes has the outputs and the other the inputs.
+std::optional<ChannelAxes> channel_axes(const Graph& graph, const Node& node, size_t x_rank, size_t weight_rank) {
+  if (node.row->attr("group") != nullptr && attr_int(node, "group") != 1) return std::nullopt;
+  const int outputs = node.row->quant.compute_rule().channel_axis_for(graph, node);
+  if (outputs > 1 || weight_rank < 2 || x_rank == 0) return std::nullopt;
+  return ChannelAxes{weight_rank == 2 ? x_rank - 1 : 1, outputs == 0 ? 1u : 0u};
 }
 
 // The constant int8 weight that a layer alone uses, or no value.
 ValueId own_int8_weight(const Graph& graph, const Node& node) {
-  if (node.is_opaque() || !node.input(kX).valid() || !node.input(kWeight).valid()) return kNoValue;
-  const ValueId id = node.input(kWeight);
+  if (node.is_opaque() || node.row->quant.kind() != QuantRule::Kind::kCompute) return kNoValue;
+  const QuantRule::Compute& rule = node.row->quant.compute_rule();
+  if (rule.weight_port < 0 || rule.recurrent_port >= 0) return kNoValue;
+  const ValueId id = node.input(static_cast<size_t>(rule.weight_port));
+  if (!id.valid() || !node.input(kX).valid()) return kNoValue;
   const Tensor* weight = graph.constant(id);
   return weight != nullptr && weight->dtype() == DType::kInt8 && graph.sole_use(id) != nullptr ? id : kNoValue;
 }
@@ -67,27 +68,26 @@ void unpack_int4_weights(Graph& graph) {
   if (!quantizes_for_ascend(graph)) return;
   // The shape rules follow the activations without the extents that may be halved.
   std::unordered_map<ValueId, TensorType> open;
-  std::vector<NodeId> layers;
+  std::vector<std::pair<NodeId, ValueId>> layers;  // and their weights
   for (const NodeId id : graph.nodes()) {
     const Node& node = graph.node(id);
     const ValueId weight = own_int8_weight(graph, node);
     if (!weight.valid()) continue;
     TensorType type = graph.constant(weight)->type();
-    const auto axes = channel_axes(node, type.shape.rank(), type.shape.rank());
+    const auto axes = channel_axes(graph, node, type.shape.rank(), type.shape.rank());
     if (!axes) continue;
     type.shape[axes->weight] = Dim();
     open.emplace(weight, std::move(type));
-    layers.push_back(id);
+    layers.emplace_back(id, weight);
   }
   if (layers.empty()) return;
   const InferredTypes inferred = infer_types(graph, open);
-  for (const NodeId id : layers) {
+  for (const auto& [id, weight] : layers) {
     const Node& node = graph.node(id);
     const TensorType& x = inferred.types[node.input(kX).index];
     if (!is_integer_compute(x.dtype) || !x.shape.ranked()) continue;
-    const ValueId weight = node.input(kWeight);
     const Tensor& stored = *graph.constant(weight);
-    const auto axes = channel_axes(node, x.shape.rank(), stored.rank());
+    const auto axes = channel_axes(graph, node, x.shape.rank(), stored.rank());
     if (!axes || axes->x >= x.shape.rank() || !x.shape[axes->x].is_fixed()) continue;
     if (x.shape[axes->x].extent() != 2 * stored.dims()[axes->weight] || stored.size() == 0) continue;
     graph.replace_constant(weight, unpack_int4(stored, axes->weight));

@@ -59,6 +59,12 @@ TEST(RecurrentLayers, EveryConstraintIsNamed) {
     };
     expect_reason(lstm, calculated_state, "its initial_h is not fed from an input of the model");
     expect_reason(lstm, computed(kInitialH), none);
+    const auto expanded_state = [](Net& net) {
+      const ValueId extents = net.graph.add_constant("extents", Tensor::of<int64_t>({3}, {1, kBatch, kHidden}));
+      const NodeId expand = add_op(net.graph, "expand", "expand", {net.node().input(kInitialH), extents});
+      net.graph.set_input(net.layer, kInitialH, net.graph.node(expand).output());
+    };
+    expect_reason(lstm, expanded_state, none);
   }
   expect_reason(true, with("activations", std::vector<std::string>{"Sigmoid", "Tanh", "Relu"}),
                 "its activations are not Sigmoid, Tanh, Tanh");
