@@ -25,7 +25,7 @@ struct Quantizer {
   V inv_scale, offset, low, high;
 };
 
-void FakeQuantize(const float* x, float* y, size_t count, const QuantizeSpec& spec) {
+void fake_quantize_all(const float* x, float* y, size_t count, const QuantizeSpec& spec) {
   const hn::ScalableTag<float> d;
   const Quantizer quantizer(d, spec);
   const auto scale = hn::Set(d, spec.scale);
@@ -42,7 +42,7 @@ void FakeQuantize(const float* x, float* y, size_t count, const QuantizeSpec& sp
 }
 
 template <typename Int>
-void Quantize(const float* x, Int* y, size_t count, const QuantizeSpec& spec) {
+void quantize_as(const float* x, Int* y, size_t count, const QuantizeSpec& spec) {
   const auto run = [&](auto d, size_t i, size_t end) {
     const hn::Rebind<int32_t, decltype(d)> d32;
     const hn::Rebind<Int, decltype(d)> narrow;
@@ -58,8 +58,12 @@ void Quantize(const float* x, Int* y, size_t count, const QuantizeSpec& spec) {
   run(hn::CappedTag<float, 1>(), done, count);
 }
 
-void QuantizeInt8(const float* x, int8_t* y, size_t count, const QuantizeSpec& spec) { Quantize(x, y, count, spec); }
-void QuantizeInt16(const float* x, int16_t* y, size_t count, const QuantizeSpec& spec) { Quantize(x, y, count, spec); }
+void quantize_int8(const float* x, int8_t* y, size_t count, const QuantizeSpec& spec) {
+  quantize_as(x, y, count, spec);
+}
+void quantize_int16(const float* x, int16_t* y, size_t count, const QuantizeSpec& spec) {
+  quantize_as(x, y, count, spec);
+}
 
 }  // namespace amct::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -67,20 +71,20 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace amct {
 
-HWY_EXPORT(FakeQuantize);
-HWY_EXPORT(QuantizeInt8);
-HWY_EXPORT(QuantizeInt16);
+HWY_EXPORT(fake_quantize_all);
+HWY_EXPORT(quantize_int8);
+HWY_EXPORT(quantize_int16);
 
 void fake_quantize(const float* x, float* y, size_t count, const QuantizeSpec& spec) {
-  HWY_DYNAMIC_DISPATCH(FakeQuantize)(x, y, count, spec);
+  HWY_DYNAMIC_DISPATCH(fake_quantize_all)(x, y, count, spec);
 }
 
 void quantize(const float* x, int8_t* y, size_t count, const QuantizeSpec& spec) {
-  HWY_DYNAMIC_DISPATCH(QuantizeInt8)(x, y, count, spec);
+  HWY_DYNAMIC_DISPATCH(quantize_int8)(x, y, count, spec);
 }
 
 void quantize(const float* x, int16_t* y, size_t count, const QuantizeSpec& spec) {
-  HWY_DYNAMIC_DISPATCH(QuantizeInt16)(x, y, count, spec);
+  HWY_DYNAMIC_DISPATCH(quantize_int16)(x, y, count, spec);
 }
 
 }  // namespace amct

@@ -19,8 +19,8 @@ using V = hn::Vec<D>;
 
 // kRows rows of a by kColumns rows of b.
 template <int kRows, int kColumns>
-HWY_INLINE void DotTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t n, int64_t k,
-                        float* HWY_RESTRICT y) {
+HWY_INLINE void dot_tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t n, int64_t k,
+                         float* HWY_RESTRICT y) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kColumns];
@@ -46,16 +46,16 @@ HWY_INLINE void DotTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b
 }
 
 template <int kRows>
-HWY_INLINE void Dots(const float* a, const float* b, int64_t n, int64_t k, float* y) {
+HWY_INLINE void dots(const float* a, const float* b, int64_t n, int64_t k, float* y) {
   int64_t column = 0;
-  for (; column + 4 <= n; column += 4) DotTile<kRows, 4>(a, b + column * k, n, k, y + column);
-  for (; column < n; ++column) DotTile<kRows, 1>(a, b + column * k, n, k, y + column);
+  for (; column + 4 <= n; column += 4) dot_tile<kRows, 4>(a, b + column * k, n, k, y + column);
+  for (; column < n; ++column) dot_tile<kRows, 1>(a, b + column * k, n, k, y + column);
 }
 
 // kVectors vectors of columns of b.
 template <int kRows, int kVectors>
-HWY_INLINE void MixTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t n, int64_t k,
-                        float* HWY_RESTRICT y) {
+HWY_INLINE void mix_tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t n, int64_t k,
+                         float* HWY_RESTRICT y) {
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kVectors];
@@ -76,11 +76,11 @@ HWY_INLINE void MixTile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b
 }
 
 template <int kRows>
-HWY_INLINE void Mixes(const float* a, const float* b, int64_t n, int64_t k, float* y) {
+HWY_INLINE void mixes(const float* a, const float* b, int64_t n, int64_t k, float* y) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
   int64_t column = 0;
-  for (; column + 4 * lanes <= n; column += 4 * lanes) MixTile<kRows, 4>(a, b + column, n, k, y + column);
-  for (; column + lanes <= n; column += lanes) MixTile<kRows, 1>(a, b + column, n, k, y + column);
+  for (; column + 4 * lanes <= n; column += 4 * lanes) mix_tile<kRows, 4>(a, b + column, n, k, y + column);
+  for (; column + lanes <= n; column += lanes) mix_tile<kRows, 1>(a, b + column, n, k, y + column);
   for (int row = 0; row < kRows; ++row) {
     for (int64_t rest = column; rest < n; ++rest) {
       float sum = 0;
@@ -90,14 +90,14 @@ HWY_INLINE void Mixes(const float* a, const float* b, int64_t n, int64_t k, floa
   }
 }
 
-void Transposed(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
-  for (; rows >= 4; rows -= 4, a += 4 * k, y += 4 * n) Dots<4>(a, b, n, k, y);
-  for (; rows > 0; --rows, a += k, y += n) Dots<1>(a, b, n, k, y);
+void times_transposed(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
+  for (; rows >= 4; rows -= 4, a += 4 * k, y += 4 * n) dots<4>(a, b, n, k, y);
+  for (; rows > 0; --rows, a += k, y += n) dots<1>(a, b, n, k, y);
 }
 
-void Straight(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
-  for (; rows >= 4; rows -= 4, a += 4 * k, y += 4 * n) Mixes<4>(a, b, n, k, y);
-  for (; rows > 0; --rows, a += k, y += n) Mixes<1>(a, b, n, k, y);
+void times_straight(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
+  for (; rows >= 4; rows -= 4, a += 4 * k, y += 4 * n) mixes<4>(a, b, n, k, y);
+  for (; rows > 0; --rows, a += k, y += n) mixes<1>(a, b, n, k, y);
 }
 
 }  // namespace amct::HWY_NAMESPACE
@@ -106,15 +106,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace amct {
 
-HWY_EXPORT(Transposed);
-HWY_EXPORT(Straight);
+HWY_EXPORT(times_transposed);
+HWY_EXPORT(times_straight);
 
 void few_rows_times_transposed(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
-  HWY_DYNAMIC_DISPATCH(Transposed)(a, b, rows, n, k, y);
+  HWY_DYNAMIC_DISPATCH(times_transposed)(a, b, rows, n, k, y);
 }
 
 void few_rows_times(const float* a, const float* b, int64_t rows, int64_t n, int64_t k, float* y) {
-  HWY_DYNAMIC_DISPATCH(Straight)(a, b, rows, n, k, y);
+  HWY_DYNAMIC_DISPATCH(times_straight)(a, b, rows, n, k, y);
 }
 
 }  // namespace amct

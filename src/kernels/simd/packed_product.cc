@@ -28,8 +28,8 @@ HWY_INLINE float dot(const float* HWY_RESTRICT factors, const float* HWY_RESTRIC
 
 // kRows rows of the input by kColumns rows of the weight. kCap: bytes of a block, at most 16.
 template <int kBits, int kCap, int kRows, int kColumns>
-HWY_INLINE void Tile(const PackedWeight& w, const float* HWY_RESTRICT split, const float* HWY_RESTRICT sums, int64_t n,
-                     const float* bias, float* y) {
+HWY_INLINE void multiply_tile(const PackedWeight& w, const float* HWY_RESTRICT split, const float* HWY_RESTRICT sums,
+                              int64_t n, const float* bias, float* y) {
   constexpr int kParts = 8 / kBits;
   const hn::CappedTag<float, kCap> d;
   const hn::RebindToSigned<decltype(d)> di;
@@ -82,24 +82,24 @@ HWY_INLINE void Tile(const PackedWeight& w, const float* HWY_RESTRICT split, con
 }
 
 template <int kBits, int kCap, int kRows>
-HWY_INLINE void Columns(const PackedWeight& w, const float* split, const float* sums, int64_t first, int64_t last,
-                        const float* bias, float* y) {
+HWY_INLINE void multiply_columns(const PackedWeight& w, const float* split, const float* sums, int64_t first,
+                                 int64_t last, const float* bias, float* y) {
   constexpr int kColumns = kRows == 1 ? 4 : 2;
   int64_t n = first;
-  for (; n + kColumns <= last; n += kColumns) Tile<kBits, kCap, kRows, kColumns>(w, split, sums, n, bias, y);
-  for (; n < last; ++n) Tile<kBits, kCap, kRows, 1>(w, split, sums, n, bias, y);
+  for (; n + kColumns <= last; n += kColumns) multiply_tile<kBits, kCap, kRows, kColumns>(w, split, sums, n, bias, y);
+  for (; n < last; ++n) multiply_tile<kBits, kCap, kRows, 1>(w, split, sums, n, bias, y);
 }
 
 template <int kBits, int kCap>
-HWY_INLINE void Rows(const PackedWeight& w, const float* split, const float* sums, int64_t rows, int64_t first,
-                     int64_t last, const float* bias, float* y) {
+HWY_INLINE void multiply_rows(const PackedWeight& w, const float* split, const float* sums, int64_t rows, int64_t first,
+                              int64_t last, const float* bias, float* y) {
   while (rows > 0) {
     const int64_t taken = std::min<int64_t>(rows, 4);
     switch (taken) {
-      case 1: Columns<kBits, kCap, 1>(w, split, sums, first, last, bias, y); break;
-      case 2: Columns<kBits, kCap, 2>(w, split, sums, first, last, bias, y); break;
-      case 3: Columns<kBits, kCap, 3>(w, split, sums, first, last, bias, y); break;
-      default: Columns<kBits, kCap, 4>(w, split, sums, first, last, bias, y);
+      case 1: multiply_columns<kBits, kCap, 1>(w, split, sums, first, last, bias, y); break;
+      case 2: multiply_columns<kBits, kCap, 2>(w, split, sums, first, last, bias, y); break;
+      case 3: multiply_columns<kBits, kCap, 3>(w, split, sums, first, last, bias, y); break;
+      default: multiply_columns<kBits, kCap, 4>(w, split, sums, first, last, bias, y);
     }
     rows -= taken;
     split += taken * w.blocks() * w.block;
@@ -108,14 +108,14 @@ HWY_INLINE void Rows(const PackedWeight& w, const float* split, const float* sum
   }
 }
 
-void PackedProduct(const PackedWeight& w, const float* split, const float* sums, int64_t rows, int64_t first,
-                   int64_t last, const float* bias, float* y) {
+void multiply_packed(const PackedWeight& w, const float* split, const float* sums, int64_t rows, int64_t first,
+                     int64_t last, const float* bias, float* y) {
   const int64_t block_bytes = w.block * w.bits / 8;
-  if (w.bits == 8) return Rows<8, 16>(w, split, sums, rows, first, last, bias, y);
-  if (w.bits == 4 && block_bytes >= 16) return Rows<4, 16>(w, split, sums, rows, first, last, bias, y);
-  if (w.bits == 4) return Rows<4, 8>(w, split, sums, rows, first, last, bias, y);
-  if (block_bytes >= 16) return Rows<2, 16>(w, split, sums, rows, first, last, bias, y);
-  Rows<2, 4>(w, split, sums, rows, first, last, bias, y);
+  if (w.bits == 8) return multiply_rows<8, 16>(w, split, sums, rows, first, last, bias, y);
+  if (w.bits == 4 && block_bytes >= 16) return multiply_rows<4, 16>(w, split, sums, rows, first, last, bias, y);
+  if (w.bits == 4) return multiply_rows<4, 8>(w, split, sums, rows, first, last, bias, y);
+  if (block_bytes >= 16) return multiply_rows<2, 16>(w, split, sums, rows, first, last, bias, y);
+  multiply_rows<2, 4>(w, split, sums, rows, first, last, bias, y);
 }
 
 }  // namespace amct::HWY_NAMESPACE
@@ -124,7 +124,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace amct {
 
-HWY_EXPORT(PackedProduct);
+HWY_EXPORT(multiply_packed);
 
 void split_rows(const PackedWeight& weight, const float* a, int64_t rows, float* split, float* sums) {
   const int64_t parts = 8 / weight.bits, each = weight.block / parts, blocks = weight.blocks();
@@ -145,7 +145,7 @@ void split_rows(const PackedWeight& weight, const float* a, int64_t rows, float*
 
 void packed_product(const PackedWeight& weight, const float* split, const float* sums, int64_t rows, int64_t first,
                     int64_t last, const float* bias, float* y) {
-  HWY_DYNAMIC_DISPATCH(PackedProduct)(weight, split, sums, rows, first, last, bias, y);
+  HWY_DYNAMIC_DISPATCH(multiply_packed)(weight, split, sums, rows, first, last, bias, y);
 }
 
 }  // namespace amct

@@ -11,7 +11,7 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-float SumRow(const float* HWY_RESTRICT row, size_t count) {
+float row_total(const float* HWY_RESTRICT row, size_t count) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
   auto a = hn::Zero(d), b = hn::Zero(d), c = hn::Zero(d), e = hn::Zero(d);
@@ -28,7 +28,7 @@ float SumRow(const float* HWY_RESTRICT row, size_t count) {
   return sum;
 }
 
-void SumRows(const float* HWY_RESTRICT rows, size_t count, size_t width, float* HWY_RESTRICT sums) {
+void row_totals(const float* HWY_RESTRICT rows, size_t count, size_t width, float* HWY_RESTRICT sums) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
@@ -66,13 +66,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace amct {
 
-HWY_EXPORT(SumRow);
-HWY_EXPORT(SumRows);
+HWY_EXPORT(row_total);
+HWY_EXPORT(row_totals);
 
-float sum_row(const float* row, size_t count) { return HWY_DYNAMIC_DISPATCH(SumRow)(row, count); }
+float sum_row(const float* row, size_t count) { return HWY_DYNAMIC_DISPATCH(row_total)(row, count); }
 
 void sum_rows(const float* rows, size_t count, size_t width, float* sums) {
-  HWY_DYNAMIC_DISPATCH(SumRows)(rows, count, width, sums);
+  HWY_DYNAMIC_DISPATCH(row_totals)(rows, count, width, sums);
 }
 
 }  // namespace amct

@@ -13,7 +13,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Sums term(x, weight) over all elements: two accumulators hide the latency of the additions.
 template <class Term, class TermOne>
-double SumTerms(const double* x, const double* weight, size_t count, const Term& term, const TermOne& term_one) {
+double sum_terms(const double* x, const double* weight, size_t count, const Term& term, const TermOne& term_one) {
   const hn::ScalableTag<double> d;
   const size_t lanes = hn::Lanes(d);
   auto even = hn::Zero(d), odd = hn::Zero(d);
@@ -27,7 +27,7 @@ double SumTerms(const double* x, const double* weight, size_t count, const Term&
   return sum;
 }
 
-double Integral(const double* x, const double* c, size_t count, double inv_step) {
+double loss_integral(const double* x, const double* c, size_t count, double inv_step) {
   const hn::ScalableTag<double> d;
   const auto inv = hn::Set(d, inv_step);
   const auto twelfth = hn::Set(d, 1.0 / 12), third = hn::Set(d, 1.0 / 3);
@@ -41,10 +41,10 @@ double Integral(const double* x, const double* c, size_t count, double inv_step)
     const double t = v * inv_step, r = std::nearbyint(t), e = t - r;
     return r / 12 + e * e * e / 3;
   };
-  return SumTerms(x, c, count, term, term_one);
+  return sum_terms(x, c, count, term, term_one);
 }
 
-double Error(const double* x, const double* w, size_t count, double inv_step) {
+double loss_error(const double* x, const double* w, size_t count, double inv_step) {
   const hn::ScalableTag<double> d;
   const auto inv = hn::Set(d, inv_step);
   const auto term = [&](auto v) {
@@ -56,7 +56,7 @@ double Error(const double* x, const double* w, size_t count, double inv_step) {
     const double t = v * inv_step, e = t - std::nearbyint(t);
     return e * e;
   };
-  return SumTerms(x, w, count, term, term_one);
+  return sum_terms(x, w, count, term, term_one);
 }
 
 }  // namespace amct::HWY_NAMESPACE
@@ -65,15 +65,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace amct {
 
-HWY_EXPORT(Integral);
-HWY_EXPORT(Error);
+HWY_EXPORT(loss_integral);
+HWY_EXPORT(loss_error);
 
 double rounding_integral(const double* x, const double* c, size_t count, double inv_step) {
-  return HWY_DYNAMIC_DISPATCH(Integral)(x, c, count, inv_step);
+  return HWY_DYNAMIC_DISPATCH(loss_integral)(x, c, count, inv_step);
 }
 
 double rounding_error(const double* x, const double* w, size_t count, double inv_step) {
-  return HWY_DYNAMIC_DISPATCH(Error)(x, w, count, inv_step);
+  return HWY_DYNAMIC_DISPATCH(loss_error)(x, w, count, inv_step);
 }
 
 }  // namespace amct

@@ -9,7 +9,7 @@ HWY_BEFORE_NAMESPACE();
 namespace amct::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void AddRows(const float* HWY_RESTRICT rows, int64_t count, int64_t columns, float* HWY_RESTRICT sums) {
+void accumulate_rows(const float* HWY_RESTRICT rows, int64_t count, int64_t columns, float* HWY_RESTRICT sums) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t c = 0;
@@ -33,10 +33,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace amct {
 
-HWY_EXPORT(AddRows);
+HWY_EXPORT(accumulate_rows);
 
 void add_rows(const float* rows, int64_t count, int64_t columns, float* sums) {
-  HWY_DYNAMIC_DISPATCH(AddRows)(rows, count, columns, sums);
+  HWY_DYNAMIC_DISPATCH(accumulate_rows)(rows, count, columns, sums);
 }
 
 }  // namespace amct
