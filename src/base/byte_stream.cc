@@ -6,13 +6,13 @@
 
 namespace amct {
 
-void ByteWriter::fixed(uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) bytes_ += static_cast<char>(value >> (8 * i));
+void append_varint(std::string& out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
+  out += static_cast<char>(value);
 }
 
-void ByteWriter::number(uint64_t value) {
-  for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
-  bytes_ += static_cast<char>(value);
+void ByteWriter::fixed(uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) bytes_ += static_cast<char>(value >> (8 * i));
 }
 
 void ByteWriter::real(float value) { fixed(std::bit_cast<uint32_t>(value), 4); }

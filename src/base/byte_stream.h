@@ -10,11 +10,14 @@
 
 namespace amct {
 
+// 7 bits a byte, lowest first; the top bit says that more follow. (Protobuf's form of integers, too.)
+void append_varint(std::string& out, uint64_t value);
+
 class ByteWriter {
  public:
   void fixed(uint64_t value, int bytes);  // the lowest `bytes` bytes
-  void number(uint64_t value);            // 7 bits a byte, lowest first; the top bit says that more follow
-  void real(float value);                 // its bit pattern
+  void number(uint64_t value) { append_varint(bytes_, value); }
+  void real(float value);  // its bit pattern
   void real(double value);
   void text(std::string_view value);  // length, bytes
   void raw(std::string_view value) { bytes_ += value; }

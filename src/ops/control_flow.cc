@@ -94,6 +94,13 @@ void give_output(RunContext& c, size_t port, const TensorView& result) {
   if (result.bytes() > 0) std::memcpy(to.data, result.data, result.bytes());
 }
 
+void check_part(const RunContext& c, size_t port, DType dtype, const Dims& dims, const Tensor& part) {
+  if (part.dims() == dims && part.dtype() == dtype) return;
+  throw Error(ErrorCode::kInput,
+              fmt::format("output {} is collected from {} and {}", port, to_string(dims), to_string(part.dims())),
+              {.node = c.node().name, .op = c.node().op});
+}
+
 Tensor bool_tensor(bool value, const Dims& dims) {
   Tensor tensor = Tensor::allocate(DType::kBool, dims);
   std::ranges::fill(tensor.mutable_values<bool>(), value);

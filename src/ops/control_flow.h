@@ -40,6 +40,9 @@ void append_captures(const RunContext& c, std::vector<Tensor>& inputs);
 // Copies `result` to output `port`, if it is wanted; allocates it if its extents were not known.
 void give_output(RunContext& c, size_t port, const TensorView& result);
 
+// Throws Error(kInput) unless `part`, one of those that output `port` is collected from, has the type of the others.
+void check_part(const RunContext& c, size_t port, DType dtype, const Dims& dims, const Tensor& part);
+
 // One element, or as many as `dims` has.
 Tensor bool_tensor(bool value, const Dims& dims = {});
 

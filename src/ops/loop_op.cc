@@ -129,12 +129,7 @@ void give_collected(RunContext& c, size_t port, const std::vector<Tensor>& parts
   const MutableView to = c.allocate_output(port, parts[0].dtype(), std::move(dims));
   auto* out = static_cast<std::byte*>(to.data);
   for (const Tensor& part : parts) {
-    if (part.dims() != parts[0].dims() || part.dtype() != parts[0].dtype()) {
-      throw Error(ErrorCode::kInput,
-                  fmt::format("output {} is collected from {} and {}", port, to_string(parts[0].dims()),
-                              to_string(part.dims())),
-                  {.node = c.node().name, .op = c.node().op});
-    }
+    check_part(c, port, parts[0].dtype(), parts[0].dims(), part);
     if (part.bytes().empty()) continue;
     std::memcpy(out, part.bytes().data(), part.bytes().size());
     out += part.bytes().size();

@@ -14,14 +14,6 @@ size_t axis_in(const InferContext& c, const Node& node, std::string_view name, s
   return static_cast<size_t>(normalize_axis(axis, rank));
 }
 
-void check_same(const RunContext& c, size_t port, const Tensor& first, const Tensor& slice) {
-  if (slice.dims() == first.dims() && slice.dtype() == first.dtype()) return;
-  throw Error(
-      ErrorCode::kInput,
-      fmt::format("output {} is collected from {} and {}", port, to_string(first.dims()), to_string(slice.dims())),
-      {.node = c.node().name, .op = c.node().op});
-}
-
 void infer_scan(InferContext& c) {
   const Node& node = c.node();
   const auto body = subgraph_attr(node, "body");
@@ -103,7 +95,7 @@ void run_scan(RunContext& c) {
     const bool back = backwards(node, "scan_output_directions", i, ports.collected);
     for (int64_t turn = 0; turn < length; ++turn) {
       const Tensor& part = slices[static_cast<size_t>(turn)];
-      check_same(c, port, slices[0], part);
+      check_part(c, port, type.dtype, slices[0].dims(), part);
       put(to, axis, back ? length - 1 - turn : turn, part);
     }
   }

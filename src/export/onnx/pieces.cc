@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 
+#include "base/byte_stream.h"
+
 namespace amct::onnx_file {
 namespace {
 
@@ -15,11 +17,6 @@ static_assert(std::endian::native == std::endian::little, "ONNX stores little-en
 
 constexpr uint32_t kDelimited = 2;
 constexpr uint64_t kSmallPayload = 4096;  // is copied rather than kept aside
-
-void append_varint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
-}
 
 void append_header(std::string& out, uint32_t number, uint64_t length) {
   append_varint(out, (uint64_t{number} << 3) | kDelimited);

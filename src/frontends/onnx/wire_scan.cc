@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/byte_stream.h"
 #include "base/error.h"
 
 namespace amct::onnx_file {
@@ -203,8 +204,8 @@ class Scanner {
       }
     }
     if (payload) {
-      put_varint(out, (uint64_t{kTensorMappedPayload} << 3) | kVarint);
-      put_varint(out, result_.payloads.size());
+      append_varint(out, (uint64_t{kTensorMappedPayload} << 3) | kVarint);
+      append_varint(out, result_.payloads.size());
       result_.payloads.push_back(*payload);
     }
     return out;
@@ -213,13 +214,9 @@ class Scanner {
   static void put(std::string& out, Bytes bytes) {
     out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
-  static void put_varint(std::string& out, uint64_t value) {
-    for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-    out.push_back(static_cast<char>(value));
-  }
   static void put_message(std::string& out, uint32_t number, const std::string& message) {
-    put_varint(out, (uint64_t{number} << 3) | kDelimited);
-    put_varint(out, message.size());
+    append_varint(out, (uint64_t{number} << 3) | kDelimited);
+    append_varint(out, message.size());
     out += message;
   }
 
