@@ -1,4 +1,7 @@
 // Which nodes a program must run: those that the wanted values need, as far as they can be computed, in order.
+//
+// Known before the first step is made, because steps depend on who reads their results: a node takes in the one behind
+// it, or writes over its operand, only if nobody else reads that, and uses by nodes that do not run must not count.
 #pragma once
 
 #include <vector>

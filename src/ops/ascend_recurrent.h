@@ -4,9 +4,10 @@
 //   q_x = sat(round_half_even(x * quant_scale_x) + quant_offset_x)        q_h likewise from the state, with ..._h
 //   from_x = (W (q_x - offset_x) + B[0, G H)) * deq[0, G H)               integers, then one float32 factor a row
 //   from_h = (R (q_h - offset_h) + B[G H, 2 G H)) * deq[G H, 2 G H)
-//   lstm  i, o, f = sigmoid(from_x + from_h), g = tanh(…); c' = f c + i g; h' = o tanh(c')      rows in the order i, o,
-//   f, c gru   z, r = sigmoid(from_x + from_h); n = tanh(from_x + r from_h); h' = (1 - z) n + z h    rows in the order
-//   z, r, n
+//   lstm  i, o, f = sigmoid(from_x + from_h), g = tanh(from_x + from_h)
+//         c' = f c + i g,  h' = o tanh(c')                                rows of W and R in the order i, o, f, g
+//   gru   z, r = sigmoid(from_x + from_h), n = tanh(from_x + r from_h)
+//         h' = (1 - z) n + z h                                            rows in the order z, r, n
 //
 // x (steps, batch, inputs), w int8 (1, G H, inputs), r int8 (1, G H, H), states (1, batch, H), b int32 (1, 2 G H),
 // deq_scale uint64 (2 G H) packed as AscendDequant's parameter; outputs as ONNX has them. Ports stand in the order of

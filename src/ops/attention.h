@@ -5,8 +5,8 @@
 // Keys that a query may not see have bias -inf; a query that sees none gives zeros. Heads of queries share heads of
 // keys in runs (grouped queries). One unit of work is one head of keys in one batch entry: its keys and values, earlier
 // tokens first, are gathered next to each other and all its queries go through two matrix products, blocks of rows at a
-// time, so that scores never leave the cache. Where few queries share a head of keys, as for a new token, keys and values
-// are read where they are written for the next run.
+// time, so that scores never leave the cache. Where few queries share a head of keys, as for a new token, keys and
+// values are read where they are written for the next run.
 #pragma once
 
 #include <array>
@@ -90,8 +90,9 @@ using MakeAttention = AttentionProblem (*)(const Node&, const std::vector<Tensor
 // The plain kernel of a row: makes the problem for the context's memory and runs it.
 void run_attention(const RunContext& c, MakeAttention make);
 
-// The compiled form for float32: products by oneDNN, softmax by our own kernel; the problem is made anew at every run
-// if `per_run`. Null for other types and where the library has no fast product.
+// The compiled form for float32: products by oneDNN, or by our own kernel where they are too small for its calls to pay
+// (few_rows.h), softmax by our own; the problem is made anew at every run if `per_run`. Null for other types, and where
+// the library has no fast product of those that are left to it.
 std::unique_ptr<Step> lower_attention(const LowerContext& c, MakeAttention make, bool per_run);
 
 }  // namespace amct

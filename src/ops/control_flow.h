@@ -1,4 +1,8 @@
 // What the rows of control flow share: types of subgraphs, import, export, and handing results over.
+//
+// A row promises types for every run, while the values that a body hands from turn to turn may change theirs. So the
+// types of a subgraph are inferred for those at hand and not read from the file, and those of a loop are widened until
+// they hold for every turn; what is not known then, the run allocates (ShapeTiming::kFromBody).
 #pragma once
 
 #include <string>

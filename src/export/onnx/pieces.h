@@ -1,4 +1,8 @@
 // A serialized message in the making: bytes that are at hand, and tensor payloads that are fetched when it is written.
+//
+// A message of protobuf holds its content, and serializing it makes a second copy: a model would be in memory three
+// times, weights that are made only when they are asked for included. Here payloads are tensors until the moment that
+// they are written, one at a time. A field's length stands before its content, so that sizes are added up on the way.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,9 @@ Tensor constant_of(const wire::AttributeProto& attr, TensorDecoder& tensors) {
     return Tensor::of<float>({attr.floats_size()}, {attr.floats().begin(), attr.floats().end()});
   }
   if (form == "value_ints") return Tensor::of<int64_t>({attr.ints_size()}, {attr.ints().begin(), attr.ints().end()});
-  throw Error(ErrorCode::kUnsupported, "strings are not computed with");
+  const bool is_text = form == "value_string" || form == "value_strings";
+  throw Error(ErrorCode::kUnsupported,
+              is_text ? "strings are not computed with" : fmt::format("attribute '{}' is not known", form));
 }
 
 }  // namespace

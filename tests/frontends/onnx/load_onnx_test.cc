@@ -74,6 +74,7 @@ TEST(LoadOnnx, ReadsEveryFormOfAConstant) {
   floats.add_floats(2);
   constant("value_ints").add_ints(9);
   constant("value_string").set_s("text");
+  constant("value_else").set_i(1);
   auto& tensor = *constant("value").mutable_t();
   tensor.set_data_type(kOnnxInt64);
   tensor.add_dims(2);
@@ -96,7 +97,11 @@ TEST(LoadOnnx, ReadsEveryFormOfAConstant) {
   EXPECT_EQ(constant_of(graph, "value_ints").dims(), Dims{1});
   EXPECT_EQ(constant_of(graph, "value").to_int64s(), (std::vector<int64_t>{3, 4}));
   EXPECT_EQ(constant_of(graph, "sparse_value").to_doubles(), (std::vector<double>{0, 0, 0, 0, 5, 0}));
-  EXPECT_TRUE(graph.producer(graph.find_value("value_string"))->is_opaque());
+  const auto reason = [&](std::string_view name) {
+    return graph.producer(graph.find_value(name))->attrs.require<std::string>(kOpaqueReason);
+  };
+  EXPECT_EQ(reason("value_string"), "strings are not computed with");
+  EXPECT_EQ(reason("value_else"), "attribute 'value_else' is not known");
 }
 
 TEST(LoadOnnx, AConstantThatIsAnInputTooIsAConstant) {
