@@ -147,8 +147,8 @@ TEST_P(HistogramBytes, SampledObserversThatWereReadMergeLikeThoseThatWereNot) {
   }
 }
 
-// Where all other values are negative -0 is the largest. It must count as +0 whenever it comes: before the values are too
-// many to be kept one by one, after that, or in another part.
+// Where all other values are negative -0 is the largest. It must count as +0 whenever it comes: before the values are
+// too many to be kept one by one, after that, or in another part.
 TEST(HistogramBytes, NegativeZeroIsZero) {
   std::vector<float> values = draw(Kind::kNegative, 9000, 5);
   values.push_back(-0.0f);

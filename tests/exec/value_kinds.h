@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ostream>
 #include <random>
 #include <vector>
 
@@ -24,6 +25,12 @@ enum class Kind {
   kLevels,
   kConstantAndNoise
 };
+
+inline void PrintTo(Kind kind, std::ostream* out) {
+  constexpr const char* kNames[] = {"normal",   "relu", "relu6", "outlier", "clip_both",         "negative",
+                                    "positive", "tiny", "wide",  "levels",  "constant_and_noise"};
+  *out << kNames[static_cast<size_t>(kind)];
+}
 
 inline std::vector<float> draw(Kind kind, size_t count, unsigned seed) {
   std::mt19937 random(seed);

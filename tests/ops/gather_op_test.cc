@@ -2,6 +2,7 @@
 #include <random>
 
 #include "ops/movement_support.h"
+#include "support/graphs.h"
 
 namespace amct::testing {
 namespace {
@@ -106,12 +107,12 @@ TEST(Shape, ReportsARange) {
 TEST(Shape, ComputationsFoldThroughSymbolicShapes) {
   Graph graph;
   const ValueId in = graph.add_input("x", {DType::kFloat32, Shape({Dim::named("N"), 3, 4, 5})});
-  const ValueId shape = graph.node(add_op(graph, "s", "shape", {in}, {{"start", int64_t{1}}})).output();
+  const ValueId shape = op(graph, "s", "shape", {in}, {{"start", int64_t{1}}});
   const ValueId two = graph.add_constant("two", ints({0, 2}));
-  const ValueId picked = graph.node(add_op(graph, "g", "gather", {shape, two})).output();
+  const ValueId picked = op(graph, "g", "gather", {shape, two});
   const ValueId rest = graph.add_constant("rest", ints({-1}));
-  const ValueId target = graph.node(add_op(graph, "c", "concat", {rest, picked}, {{"axis", int64_t{0}}})).output();
-  const ValueId out = graph.node(add_op(graph, "r", "reshape", {in, target})).output();
+  const ValueId target = op(graph, "c", "concat", {rest, picked}, {{"axis", int64_t{0}}});
+  const ValueId out = op(graph, "r", "reshape", {in, target});
   graph.set_outputs({out});
   EXPECT_EQ(infer_types(graph).types[out.index].shape, Shape({Dim(), 3, 5}));
 }

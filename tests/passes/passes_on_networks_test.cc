@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <ostream>
 
 #include "exec/session.h"
 #include "frontends/onnx/load_onnx.h"
@@ -20,6 +21,8 @@ struct ModelCase {
   std::map<std::string, size_t> left;  // operators whose number is pinned
   bool unchecked = false;              // it does not run with the extents that random inputs have
 };
+
+void PrintTo(const ModelCase& c, std::ostream* out) { *out << c.file; }
 
 class Models : public ::testing::TestWithParam<ModelCase> {};
 

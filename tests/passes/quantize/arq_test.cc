@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <ostream>
 
 #include "base/error.h"
 #include "passes/quantize/integer_constants.h"
@@ -19,6 +20,10 @@ struct Case {
   Dims dims;
   int channel_axis, group, bits;
 };
+
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "axis_" << c.channel_axis << "_group_" << c.group << "_bits_" << c.bits;
+}
 
 // The elements of the group that element `at` belongs to: those that differ from it along the input axis only.
 std::vector<float> group_of(const Tensor& weights, const Case& c, int64_t at) {

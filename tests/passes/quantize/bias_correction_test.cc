@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ostream>
 
 #include "exec/channel_sums.h"
 #include "exec/interpret.h"
@@ -23,6 +24,8 @@ struct Case {
   Attrs attrs;
   bool bias;
 };
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 const Case kCases[] = {
     {"padded", "conv", {1, 6, 9, 7}, {5, 6, 3, 3}, {{"pads", std::vector<int64_t>{1, 1, 1, 1}}}, true},

@@ -8,9 +8,10 @@
 
 #include "exec/session.h"
 #include "ops/infer.h"
-#include "ops/op_row.h"
 #include "passes/quantize/plan_layers.h"
 #include "support/golden.h"
+#include "support/graphs.h"
+#include "support/tensor_makers.h"
 #include "support/tensors.h"
 
 namespace amct::testing {
@@ -65,23 +66,19 @@ struct Network {
 
 Network network(unsigned seed) {
   std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
   const auto weight = [&](Graph& graph, const char* name, Dims dims) {
-    std::vector<float> values(static_cast<size_t>(element_count(dims)));
-    for (float& v : values) v = normal(random);
-    return graph.add_constant(name, Tensor::of<float>(std::move(dims), values));
+    return graph.add_constant(name, drawn(std::move(dims), random, std::normal_distribution<float>()));
   };
   Network result;
   Graph& g = result.graph;
   const ValueId x = g.add_input("x", {DType::kFloat32, Shape::of({2, 6, 7, 5})});
-  const auto out = [&](NodeId node) { return g.node(node).output(); };
-  const ValueId a = out(add_op(g, "a", "conv", {x, weight(g, "a.w", {9, 2, 3, 3}), weight(g, "a.b", {9})},
-                               {{"group", int64_t{3}}, {"pads", std::vector<int64_t>{1, 1, 1, 1}}}));
-  const ValueId relu = out(add_op(g, "relu", "relu", {a}));
-  const ValueId b = out(add_op(g, "b", "conv", {relu, weight(g, "b.w", {5, 9, 1, 1})}));
-  const ValueId pool = out(add_op(g, "pool", "max_pool", {b}, {{"kernel_shape", std::vector<int64_t>{2, 2}}}));
-  const ValueId c = out(add_op(g, "c", "conv", {pool, weight(g, "c.w", {4, 5, 3, 2})}));
-  const ValueId d = out(add_op(g, "d", "conv", {relu, weight(g, "d.w", {3, 9, 1, 1})}));
+  const ValueId a = op(g, "a", "conv", {x, weight(g, "a.w", {9, 2, 3, 3}), weight(g, "a.b", {9})},
+                       {{"group", int64_t{3}}, {"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+  const ValueId relu = op(g, "relu", "relu", {a});
+  const ValueId b = op(g, "b", "conv", {relu, weight(g, "b.w", {5, 9, 1, 1})});
+  const ValueId pool = op(g, "pool", "max_pool", {b}, {{"kernel_shape", std::vector<int64_t>{2, 2}}});
+  const ValueId c = op(g, "c", "conv", {pool, weight(g, "c.w", {4, 5, 3, 2})});
+  const ValueId d = op(g, "d", "conv", {relu, weight(g, "d.w", {3, 9, 1, 1})});
   g.set_outputs({c, d});
   update_types(g);
   result.plan = plan_layers(g);
@@ -96,11 +93,7 @@ TEST(DmqTest, BalancedGraphsComputeTheSame) {
   for (const unsigned seed : {1u, 2u}) {
     SCOPED_TRACE(seed);
     Network net = network(seed);
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    std::vector<float> values(2 * 6 * 7 * 5);
-    for (float& v : values) v = normal(random);
-    const Tensor x = Tensor::of<float>({2, 6, 7, 5}, values);
+    const Tensor x = normal({2, 6, 7, 5}, seed);
     const auto expected = Session(net.graph).run({x});
     EXPECT_EQ(weight_channel_max(net.graph, *net.plan.find("a")).size(), 6u);
     apply_balance(net.graph, net.plan);

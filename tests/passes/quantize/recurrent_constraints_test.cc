@@ -4,8 +4,10 @@
 #include <cmath>
 #include <functional>
 
-#include "base/error.h"
 #include "passes/quantize/recurrent_net.h"
+#include "support/errors.h"
+#include "support/graphs.h"
+#include "support/tensor_makers.h"
 
 namespace amct::testing {
 namespace {
@@ -100,18 +102,16 @@ TEST(RecurrentLayers, StatesMayBeMovedOnTheirWayFromAnInput) {
   Net net(true);
   Graph& graph = net.graph;
   const auto ints = [&](const char* name, std::vector<int64_t> values) {
-    return graph.add_constant(name, Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values));
-  };
-  const auto op = [&](const char* name, const char* type, std::vector<ValueId> inputs, Attrs attrs = {}) {
-    return graph.node(add_op(graph, name, type, std::move(inputs), std::move(attrs))).output();
+    return graph.add_constant(name, testing::ints(values));
   };
   const ValueId state = graph.add_input("state", {DType::kFloat32, Shape::of({2, kBatch, kHidden})});
-  const ValueId sliced = op("slice", "slice", {state, ints("from", {0}), ints("to", {1}), ints("axes", {0})});
-  const ValueId flat = op("squeeze", "squeeze", {sliced, ints("axis", {0})});
-  graph.set_input(net.layer, kInitialH, op("unsqueeze", "unsqueeze", {flat, ints("axis_back", {0})}));
+  const ValueId sliced = op(graph, "slice", "slice", {state, ints("from", {0}), ints("to", {1}), ints("axes", {0})});
+  const ValueId flat = op(graph, "squeeze", "squeeze", {sliced, ints("axis", {0})});
+  graph.set_input(net.layer, kInitialH, op(graph, "unsqueeze", "unsqueeze", {flat, ints("axis_back", {0})}));
   const ValueId second = graph.add_constant("second", Tensor::scalar<int64_t>(1));
-  const ValueId gathered = op("gather", "gather", {state, second}, {{"axis", int64_t{0}}});
-  graph.set_input(net.layer, kInitialC, op("reshape", "reshape", {gathered, ints("dims", {1, kBatch, kHidden})}));
+  const ValueId gathered = op(graph, "gather", "gather", {state, second}, {{"axis", int64_t{0}}});
+  graph.set_input(net.layer, kInitialC,
+                  op(graph, "reshape", "reshape", {gathered, ints("dims", {1, kBatch, kHidden})}));
   EXPECT_EQ(net.reason(), "");
 }
 
@@ -167,12 +167,7 @@ TEST(RecurrentLayers, SharedAndBrokenRecurrentWeightsAreFound) {
   Tensor values = Tensor::copy_of(broken.graph.constant(r)->view());
   values.mutable_values<float>()[3] = NAN;
   broken.graph.replace_constant(r, values);
-  try {
-    plan_layers(broken.graph);
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("recurrent weight 'r' holds NaN"), std::string::npos) << error.what();
-  }
+  EXPECT_ERROR(plan_layers(broken.graph), "recurrent weight 'r' holds NaN");
 }
 
 }  // namespace
