@@ -74,11 +74,7 @@ MutableView batch_output(RunContext& c, std::vector<MutableView>& made, size_t p
     if (made[port].bytes() > 0) std::memset(made[port].data, 0, made[port].bytes());
   }
   const Dims own(made[port].dims.begin() + static_cast<long>(skipped), made[port].dims.end());
-  if (own != part.dims() || made[port].dtype != part.dtype()) {
-    throw Error(ErrorCode::kInput,
-                fmt::format("output {} is put together from {} and {}", port, to_string(own), to_string(part.dims())),
-                {.node = c.node().name, .op = c.node().op});
-  }
+  check_part(c, port, made[port].dtype, own, part);
   return made[port];
 }
 

@@ -265,7 +265,7 @@ TEST(ControlFlow, RefusesABatchScanWhoseStatesEndWithDifferentRanks) {
   const Tensor slices = Tensor::of<float>({2, 3}, {1, 2, 3, 4, 5, 6});
   for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{0, 3}, {3, 0}, {1, 2}}) {
     const Tensor turns = Tensor::of<int64_t>({2}, lengths);
-    EXPECT_NE(fault("batch_scan", {turns, vector_of({5, 6}), slices}, 2, attrs).find("put together from"),
+    EXPECT_NE(fault("batch_scan", {turns, vector_of({5, 6}), slices}, 2, attrs).find("collected from"),
               std::string::npos);
   }
 }
