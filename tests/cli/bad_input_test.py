@@ -12,7 +12,8 @@ import unittest
 import numpy as np
 import onnx
 
-from support.command_test import AMCT, SEED, CommandTest, small_network
+from support.command_test import SEED, CommandTest, small_network
+from support.program import AMCT
 
 
 class BadInput(CommandTest):

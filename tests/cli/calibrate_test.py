@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from support.calibration_test import HFMG, CalibrationTest, files
-from support.command_test import AMCT, SEED, small_network
+from support.calibration_test import HFMG, CalibrationTest
+from support.command_test import SEED, small_network
+from support.program import AMCT
 
 HEADER, HASH = 24, 8
 STEPS = ["--nuq", "16", "--nuq-loss", "10"]
@@ -33,12 +34,12 @@ def signed(content):
 
 class Parts(CalibrationTest):
     def test_any_number_of_parts_in_any_order_give_the_files_of_one_process(self):
-        expected = files(self.quantize("--threads", "2"))
+        expected = self.files(self.quantize("--threads", "2"))
         self.assertEqual(len(expected), 6)
         for count in (1, 2, 3, 7, 23):  # 20 samples: some of 23 shares are empty
             parts = self.parts(count, "--threads", "1")
             for order in (parts, parts[::-1]):
-                self.assertEqual(files(self.merge(order)), expected, f"{count} parts")
+                self.assertEqual(self.files(self.merge(order)), expected, f"{count} parts")
 
     def test_settings_reach_the_parts(self):
         config = self.work / "c.cfg"
@@ -46,26 +47,26 @@ class Parts(CalibrationTest):
                           'arq_quantize { channel_wise: false } }')
         for extra in (["--config", config], ["--no-bias-correction", "--calibrate-weights", "float"],
                       ["--emit", "deploy"], ["--samples", "11"], ["--samples", "30"]):
-            expected = files(self.quantize(*extra))
+            expected = self.files(self.quantize(*extra))
             parts = self.parts(3, *extra)
-            self.assertEqual(files(self.merge(parts, *extra)), expected, extra)
+            self.assertEqual(self.files(self.merge(parts, *extra)), expected, extra)
             for path in self.work.glob("*/small*"):
                 path.unlink()
 
     def test_parts_of_a_model_with_a_fixed_batch_split_between_batches(self):
         small_network(self.model, batch=3)
-        expected = files(self.quantize())
+        expected = self.files(self.quantize())
         parts = self.parts(4)
-        self.assertEqual(files(self.merge(parts)), expected)
+        self.assertEqual(self.files(self.merge(parts)), expected)
 
     def test_balance_takes_two_rounds(self):
-        expected = files(self.quantize("--balance"))
+        expected = self.files(self.quantize("--balance"))
         self.assertIn(b"tensor_balance_factor", expected["_record.txt"])
         first = self.parts(3, "--balance", name="first")
         self.refused(first, ["first1.cal", "second round"], extra=["--balance"])
         second = self.parts(3, "--balance", "--calibration", *first, name="second")
         self.refused([*second[:2], first[2]], ["first3.cal", "rounds"], extra=["--balance"])
-        self.assertEqual(files(self.merge(second, "--balance")), expected)
+        self.assertEqual(self.files(self.merge(second, "--balance")), expected)
         self.fails("calibrate", self.model, "--data", self.data, "--balance", "--shard", "1/3", "--out", self.work / "x.cal",
                    "--calibration", *second, says=["second1.cal", "no second round"])
         self.fails("calibrate", self.model, "--data", self.data, "--balance", "--shard", "1/3", "--out", self.work / "x.cal",
@@ -73,7 +74,7 @@ class Parts(CalibrationTest):
 
     def test_searches_choose_once_for_all_shares(self):
         for i, extra in enumerate(SEARCHES):
-            expected = files(self.quantize(*extra, out=f"one{i}/small"))
+            expected = self.files(self.quantize(*extra, out=f"one{i}/small"))
             known = []
             if "--balance" in extra[0]:
                 first = self.parts(3, *extra, name=f"first{i}-")
@@ -84,9 +85,9 @@ class Parts(CalibrationTest):
             self.run_amct("calibrate", self.model, "--data", self.data, *extra, "--choose", *known, "--out", choice)
             self.refused([choice], [choice.name, "calibrate all shares"], extra=extra)
             parts = self.parts(3, *extra, "--calibration", choice, name=f"part{i}-")
-            self.assertEqual(files(self.merge(parts, *extra, out=f"merged{i}/small")), expected, extra)
+            self.assertEqual(self.files(self.merge(parts, *extra, out=f"merged{i}/small")), expected, extra)
             shutil.rmtree(self.work / f"merged{i}")
-            self.assertEqual(files(self.merge(self.parts(1, *extra, name=f"all{i}-"), *extra, out=f"m{i}/small")), expected)
+            self.assertEqual(self.files(self.merge(self.parts(1, *extra, name=f"all{i}-"), *extra, out=f"m{i}/small")), expected)
 
     def test_what_was_chosen_is_reported_by_who_merges(self):
         extra = SEARCHES[2]
@@ -121,7 +122,7 @@ class Parts(CalibrationTest):
         self.assertIsNone(without["sqnr_db"])
         self.assertGreater(measured["sqnr_db"], 10)
         self.assertEqual(measured["samples"], 20)
-        self.assertEqual(files(self.work / "a/small"), files(self.work / "b/small"))
+        self.assertEqual(self.files(self.work / "a/small"), self.files(self.work / "b/small"))
 
     def test_what_a_part_reports(self):
         report = self.run_json("calibrate", self.model, "--data", self.data, "--shard", "2/3", "--out", self.work / "p.cal")
@@ -151,8 +152,8 @@ class Parts(CalibrationTest):
                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])])
         onnx.save(helper.make_model(text, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), self.model)
         np.save(self.data, self.samples.reshape(-1, 5)[:20])
-        expected = files(self.quantize())
-        self.assertEqual(files(self.merge(self.parts(2))), expected)
+        expected = self.files(self.quantize())
+        self.assertEqual(self.files(self.merge(self.parts(2))), expected)
 
     def test_a_share_that_is_done_is_not_done_again(self):
         (part,) = self.parts(3, numbers=[2])
@@ -278,10 +279,10 @@ class RefusedParts(CalibrationTest):
 class WorkerProcesses(CalibrationTest):
     def test_the_files_are_those_of_one_process(self):
         for extra in ([], ["--balance"], ["--samples", "9", "--skip", "fc", "--no-bias-correction"], *SEARCHES):
-            expected = files(self.quantize(*extra, out="one/small"))
+            expected = self.files(self.quantize(*extra, out="one/small"))
             for workers in (2, 3):
                 prefix = self.quantize(*extra, "--workers", workers, out=f"{workers}/small")
-                self.assertEqual(files(prefix), expected, f"{workers} workers, {extra}")
+                self.assertEqual(self.files(prefix), expected, f"{workers} workers, {extra}")
                 self.assertEqual(len(list(prefix.parent.iterdir())), len(expected))
 
     def test_a_failure_is_told_in_the_words_of_the_worker_and_nothing_stays(self):
@@ -314,27 +315,27 @@ class OrderedHistograms(CalibrationTest):
         np.save(self.data, self.samples)
 
     def test_threads_change_nothing_and_the_order_does(self):
-        expected = files(self.quantize(*self.options, "--threads", "1", out="one/small"))
+        expected = self.files(self.quantize(*self.options, "--threads", "1", out="one/small"))
         for threads in ("2", "3", "8"):
-            self.assertEqual(files(self.quantize(*self.options, "--threads", threads, out=f"{threads}/small")), expected)
-        self.assertEqual(files(self.merge(self.parts(1, *self.options), *self.options)), expected)
+            self.assertEqual(self.files(self.quantize(*self.options, "--threads", threads, out=f"{threads}/small")), expected)
+        self.assertEqual(self.files(self.merge(self.parts(1, *self.options), *self.options)), expected)
         np.save(self.data, self.samples[::-1])
-        other = files(self.quantize(*self.options, out="reversed/small"))
+        other = self.files(self.quantize(*self.options, out="reversed/small"))
         self.assertNotEqual(other["_record.txt"], expected["_record.txt"])
 
     def test_a_batch_enters_at_once(self):
-        records = [files(self.quantize(*self.options, "--batch", batch, out=f"{batch}/small"))["_record.txt"]
+        records = [self.files(self.quantize(*self.options, "--batch", batch, out=f"{batch}/small"))["_record.txt"]
                    for batch in ("1", "20")]
         self.assertNotEqual(*records)
 
     def test_merged_histograms_are_the_same_for_any_split_and_the_record_says_so(self):
-        two, three = (files(self.merge(self.parts(n, *self.options), *self.options, out=f"{n}/small")) for n in (2, 3))
-        workers = files(self.quantize(*self.options, "--workers", "2", out="w/small"))
+        two, three = (self.files(self.merge(self.parts(n, *self.options), *self.options, out=f"{n}/small")) for n in (2, 3))
+        workers = self.files(self.quantize(*self.options, "--workers", "2", out="w/small"))
         self.assertEqual(two, three)
         self.assertEqual(two, workers)
         self.assertTrue(two["_record.txt"].startswith(b"# hfmg: 4 histograms are merged"), two["_record.txt"][:80])
         self.run_amct("convert", self.model, "--record", self.work / "2/small_record.txt", "--out", self.work / "c/small")
-        ordered = files(self.quantize(*self.options, out="one/small"))["_record.txt"]
+        ordered = self.files(self.quantize(*self.options, out="one/small"))["_record.txt"]
         self.assertFalse(ordered.startswith(b"#"))
 
     def test_a_faulty_sample_ends_it(self):

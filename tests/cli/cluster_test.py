@@ -7,7 +7,8 @@ import re
 import subprocess
 import unittest
 
-from support.command_test import AMCT, CommandTest
+from support.command_test import CommandTest
+from support.program import AMCT
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "examples/cluster"
@@ -67,16 +68,12 @@ def parse_block(lines, indent):
     return mapping, lines
 
 
-def files(prefix):
-    return {p.name[len(prefix.name):]: p.read_bytes() for p in prefix.parent.iterdir()}
-
-
 class ClusterTest(CommandTest):
     def setUp(self):
         super().setUp()
         self.run_amct("quantize", SHAPES / "shapes.onnx", "--data", SHAPES / "calibration", *OPTIONS, "--out",
                       self.work / "one/model")
-        self.expected = files(self.work / "one/model")
+        self.expected = self.files("one/model")
 
     def run_in(self, command, environment):
         result = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
@@ -95,7 +92,7 @@ class ClusterTest(CommandTest):
         parts = sorted((self.work / "parts").iterdir())
         self.assertEqual(len(parts), int(last))
         self.run_amct("quantize", SHAPES / "shapes.onnx", "--calibration", *parts, *OPTIONS, "--out", self.work / "o/model")
-        self.assertEqual(files(self.work / "o/model"), self.expected)
+        self.assertEqual(self.files("o/model"), self.expected)
 
     def test_kubernetes_indexed_job(self):
         calibrate, quantize = parse_yaml((CLUSTER / "calibrate.yaml").read_text())
@@ -114,7 +111,7 @@ class ClusterTest(CommandTest):
                 own = {} if index is None else {"JOB_COMPLETION_INDEX": str(index)}
                 self.run_in(container["command"], {**given, **mine, **own})
         self.assertEqual(len(list((self.work / "parts").iterdir())), shares)
-        self.assertEqual(files(self.work / "o/model"), self.expected)
+        self.assertEqual(self.files("o/model"), self.expected)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import unittest
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from support.command_test import CommandTest, small_network
+from support.onnx_runtime import session
 
 
 class Commands(CommandTest):
@@ -40,7 +40,7 @@ class Commands(CommandTest):
         np.save(self.work / "x.npy", self.samples[:3])
         self.run_amct("run", self.model, "--input", f"x={self.work / 'x.npy'}", "--out", self.work / "results")
         ours = np.load(self.work / "results/probabilities.npy")
-        theirs = onnxruntime.InferenceSession(str(self.model)).run(None, {"x": self.samples[:3]})[0]
+        theirs = session(self.model).run(None, {"x": self.samples[:3]})[0]
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
     def test_run_says_where_the_time_goes(self):
@@ -61,8 +61,8 @@ class Commands(CommandTest):
         for suffix in ("_qdq.onnx", "_fake_quant_model.onnx"):
             path = f"{prefix}{suffix}"
             onnx.checker.check_model(path, full_check=True)
-            theirs = onnxruntime.InferenceSession(path).run(None, {"x": self.samples})[0]
-            original = onnxruntime.InferenceSession(str(self.model)).run(None, {"x": self.samples})[0]
+            theirs = session(path).run(None, {"x": self.samples})[0]
+            original = session(self.model).run(None, {"x": self.samples})[0]
             self.assertGreater(np.mean(theirs.argmax(1) == original.argmax(1)), 0.8, suffix)
         comparison = self.run_json("compare", self.model, f"{prefix}_fake_quant_model.onnx", "--data", self.data)
         self.assertGreater(comparison["logit_sqnr_db"], 15)
@@ -95,8 +95,7 @@ class Commands(CommandTest):
         np.testing.assert_allclose(scale(fixed), scale(first), rtol=1e-4)
 
     def test_evaluate_counts_classes(self):
-        session = onnxruntime.InferenceSession(str(self.model))
-        classes = session.run(None, {"x": self.samples})[0].argmax(1)
+        classes = session(self.model).run(None, {"x": self.samples})[0].argmax(1)
         classes[:5] = (classes[:5] + 1) % 7
         np.save(self.work / "labels.npy", classes)
         result = self.run_json("evaluate", self.model, "--data", self.data, "--labels", self.work / "labels.npy")
@@ -113,7 +112,7 @@ class Commands(CommandTest):
         records = set()
         for method in ("ifmr", "hfmg", "min_max", "percentile", "mse", "kl"):
             prefix = self.quantize("--search", method, out=f"s/{method}")
-            plan = json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())
+            plan = self.plan(prefix)
             found = {item["activation"]["search"]["method"] for item in plan["layers"] + plan["tensors"]}
             self.assertEqual(found, {method})
             records.add(pathlib.Path(f"{prefix}_record.txt").read_text())

@@ -25,9 +25,8 @@ class Config(CommandTest):
         self.run_amct("config", self.model, "--from", self.cfg(text), "--out", out)
         return json.loads(out.read_text())
 
-    def plan(self, *extra, out="out/small"):
-        prefix = self.quantize(*extra, out=out)
-        return json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())
+    def plan_of(self, *extra, out="out/small"):
+        return self.plan(self.quantize(*extra, out=out))
 
     def test_defaults_in_explicit_form(self):
         config = json.loads(self.run_amct("config", self.model).stdout)
@@ -57,24 +56,24 @@ class Config(CommandTest):
         text = """batch_num: 5
             common_config { ifmr_quantize { max_percentile: 0.99 dst_type: INT16 } arq_quantize { channel_wise: true } }
             override_layer_configs { layer_name: "dw" calibration_config { hfmg_quantize { } } }"""
-        simple = self.plan("--config", self.cfg(text), out="a/small")
+        simple = self.plan_of("--config", self.cfg(text), out="a/small")
         self.explicit(text)
-        full = self.plan("--config", self.work / "explicit.json", out="b/small")
+        full = self.plan_of("--config", self.work / "explicit.json", out="b/small")
         self.assertEqual(simple["layers"], full["layers"])
         self.assertEqual(simple["samples"], 5)
         self.assertEqual(simple["downgrades"], ["fc has one weight scale instead of one per channel: its operator takes no more"])
         self.assertEqual({layer["activation"]["bits"] for layer in simple["layers"]}, {8, 16})
-        again = self.plan("--config", self.work / "a/small_plan.json", "--samples", 5, out="c/small")
+        again = self.plan_of("--config", self.work / "a/small_plan.json", "--samples", 5, out="c/small")
         self.assertEqual(again["layers"], simple["layers"])
 
     def test_batch_num_counts_batches_and_samples_win(self):
         config = self.cfg("batch_num: 3")
-        self.assertEqual(self.plan("--config", config, "--batch", 4)["samples"], 12)
+        self.assertEqual(self.plan_of("--config", config, "--batch", 4)["samples"], 12)
         report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "d/small", "--config",
                                config, "--samples", 7)
         self.assertEqual(report["samples"], 7)
         self.assertIn("batch_num would be 3", " ".join(report["warnings"]))
-        self.assertEqual(self.plan("--config", self.cfg("# nothing"), out="k/small")["samples"], 20)  # of 64: all there are
+        self.assertEqual(self.plan_of("--config", self.cfg("# nothing"), out="k/small")["samples"], 20)  # of 64: all there are
 
     def test_fusion_can_be_switched_off(self):
         prefix = self.quantize("--config", self.cfg("do_fusion: false"), "--emit", "deploy")
@@ -123,8 +122,8 @@ class Config(CommandTest):
         equal = self.run_json("compare", f"{prefix}_fake_quant_model.onnx", f"{prefix}_deploy_model.onnx", "--data",
                               self.data)
         self.assertIsNone(equal["logit_sqnr_db"])  # no difference at all
-        plan = json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())
-        again = self.plan("--config", f"{prefix}_plan.json", "--samples", 1, out="m/small")
+        plan = self.plan(prefix)
+        again = self.plan_of("--config", f"{prefix}_plan.json", "--samples", 1, out="m/small")
         self.assertEqual([layer["weight"] for layer in again["layers"]], [layer["weight"] for layer in plan["layers"]])
 
     def test_balanced_activations(self):
@@ -150,7 +149,7 @@ class Config(CommandTest):
 
     def test_scales_of_half_precision(self):
         config = self.cfg("fakequant_precision_mode: FORCE_FP16_QUANT")
-        half, full = self.plan("--config", config), self.plan(out="t/small")
+        half, full = self.plan_of("--config", config), self.plan_of(out="t/small")
         for cut, layer in zip(half["layers"], full["layers"]):
             self.assertEqual(np.float32(cut["activation"]["scale"]),
                              np.float32(np.float16(np.float32(layer["activation"]["scale"]))))
@@ -238,7 +237,7 @@ class Config(CommandTest):
                           ["it is a layer"],
                           ["stands twice", "rules.cfg:6:"],
                           ["cannot have 16 bits"]])
-        plan = json.loads(pathlib.Path(f"{self.quantize('--joint')}_plan.json").read_text())
+        plan = self.plan_of("--joint")
         plan["tensors"][0]["uses"][0]["node"] = "fc"
         plan["tensors"].append({"tensor": "nowhere"})
         (self.work / "edited.json").write_text(json.dumps(plan, indent=1))
@@ -328,7 +327,7 @@ class Config(CommandTest):
         self.assertEqual(len(next(layer for layer in again["layers"] if layer["name"] == "fc")["weight"]["scales"]), 7)
 
     def test_skipped_types_stay_float(self):
-        plan = self.plan("--skip-types", "Gemm")
+        plan = self.plan_of("--skip-types", "Gemm")
         self.assertEqual({layer["name"]: layer.get("reason") for layer in plan["layers"] if not layer["quantize"]},
                          {"fc": "the configuration skips Gemm layers"})
         self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "i/small", "--skip-types", "Gem",

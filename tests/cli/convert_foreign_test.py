@@ -6,7 +6,8 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from support.command_test import SEED
-from support.qat import Pairs, QatTest, run_plainly
+from support.onnx_runtime import run_plainly
+from support.qat import Pairs, QatTest
 
 
 class ConvertForeign(QatTest):

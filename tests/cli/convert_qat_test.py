@@ -4,21 +4,15 @@ import unittest
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import QuantType
 
 from support.assets import needs_assets
 from support.command_test import SEED, small_network
-from support.qat import Pairs, QatTest, layers_by_name, run_plainly
-
-
-class Samples(CalibrationDataReader):
-    def __init__(self, name, samples):
-        self.feeds = iter([{name: sample[None]} for sample in samples])
-
-    def get_next(self):
-        return next(self.feeds, None)
+from support.model_data import inputs_of
+from support.onnx_runtime import run_plainly
+from support.qat import Pairs, QatTest, layers_by_name
+from support.their_quantizer import quantize
 
 
 def round_scales(path):
@@ -240,8 +234,8 @@ class ConvertQat(QatTest):
             for per_channel in (False, True):
                 for activation in (QuantType.QUInt8, QuantType.QInt8):
                     path = self.work / "ort.onnx"
-                    quantize_static(str(self.model), str(path), Samples("x", self.samples), per_channel=per_channel,
-                                    quant_format=QuantFormat.QDQ, activation_type=activation)
+                    quantize(self.model, path, [{"x": sample[None]} for sample in self.samples], per_channel=per_channel,
+                             activation_type=activation)
                     report, prefix = self.convert(path, out=f"b/{opset}_{per_channel}_{activation}")
                     with self.subTest(opset=opset, per_channel=per_channel, activation=activation):
                         self.assertEqual((report["layers"], report["quantized"]), (4, 4), report["kept_float"])
@@ -264,23 +258,19 @@ class ConvertQat(QatTest):
         assets = needs_assets(self)
         for name in ("resnet8_cifar10", "mobilenet_v1_025"):
             source = assets / f"onnx/{name}.onnx"
-            session = onnxruntime.InferenceSession(str(source))
-            inputs = session.get_inputs()[0]
-            shape = [d if isinstance(d, int) else 1 for d in inputs.shape]
-            samples = np.random.default_rng(SEED).uniform(0, 1, [4] + shape[1:]).astype(np.float32)
+            (item, dims), = inputs_of(source).items()
+            feeds = [{item: x[None]} for x in np.random.default_rng(SEED).uniform(0, 1, [4] + dims[1:]).astype(np.float32)]
             for per_channel in (False, True):
                 path = self.work / f"{name}.onnx"
-                quantize_static(str(source), str(path), Samples(inputs.name, samples), per_channel=per_channel,
-                                quant_format=QuantFormat.QDQ)
+                quantize(source, path, feeds, per_channel=per_channel)
                 round_scales(path)
                 report, prefix = self.convert(path, out=f"c/{name}{per_channel}")
                 with self.subTest(network=name, per_channel=per_channel):
                     self.assertGreaterEqual(report["quantized"], report["layers"] - 1, report["kept_float"])
                     self.assertEqual(report["warnings"], [])
-                    feeds = {inputs.name: samples[:1]}
-                    expected = run_plainly(path, feeds)[0]
+                    expected = run_plainly(path, feeds[0])[0]
                     self.assertGreater(np.ptp(expected), 0)
-                    np.testing.assert_array_equal(run_plainly(f"{prefix}_fake_quant_model.onnx", feeds)[0], expected)
+                    np.testing.assert_array_equal(run_plainly(f"{prefix}_fake_quant_model.onnx", feeds[0])[0], expected)
 
 
 if __name__ == "__main__":

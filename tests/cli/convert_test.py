@@ -5,9 +5,9 @@ import re
 import unittest
 
 import numpy as np
-import onnxruntime
 
 from support.command_test import CommandTest
+from support.onnx_runtime import session
 
 
 class Convert(CommandTest):
@@ -38,7 +38,7 @@ class Convert(CommandTest):
 
     def test_the_qdq_file_computes_what_the_simulation_does(self):
         _, prefix = self.convert(self.record)
-        outputs = [onnxruntime.InferenceSession(f"{prefix}{suffix}").run(None, {"x": self.samples})[0]
+        outputs = [session(f"{prefix}{suffix}").run(None, {"x": self.samples})[0]
                    for suffix in ("_qdq.onnx", "_fake_quant_model.onnx")]
         np.testing.assert_allclose(*outputs, atol=0.02)
 

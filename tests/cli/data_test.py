@@ -6,11 +6,12 @@ import unittest
 import zlib
 
 import numpy as np
-import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from support.command_test import SEED, CommandTest, small_network
+from support.models import save_model
+from support.onnx_runtime import session
+from support.program import run_model
 
 NUMPY_TYPES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
                "float64", "complex64", "complex128"]
@@ -38,37 +39,20 @@ def save_idx(path, array):
                      array.tobytes())
 
 
-def save_model(path, nodes, inputs, outputs, constants=(), opset=13):
-    info = lambda values: [helper.make_tensor_value_info(name, kind, dims) for name, kind, dims in values]
-    graph = helper.make_graph(nodes, "g", info(inputs), info(outputs),
-                              [numpy_helper.from_array(array, name) for name, array in constants])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    onnx.save(model, str(path))
-
-
 def two_inputs(path):
     """A convolution on an image, a gemm on a vector, and their sum, 5 classes."""
     rng = np.random.default_rng(SEED)
-    constants = [("w", rng.normal(0, 0.5, (5, 3, 4, 4)).astype(np.float32)),
-                 ("v", rng.normal(0, 0.5, (5, 7)).astype(np.float32))]
+    constants = {"w": rng.normal(0, 0.5, (5, 3, 4, 4)), "v": rng.normal(0, 0.5, (5, 7))}
     nodes = [helper.make_node("Conv", ["image/in:0", "w"], ["c"], "conv"),
              helper.make_node("GlobalAveragePool", ["c"], ["p"]),
              helper.make_node("Flatten", ["p"], ["f"]),
              helper.make_node("Gemm", ["vector", "v"], ["g"], "fc", transB=1),
              helper.make_node("Add", ["f", "g"], ["y"])]
-    inputs = [("image/in:0", TensorProto.FLOAT, ["N", 3, 6, 5]), ("vector", TensorProto.FLOAT, ["N", 7])]
-    save_model(path, nodes, inputs, [("y", TensorProto.FLOAT, ["N", 5])], constants)
+    inputs = [("image/in:0", ["N", 3, 6, 5]), ("vector", ["N", 7])]
+    save_model(path, nodes, inputs, [("y", ["N", 5])], constants)
 
 
 class Arrays(CommandTest):
-    def run_model(self, model, **arrays):
-        arguments = []
-        for i, (name, array) in enumerate(arrays.items()):
-            np.save(self.work / f"{i}.npy", array)
-            arguments += ["--input", f"{name}={self.work / f'{i}.npy'}"]
-        self.run_amct("run", model, *arguments, "--out", self.work / "results")
-        return {path.stem: np.load(path) for path in (self.work / "results").iterdir()}
-
     def test_every_numpy_type_and_no_axes_round_trip(self):
         rng = np.random.default_rng(SEED)
         model = self.work / "identity.onnx"
@@ -77,16 +61,16 @@ class Arrays(CommandTest):
             if name.startswith("complex"):
                 array = (array + 1j * rng.uniform(-9, 9, shape)).astype(name)
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-            save_model(model, [helper.make_node("Identity", ["x"], ["y"])], [("x", kind, shape)], [("y", kind, shape)])
-            result = self.run_model(model, x=array)["y"]
+            save_model(model, [helper.make_node("Identity", ["x"], ["y"])], [("x", shape, kind)], [("y", shape, kind)])
+            result = run_model(model, {"x": array})["y"]
             self.assertEqual(result.dtype, array.dtype)
             self.assertEqual(result.shape, array.shape)
             self.assertEqual(result.tobytes(), array.tobytes(), f"{name} {shape}, seed {SEED}")
 
     def test_big_endian_and_column_major_arrays(self):
         array = np.asfortranarray(np.random.default_rng(SEED).normal(0, 1, (2, 3, 12, 10)).astype(">f4"))
-        ours = self.run_model(self.model, x=array)["probabilities"]
-        theirs = onnxruntime.InferenceSession(str(self.model)).run(None, {"x": array.astype("<f4")})[0]
+        ours = run_model(self.model, {"x": array})["probabilities"]
+        theirs = session(self.model).run(None, {"x": array.astype("<f4")})[0]
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
     def test_every_cast_equals_onnx_runtime(self):
@@ -96,17 +80,17 @@ class Arrays(CommandTest):
         for source, target in itertools.product(kinds, kinds):
             array = np.asarray(rng.uniform(0, 9, ())).astype(source)
             codes = [helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in (source, target)]
-            save_model(model, [helper.make_node("Cast", ["x"], ["y"], to=codes[1])], [("x", codes[0], [])],
-                       [("y", codes[1], [])])
-            theirs = onnxruntime.InferenceSession(str(model)).run(None, {"x": array})[0]
-            ours = self.run_model(model, x=array)["y"]
+            save_model(model, [helper.make_node("Cast", ["x"], ["y"], to=codes[1])], [("x", [], codes[0])],
+                       [("y", [], codes[1])])
+            theirs = session(model).run(None, {"x": array})[0]
+            ours = run_model(model, {"x": array})["y"]
             self.assertEqual((ours.dtype, ours.shape), (theirs.dtype, theirs.shape))
             np.testing.assert_array_equal(ours, theirs, f"{source} to {target}, seed {SEED}")
 
     def test_names_with_slashes_colons_and_equals_signs(self):
         model = self.work / "names.onnx"
-        save_model(model, [helper.make_node("Neg", ["a/x:0"], ["b/y:0=z"])], [("a/x:0", TensorProto.FLOAT, [2])],
-                   [("b/y:0=z", TensorProto.FLOAT, [2])])
+        save_model(model, [helper.make_node("Neg", ["a/x:0"], ["b/y:0=z"])], [("a/x:0", [2])],
+                   [("b/y:0=z", [2])])
         np.save(self.work / "f=1.npy", np.asarray([1, -2], np.float32))
         out = self.work / "new/folder"
         self.run_amct("run", model, "--input", f"a/x:0={self.work / 'f=1.npy'}", "--out", out)
@@ -114,9 +98,9 @@ class Arrays(CommandTest):
 
     def test_a_model_without_inputs(self):
         model = self.work / "constant.onnx"
-        save_model(model, [helper.make_node("Exp", ["c"], ["y"])], [], [("y", TensorProto.FLOAT, [3])],
-                   [("c", np.asarray([0, 1, 2], np.float32))])
-        np.testing.assert_allclose(self.run_model(model)["y"], np.exp([0, 1, 2]), rtol=1e-6)
+        save_model(model, [helper.make_node("Exp", ["c"], ["y"])], [], [("y", [3])],
+                   {"c": np.asarray([0, 1, 2], np.float32)})
+        np.testing.assert_allclose(run_model(model, {})["y"], np.exp([0, 1, 2]), rtol=1e-6)
 
     def record(self, name, *options, model=None):
         prefix = self.work / "out" / name
@@ -173,8 +157,7 @@ class Arrays(CommandTest):
         self.fails("quantize", model, "--data", self.work / "both.npz", "--out", self.work / "bad", says=["9", "8"])
 
     def test_a_fixed_batch_evaluates_every_sample(self):
-        session = onnxruntime.InferenceSession(str(self.model))
-        classes = session.run(None, {"x": self.samples})[0].argmax(1)
+        classes = session(self.model).run(None, {"x": self.samples})[0].argmax(1)
         classes[19] = (classes[19] + 1) % 7  # in the last, smaller batch
         np.save(self.work / "labels.npy", classes)
         small_network(self.model, batch=3)
@@ -201,8 +184,8 @@ class Images(CommandTest):
         # The nearest template wins: -|x - t|^2 = 2 x.t - |t|^2 - |x|^2.
         save_model(self.model, [helper.make_node("Flatten", ["x"], ["f"]),
                                 helper.make_node("Gemm", ["f", "w", "b"], ["y"], alpha=2.0, transB=1)],
-                   [("x", TensorProto.FLOAT, ["N", *shape])], [("y", TensorProto.FLOAT, ["N", 4])],
-                   [("w", templates.astype(np.float32)), ("b", -(templates**2).sum(1).astype(np.float32))])
+                   [("x", ["N", *shape])], [("y", ["N", 4])],
+                   {"w": templates, "b": -(templates**2).sum(1)})
         files = sorted(self.folder.iterdir())
         labels = self.work / "labels.txt"
         labels.write_text("".join(f"{path.name} 0\n" for path in files) + "of_another_folder.png 3\n")
@@ -229,7 +212,7 @@ class Images(CommandTest):
         save_model(self.model, [helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
                                 helper.make_node("GlobalAveragePool", ["c"], ["p"]),
                                 helper.make_node("Flatten", ["p"], ["y"])],
-                   [("x", TensorProto.FLOAT, ["N", 3, "H", "W"])], [("y", TensorProto.FLOAT, ["N", 5])], [("w", weight)])
+                   [("x", ["N", 3, "H", "W"])], [("y", ["N", 5])], {"w": weight})
         labels = self.work / "labels.txt"
         labels.write_text("a.png 0\nb.png 1\n")
         for first, second in (((9, 7), (12, 7)), ((12, 7), (9, 7))):
@@ -256,7 +239,7 @@ class Images(CommandTest):
         weight = self.rng.normal(0, 0.01, (10, 784)).astype(np.float32)
         save_model(self.model, [helper.make_node("Flatten", ["x"], ["f"]),
                                 helper.make_node("Gemm", ["f", "w"], ["y"], "fc", transB=1)],
-                   [("x", TensorProto.FLOAT, ["N", 1, 28, 28])], [("y", TensorProto.FLOAT, ["N", 10])], [("w", weight)])
+                   [("x", ["N", 1, 28, 28])], [("y", ["N", 10])], {"w": weight})
         classes = (digits.reshape(12, -1).astype(np.float32) @ weight.T).argmax(1).astype(np.uint8)
         save_idx(self.work / "t10k-images-idx3-ubyte", digits)
         save_idx(self.work / "t10k-labels-idx1-ubyte", classes)

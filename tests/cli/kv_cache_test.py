@@ -8,11 +8,13 @@ import unittest
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from support.assets import needs_assets
 from support.command_test import CommandTest
+from support.measures import sqnr
+from support.models import save_model
+from support.onnx_runtime import session
 
 STEPS, WIDTH, HEADS = 6, 10, 7
 
@@ -29,12 +31,8 @@ def decoder(path):
              helper.make_node("Gemm", ["xl", "o.w", "o.b"], ["o"], "o_proj", transB=1),
              helper.make_node("Conv", ["x", "c.w"], ["conv"], "mix"),
              helper.make_node("Relu", ["conv"], ["c"], "relu")]
-    tensors = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in constants.items()]
-    tensors.append(numpy_helper.from_array(np.array(STEPS - 1), "last"))
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "kvoc"]
-    graph = helper.make_graph(nodes, "decoder", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", STEPS, WIDTH])],
-                              outputs, tensors)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
+    save_model(path, nodes, [("x", ["N", STEPS, WIDTH])], [(name, None) for name in "kvoc"],
+               constants | {"last": np.array(STEPS - 1)})
 
 
 def ifmr(values, asymmetric, start=0.7, end=1.3, step=0.01, percentile=0.999999):
@@ -61,7 +59,7 @@ class KvCache(CommandTest):
         decoder(self.model)
         self.samples = np.random.default_rng(9).normal(0.3, 1, (40, STEPS, WIDTH)).astype(np.float32)
         np.save(self.data, self.samples)
-        self.outputs = dict(zip("kvoc", onnxruntime.InferenceSession(str(self.model)).run(None, {"x": self.samples})))
+        self.outputs = dict(zip("kvoc", session(self.model).run(None, {"x": self.samples})))
         self.config = self.work / "cache.cfg"
 
     def calibrate(self, text, *extra, out="out/d"):
@@ -101,13 +99,20 @@ class KvCache(CommandTest):
         self.assertEqual(set(layers["v_proj"]["offset"]), {0})
         self.assertGreater(max(layers["k_proj"]["scale"]), 5 * min(layers["k_proj"]["scale"]))
 
-    def test_hfmg_covers_most_of_the_range(self):
+    def test_hfmg_is_that_of_quantize(self):
+        """A channel's factor is what quantize gives an activation of these values."""
         layers, _ = self.calibrate('activation_offset: false kv_cache_quant_config { quant_layers: "v_proj" calibration_config '
-                                   '{ hfmg_quantize { num_of_bins: 2048 quant_granularity: per_channel } } }')
-        for scale, offset, column in zip(layers["v_proj"]["scale"], layers["v_proj"]["offset"],
-                                         self.outputs["v"].reshape(-1, HEADS).T):
-            self.assertEqual(offset, 0)
-            self.assertTrue(0.4 <= scale * 127 / np.abs(column).max() <= 1.02)
+                                   '{ hfmg_quantize { num_of_bins: 2048 quant_granularity: per_channel } } }', "--batch", 1)
+        self.assertEqual(layers["v_proj"]["offset"], [0] * HEADS)
+        self.config.write_text("activation_offset: false common_config { hfmg_quantize { num_of_bins: 2048 } }")
+        columns = self.outputs["v"].reshape(40, STEPS, HEADS)
+        for channel, scale in enumerate(layers["v_proj"]["scale"]):
+            save_model(self.work / "alone.onnx", [helper.make_node("MatMul", ["v", "w"], ["y"], "product")], [("v", ["N", STEPS])],
+                       [("y", ["N", 1])], {"w": np.ones((STEPS, 1))})
+            np.save(self.work / "column.npy", columns[:, :, channel])
+            self.run_amct("quantize", self.work / "alone.onnx", "--data", self.work / "column.npy", "--config", self.config,
+                          "--batch", 1, "--samples", 40, "--out", self.work / "alone")
+            self.assertAlmostEqual(scale / self.layers("alone")["product"]["activation"]["scale"], 1, 6)
 
     def test_the_record_is_all_that_is_written(self):
         layers, report = self.calibrate('kv_cache_quant_config { quant_layers: "k_proj" calibration_config { ifmr_quantize { '
@@ -153,11 +158,8 @@ class KvCache(CommandTest):
         self.assertFalse((self.work / "bad").exists())
 
     def test_a_layer_without_channels(self):
-        nodes = [helper.make_node("MatMul", ["x", "w"], ["y"], "none")]
-        graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", STEPS, WIDTH])],
-                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-                                  [numpy_helper.from_array(np.zeros((WIDTH, 0), np.float32), "w")])
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(self.model))
+        save_model(self.model, [helper.make_node("MatMul", ["x", "w"], ["y"], "none")], [("x", ["N", STEPS, WIDTH])],
+                   [("y", None)], {"w": np.zeros((WIDTH, 0))})
         self.config.write_text('kv_cache_quant_config { quant_layers: "none" calibration_config { ifmr_quantize '
                                '{ quant_granularity: per_channel } } }')
         self.fails("kv-cache", self.model, "--config", self.config, "--data", self.data, "--out", self.work / "b/d",
@@ -218,14 +220,13 @@ class KvCache(CommandTest):
         changed = onnx.load(str(model))
         for name in layers:
             changed.graph.output.append(helper.make_tensor_value_info(name + "_output_0", TensorProto.FLOAT, None))
-        run = onnxruntime.InferenceSession(changed.SerializeToString())
+        run = session(changed)
         seen = [run.run([name + "_output_0" for name in layers], {"input_ids": row[None]}) for row in np.load(data)]
         for i, layer in enumerate(report["layers"]):
             values = np.concatenate([s[i].reshape(-1, s[i].shape[-1]) for s in seen])
             self.assertEqual(len(layer["scale"]), values.shape[1])
             s, o = np.array(layer["scale"]), np.array(layer["offset"])
-            error = (np.clip(np.rint(values / s) + o, -128, 127) - o) * s - values
-            self.assertGreater(10 * np.log10((values**2).sum() / (error**2).sum()), 35, layer["layer"])
+            self.assertGreater(sqnr(values, (np.clip(np.rint(values / s) + o, -128, 127) - o) * s), 35, layer["layer"])
 
 
 if __name__ == "__main__":

@@ -8,32 +8,17 @@ import unittest
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from support.command_test import SEED, CommandTest
-
-
-def network(path, shape, nodes, outputs, constants, opset=13):
-    """Saves a network of one input `x`; `outputs` are the names of its results, of unknown shape."""
-    graph = helper.make_graph(
-        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [numpy_helper.from_array(np.asarray(v, np.float32 if np.asarray(v).dtype.kind == "f" else np.int64), k)
-         for k, v in constants.items()])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    onnx.save(onnx.shape_inference.infer_shapes(model), str(path))
+from support.measures import sqnr
+from support.models import constants_of, model_of
+from support.onnx_runtime import session
 
 
 def results(path, samples):
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"x": s[None]})[0].ravel() for s in samples]).astype(np.float64)
-
-
-def sqnr(reference, other):
-    return 10 * np.log10(np.sum(reference**2) / max(np.sum((reference - other) ** 2), 1e-30))
+    runner = session(path)
+    return [runner.run(None, {"x": sample[None]})[0] for sample in samples]
 
 
 class Operators(CommandTest):
@@ -42,7 +27,8 @@ class Operators(CommandTest):
         self.rng = np.random.default_rng(SEED + 2)
 
     def make(self, shape, nodes, outputs, constants, **options):
-        network(self.model, [1, *shape], nodes, outputs, constants, **options)
+        model = model_of(nodes, [("x", [1, *shape])], [(name, None) for name in outputs], constants, **options)
+        onnx.save(onnx.shape_inference.infer_shapes(model), str(self.model))
         self.samples = self.rng.normal(0, 1, (12, *shape)).astype(np.float32)
         np.save(self.data, self.samples)
 
@@ -61,7 +47,7 @@ class Operators(CommandTest):
         if qdq:
             onnx.checker.check_model(onnx.load(f"{prefix}_qdq.onnx"), full_check=True)
             self.assertGreater(sqnr(expected, results(f"{prefix}_qdq.onnx", self.samples)), least)
-        plan = json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())
+        plan = self.plan(prefix)
         record = pathlib.Path(f"{prefix}_record.txt").read_text()
         return report, plan, record
 
@@ -137,7 +123,7 @@ class Operators(CommandTest):
         _, plan, record = self.check(quantized=2)
         self.assertEqual([len(layer["weight"]["scales"]) for layer in plan["layers"]], [15, 4])
         # Scales are of output channels: group g, channel o of the group is the weight [2 g, 2 g + 1][o].
-        weights = numpy_helper.to_array(next(t for t in onnx.load(self.model).graph.initializer if t.name == "w1"))
+        weights = constants_of(self.model)["w1"]
         largest = np.abs(weights.reshape(3, 2, 5, 3, 2)).max(axis=(1, 3, 4)).ravel()
         scales = np.array(plan["layers"][0]["weight"]["scales"])
         self.assertTrue(np.all((np.isclose(scales * 127, largest)) | np.isclose(scales * 128, largest)))
@@ -158,7 +144,7 @@ class Operators(CommandTest):
         self.assertEqual([len(shifts[name]) for name in ("conv1", "pool", "fc")], [7, 0, 1])
         self.assertTrue(all(1 <= n <= 16 for n in shifts["conv1"] + shifts["fc"]))
         self.assertEqual(len(re.findall("shift_bit", record)), 8)
-        packed = {t.name: numpy_helper.to_array(t) for t in onnx.load(self.work / "o/net_deploy_model.onnx").graph.initializer}
+        packed = constants_of(self.work / "o/net_deploy_model.onnx")
         self.assertEqual([int(word >> np.uint64(40)) & 255 for word in packed["conv1.dequant.param"]], shifts["conv1"])
         ops = [node.op_type for node in onnx.load(self.work / "o/net_fake_quant_model.onnx").graph.node]
         self.assertEqual((ops.count("Floor"), ops.count("Clip")), (2, 2 + 3))

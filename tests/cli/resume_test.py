@@ -7,8 +7,9 @@ import unittest
 
 import numpy as np
 
-from support.calibration_test import HFMG, CalibrationTest, files
-from support.command_test import AMCT, SEED, small_network
+from support.calibration_test import HFMG, CalibrationTest
+from support.command_test import SEED, small_network
+from support.program import AMCT
 
 
 class Interrupted(CalibrationTest):
@@ -41,11 +42,11 @@ class Interrupted(CalibrationTest):
         done = self.run_amct(*arguments, "--out", prefix, "--resume", "--threads", "1")
         self.assertIn("samples are done", done.stderr)
         self.assertFalse(checkpoint.exists())
-        self.assertEqual(files(prefix), expected)
+        self.assertEqual(self.files(prefix), expected)
 
     def test_quantize_goes_on_to_the_same_files(self):
         arguments = ["quantize", self.model, "--data", self.data, "--samples", "600"]
-        expected = files(self.quantize("--samples", "600", out="whole/small"))
+        expected = self.files(self.quantize("--samples", "600", out="whole/small"))
         self.check_resumes(arguments, self.work / "out/small", expected)
 
     def test_calibrate_goes_on_to_the_same_part(self):
@@ -55,7 +56,7 @@ class Interrupted(CalibrationTest):
 
     def test_with_balance_it_goes_on_in_either_pass(self):
         arguments = ["quantize", self.model, "--data", self.data, "--samples", "200", "--balance"]
-        expected = files(self.quantize("--samples", "200", "--balance", out="whole/small"))
+        expected = self.files(self.quantize("--samples", "200", "--balance", out="whole/small"))
         self.check_resumes(arguments, self.work / "out/small", expected, kills=(2, 60, 20))
 
     def test_ordered_histograms_go_on(self):
@@ -63,28 +64,28 @@ class Interrupted(CalibrationTest):
         config.write_text(HFMG)
         for batch in ("1", "7"):
             extra = ["--config", config, "--samples", "400", "--batch", batch]
-            expected = files(self.quantize(*extra, out=f"whole{batch}/small"))
+            expected = self.files(self.quantize(*extra, out=f"whole{batch}/small"))
             self.check_resumes(["quantize", self.model, "--data", self.data, *extra], self.work / f"out{batch}/small",
                                expected, kills=(2, 20))
 
     def test_workers_go_on(self):
-        expected = files(self.quantize("--samples", "600", out="whole/small"))
+        expected = self.files(self.quantize("--samples", "600", out="whole/small"))
         prefix = self.work / "out/small"
         arguments = ["quantize", self.model, "--data", self.data, "--samples", "600", "--workers", "2", "--out", prefix]
         self.start_and_kill(prefix.parent / "small_workers/part2of2.cal.checkpoint", arguments, 10)
         again = self.run_amct(*arguments, "--resume")
         self.assertIn("small.checkpoint", again.stderr)
-        self.assertEqual(files(prefix), expected)
+        self.assertEqual(self.files(prefix), expected)
 
     def test_parts_that_are_complete_win_over_a_checkpoint(self):
         arguments = ["quantize", self.model, "--samples", "600", "--out", self.work / "out/small"]
-        expected = files(self.quantize("--samples", "600", out="whole/small"))
+        expected = self.files(self.quantize("--samples", "600", out="whole/small"))
         parts = self.parts(2, "--samples", "600")
         checkpoint = self.work / "out/small.checkpoint"
         self.start_and_kill(checkpoint, [*arguments, "--data", self.data], 3)
         self.run_amct(*arguments, "--calibration", *parts, "--resume")
         self.assertFalse(checkpoint.exists())
-        self.assertEqual(files(self.work / "out/small"), expected)
+        self.assertEqual(self.files(self.work / "out/small"), expected)
 
     def test_a_checkpoint_of_the_first_round_is_none_of_the_second(self):
         command = ["calibrate", self.model, "--data", self.data, "--samples", "600", "--balance", "--shard", "1/2", "--out",

@@ -15,7 +15,8 @@ import tempfile
 
 import numpy as np
 
-from support.command_test import AMCT, SEED, small_network
+from support.command_test import SEED, small_network
+from support.program import AMCT
 
 KINDS = {  # name -> what AMCT_FAULT is, with the number of the call in place of {}, and --threads
     "files": ("files:{}", 1),

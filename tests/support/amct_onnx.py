@@ -4,7 +4,8 @@ import os
 import pathlib
 import subprocess
 
-from support.command_test import AMCT, CommandTest
+from support.command_test import CommandTest
+from support.program import AMCT
 
 PROGRAM = str(pathlib.Path(AMCT).with_name("amct_onnx"))
 BATCH = 4

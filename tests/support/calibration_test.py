@@ -5,10 +5,6 @@ from support.command_test import CommandTest
 HFMG = "batch_num: 1 common_config { hfmg_quantize { } }"
 
 
-def files(prefix):
-    return {p.name[len(prefix.name):]: p.read_bytes() for p in prefix.parent.iterdir() if p.name.startswith(prefix.name)}
-
-
 class CalibrationTest(CommandTest):
     def parts(self, count, *extra, model=None, data=None, name="part", numbers=None):
         paths = []

@@ -8,10 +8,11 @@ import tempfile
 import unittest
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
-AMCT = os.environ["AMCT_PROGRAM"]
+from support.models import save_model
+from support.program import AMCT
+
 SEED = int(os.environ.get("AMCT_SEED", "20240917"))
 
 
@@ -44,13 +45,7 @@ def small_network(path, *, batch="N", opset=13, scale=1.0, weights=None):
         helper.make_node("Gemm", ["f1", "fc.weight", "fc.bias"], ["logits"], "fc", transB=1),
         helper.make_node("Softmax", ["logits"], ["probabilities"], "softmax", axis=1),
     ]
-    graph = helper.make_graph(
-        nodes, "small", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, 12, 10])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [batch, 7])],
-        [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in constants.items()])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    onnx.save(model, str(path))
-    return model
+    save_model(path, nodes, [("x", [batch, 3, 12, 10])], [("probabilities", [batch, 7])], constants, opset=opset)
 
 
 class CommandTest(unittest.TestCase):
@@ -76,6 +71,19 @@ class CommandTest(unittest.TestCase):
         prefix = self.work / out
         self.run_amct("quantize", self.model, "--data", self.data, "--out", prefix, *extra, code=code)
         return prefix
+
+    def plan(self, prefix):
+        return json.loads(pathlib.Path(f"{self.work / prefix}_plan.json").read_text())
+
+    def layers(self, prefix):
+        """The plan's layers by name."""
+        return {layer["name"]: layer for layer in self.plan(prefix)["layers"]}
+
+    def files(self, prefix):
+        """What was written below a prefix: the rest of each name -> bytes."""
+        prefix = self.work / prefix
+        return {path.name[len(prefix.name):]: path.read_bytes() for path in prefix.parent.iterdir()
+                if path.name.startswith(prefix.name)}
 
     def fails(self, *arguments, code=1, says=()):
         """One line on standard error that holds every text of `says`; nothing else is left behind."""

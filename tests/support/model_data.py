@@ -9,14 +9,17 @@ import wave
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from support.assets import ASSETS
+from support.onnx_runtime import session
 
 NANODET = "resize=416x416,color=bgr,mean=103.53/116.28/123.675,std=57.375/57.12/58.395"
 MADRY = "cifar,mean=0.4914/0.4822/0.4465,std=0.2471/0.2435/0.2616"
 OVAL = "cifar,mean=0.485/0.456/0.406,std=0.225"
 FRAME, CONTEXT = 512, 64  # of the voice detectors
+RATES = (16000, 8000)  # samples a second that they take
+EXTENTS = {"sequence": 512, "seq": 64, "T": 64}  # of open axes that are no batch
+ELEMENT_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
 @dataclasses.dataclass
@@ -71,20 +74,29 @@ def without_samples(path):
     return {name for name in dims if name not in first or (not agree and first[name] != 1)}
 
 
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+def random_feeds(runner, random, *, batch=1, rate=RATES[0]):
+    """An array for every input of a session: normal numbers, bytes for the one network that takes raw pixels, integers that any
+    network takes as indices; open axes that EXTENTS does not name are the batch."""
+    feeds = {}
+    for item in runner.get_inputs():
+        dims = [extent if isinstance(extent, int) else EXTENTS.get(extent, batch) for extent in item.shape]
+        dtype = np.dtype(ELEMENT_TYPES[item.type])
+        if item.name == "sr":
+            feeds[item.name] = np.array(rate, dtype)
+        elif item.name == "Input3" or dtype.kind == "i":
+            feeds[item.name] = random.integers(0, 256, dims).astype(dtype)
+        else:
+            feeds[item.name] = random.standard_normal(dims).astype(dtype)
+    return feeds
 
 
-def cifar_images(folder, per_class=7):
-    """The first training images of each class, interleaved, as one folder of JPEGs."""
+def cifar_images(folder, archive="train50k", per_class=7):
+    """The first images of each class, interleaved, as one folder of JPEGs named NUMBER_CLASS."""
     if folder.exists():
         return folder
     folder.mkdir(parents=True)
     counts = {}
-    with tarfile.open(ASSETS / "datasets/cifar10/train50k.tar.gz") as tar:
+    with tarfile.open(ASSETS / f"datasets/cifar10/{archive}.tar.gz") as tar:
         for member in tar:
             label = pathlib.Path(member.name).parent.name
             if not member.isfile() or counts.get(label, 0) == per_class:

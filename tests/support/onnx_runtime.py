@@ -6,9 +6,10 @@ import onnx
 import onnxruntime
 
 
-def session(model, *, threads=1, optimize=True, save=None):
+def session(model, *, threads=1, optimize=True, save=None, entries=None):
     """Of a file or an onnx.ModelProto. `optimize`: False runs the nodes one by one as they are written, a
-    GraphOptimizationLevel up to that level; `save`: where the optimized model is written."""
+    GraphOptimizationLevel up to that level; `save`: where the optimized model is written;
+    `entries`: its configuration's."""
     levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -18,6 +19,8 @@ def session(model, *, threads=1, optimize=True, save=None):
     options.graph_optimization_level = optimize
     if save:
         options.optimized_model_filepath = str(save)
+    for name, value in (entries or {}).items():
+        options.add_session_config_entry(name, value)
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

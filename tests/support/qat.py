@@ -2,29 +2,16 @@
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from support.command_test import SEED, CommandTest
-
-
-def run_plainly(path, feeds):
-    """The nodes one by one: ONNX Runtime's own integer kernels round differently. It refuses the attribute `axis` that
-    its quantizer writes below opset 13."""
-    model = onnx.load(str(path))
-    for domain in model.opset_import:
-        if domain.domain == "":
-            domain.version = max(domain.version, 13)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, feeds)
+from support.models import constants_of, save_model
+from support.onnx_runtime import run_plainly
 
 
 def layers_by_name(path):
     model = onnx.load(str(path))
-    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    return model, constants, {n.name: n for n in model.graph.node}
+    return model, constants_of(path), {n.name: n for n in model.graph.node}
 
 
 class Pairs:
@@ -53,11 +40,7 @@ class Pairs:
         return self.node("DequantizeLinear", [q, s, z], f"{name}_dq", **attributes)
 
     def save(self, path, inputs, outputs, opset=13):
-        graph = helper.make_graph(
-            self.nodes, "qat", [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs],
-            [helper.make_tensor_value_info(n, t, s) for n, t, s in outputs],
-            [numpy_helper.from_array(v, k) for k, v in self.constants.items()])
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), str(path))
+        save_model(path, self.nodes, inputs, [(name, shape, kind) for name, kind, shape in outputs], self.constants, opset=opset)
 
 
 class QatTest(CommandTest):

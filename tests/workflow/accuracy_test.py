@@ -4,36 +4,20 @@ The bounds stand a little below what was measured (docs/benchmarks.md); the best
 reach 13.3, 19.4 and 23.7 dB on the same networks and images.
 """
 
-import json
-import os
 import pathlib
-import subprocess
 import sys
-import tarfile
 import tempfile
 
 from support.assets import assets_or_exit
+from support.model_data import cifar_images
+from support.program import amct, amct_json
 
-AMCT = os.environ["AMCT_PROGRAM"]
 # network, preprocessing, least SQNR of the fake-quant and of the QDQ model in dB, least share of equal classes in percent
 NETWORKS = [
     ("mobilenet_v1_025.onnx", "imagenet-tf", 19.5, 19.5, 87),
     ("mobilenet_v2.onnx", "imagenet", 21.0, 20.5, 95),
     ("resnet8_cifar10.onnx", "cifar", 29.0, 27.0, 96),
 ]
-
-
-def cifar(archive, part, per_class, folder):
-    """The first images of each class, as one folder of JPEGs."""
-    folder.mkdir()
-    with tarfile.open(archive) as tar:
-        counts = {}
-        for member in sorted((m for m in tar.getmembers() if m.isfile()), key=lambda m: m.name):
-            label = member.name.split("/")[1]
-            counts[label] = counts.get(label, 0) + 1
-            if counts[label] <= per_class:
-                (folder / f"{counts[label]:03d}_{label}.jpg").write_bytes(tar.extractfile(member).read())
-    return folder
 
 
 def photographs(folder, images):
@@ -46,16 +30,9 @@ def photographs(folder, images):
 def data_of(network, assets, work):
     """A folder to calibrate on and one that calibration does not see."""
     if network.startswith("resnet8"):
-        cifar10 = assets / "datasets/cifar10"
-        return (cifar(cifar10 / "train50k.tar.gz", "train", 7, work / "train"),
-                cifar(cifar10 / "test_even5k.tar.gz", "test", 20, work / "test"))
+        return cifar_images(work / "train"), cifar_images(work / "test", "test_even5k", 20)
     images = sorted((assets / "datasets/imagenet300").glob("*.jpg"))
     return photographs(work / "calibration", images[:64]), photographs(work / "others", images[64:164])
-
-
-def amct(*arguments):
-    result = subprocess.run([AMCT, *map(str, arguments), "--json", "--quiet"], capture_output=True, text=True, check=True)
-    return json.loads(result.stdout)
 
 
 def main():
@@ -66,9 +43,9 @@ def main():
             work = pathlib.Path(folder)
             calibration, others = data_of(network, assets, work)
             model = assets / "onnx" / network
-            amct("quantize", model, "--data", calibration, "--preprocess", preprocess, "--out", work / "q")
+            amct("quantize", model, "--data", calibration, "--preprocess", preprocess, "--out", work / "q", "--quiet")
             for suffix, bound in (("fake_quant_model", fake_bound), ("qdq", qdq_bound)):
-                result = amct("compare", model, work / f"q_{suffix}.onnx", "--data", others, "--preprocess", preprocess,
+                result = amct_json("compare", model, work / f"q_{suffix}.onnx", "--data", others, "--preprocess", preprocess,
                               "--layers", 0)
                 line = (f"{network} {suffix}: SQNR {result['logit_sqnr_db']:.2f} dB (at least {bound}), same class "
                         f"{result['same_class']:.1f} % (at least {same_bound}) on {result['samples']} images")

@@ -23,7 +23,7 @@ const std::set<std::string> kWindows = {"conv",     "conv_transpose",      "aver
 struct Exception {
   std::string network, node, isa, implementation, reason;
 };
-#include "workflow/implementation_exceptions.inc"
+#include "workflow/pinned/implementation_exceptions.inc"
 
 bool is_excepted(const std::string& network, const Program::StepInfo& step) {
   for (const Exception& exception : kExceptions) {

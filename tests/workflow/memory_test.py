@@ -8,7 +8,8 @@ import unittest
 
 import numpy as np
 
-from support.command_test import AMCT, small_network
+from support.command_test import small_network
+from support.program import AMCT
 
 
 def peak(*arguments):

@@ -6,18 +6,15 @@ import unittest
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from support.assets import needs_assets
 from support.command_test import CommandTest, small_network
-from support.model_data import data_for, feeds_of, model as asset, session
+from support.measures import sqnr
+from support.model_data import data_for, feeds_of, model as asset
+from support.onnx_runtime import session
 
 NARROW = ["--weight-bits", "4", "--activation-bits", "4"]
-
-
-def sqnr(reference, other):
-    reference, other = reference.astype(np.float64), other.astype(np.float64)
-    return 10 * np.log10(np.sum(reference**2) / max(np.sum((reference - other) ** 2), 1e-30))
 
 
 def outputs(path, feeds):
@@ -26,9 +23,6 @@ def outputs(path, feeds):
 
 
 class NarrowActivations(CommandTest):
-    def plan(self, prefix):
-        return {layer["name"]: layer for layer in json.loads((self.work / f"{prefix}_plan.json").read_text())["layers"]}
-
     def check_pairs(self, path, narrow):
         """Each of these layers reads a pair of INT4 that only such layers read; no other activation has 4 bits."""
         file = onnx.load(str(path))
@@ -72,7 +66,7 @@ class NarrowActivations(CommandTest):
         rng = np.random.default_rng(5)
         small_network(self.model, weights={"pw.weight": rng.normal(0, 0.4, (9, 9, 1, 1)), "fc.weight": rng.normal(0, 0.5, (7, 9))})
         report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "narrow", *NARROW)
-        plan = self.plan("narrow")
+        plan = self.layers("narrow")
         narrow = {name for name, layer in plan.items() if layer["activation"]["bits"] == 4}
         self.assertEqual(narrow, {"fc"})  # convolutions of 9 channels, and one in groups: no 4-bit weights
         for name in set(plan) - narrow:
@@ -92,7 +86,7 @@ class NarrowActivations(CommandTest):
                 item = asset(name)
                 data = data_for(item, self.work)
                 self.run_amct("quantize", item.path, *data, "--out", self.work / name, *NARROW)
-                narrow = {key for key, layer in self.plan(name).items()
+                narrow = {key for key, layer in self.layers(name).items()
                           if layer["quantize"] and layer["activation"]["bits"] == 4}
                 self.check_pairs(self.work / f"{name}_qdq.onnx", narrow)
                 self.check_deploy(name, narrow, data)
@@ -112,7 +106,7 @@ class NarrowActivations(CommandTest):
             self.fails("quantize", self.model, "--data", self.data, *out, *NARROW, "--qdq-target", target,
                        says=["fc", "4-bit activations", "--qdq-target"])
         self.run_amct("quantize", self.model, "--data", self.data, *out, *NARROW, "--qdq-target", "tensorrt", "--emit", "fake")
-        plan = json.loads((self.work / "x_plan.json").read_text())
+        plan = self.plan("x")
         for layer in plan["layers"]:
             layer["activation"] = {"bits": 4}
         (self.work / "plan.json").write_text(json.dumps(plan))

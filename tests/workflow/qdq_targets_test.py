@@ -1,60 +1,21 @@
 """QDQ files for several runtimes and in several widths: what each target's published rules demand, checked on the file,
 and what the file computes in ONNX Runtime."""
 
-import json
-import pathlib
 import unittest
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from support.assets import needs_assets
-from support.command_test import SEED, CommandTest, small_network
+from support.command_test import SEED, small_network
+from support.measures import sqnr
 from support.model_data import data_for, model as asset
+from support.models import constants_of, save_model
+from support.qdq_file import File, QdqCase
 
 ACTIVATIONS = {"Relu", "Clip", "LeakyRelu", "Sigmoid", "PRelu", "HardSwish", "Tanh"}
 WEIGHTED = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
-
-
-class File:
-    """A QDQ file, and who makes and reads its values."""
-
-    def __init__(self, path):
-        self.path = path
-        self.model = onnx.load(str(path))
-        onnx.checker.check_model(self.model, full_check=True)
-        graph = self.model.graph
-        self.opset = self.model.opset_import[0].version
-        self.constants = {item.name: item for item in graph.initializer}
-        self.producer = {name: node for node in graph.node for name in node.output}
-        self.nodes = list(graph.node)
-
-    def readers(self, name):
-        return [node for node in self.nodes if name in node.input]
-
-    def of(self, *types):
-        return [node for node in self.nodes if node.op_type in types]
-
-    def array(self, name):
-        return numpy_helper.to_array(self.constants[name])
-
-    def dtype(self, name):
-        return self.constants[name].data_type
-
-    def axis(self, node):
-        return next((a.i for a in node.attribute if a.name == "axis"), None)
-
-    def run(self, feeds):
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        session = ort.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        return session.run(None, feeds)[0].astype(np.float64)
-
-
-def sqnr(reference, other):
-    return 10 * np.log10(np.sum(reference**2) / max(np.sum((reference - other) ** 2), 1e-30))
 
 
 def tensorrt_faults(file):
@@ -111,16 +72,6 @@ def tensorrt_faults(file):
     return faults
 
 
-class QdqCase(CommandTest):
-    def qdq(self, *extra, model=None, data=None):
-        prefix = self.work / "q"
-        self.run_amct("quantize", model or self.model, *(data or ["--data", self.data]), "--out", prefix, *extra)
-        return File(pathlib.Path(f"{prefix}_qdq.onnx"))
-
-    def feeds(self):
-        return {"x": self.samples[:4]}
-
-
 class QdqTargets(QdqCase):
     def test_tensorrt_rules_hold(self):
         file = self.qdq("--qdq-target", "tensorrt")
@@ -173,6 +124,20 @@ class QdqTargets(QdqCase):
         self.assertEqual(tensorrt_faults(File(self.work / "c_qdq.onnx")), [])
 
 
+def even_network(path):
+    """Conv, ConvTranspose and Gemm with even numbers of channels."""
+    rng = np.random.default_rng(SEED)
+    constants = {"conv.weight": (6, 4, 3, 3), "conv.bias": (6,), "up.weight": (6, 4, 2, 2), "fc.weight": (7, 24)}
+    nodes = [helper.make_node("Conv", ["x", "conv.weight", "conv.bias"], ["c"], "conv"),
+             helper.make_node("Relu", ["c"], ["r"], "relu"),
+             helper.make_node("ConvTranspose", ["r", "up.weight"], ["u"], "up", strides=[2, 2]),
+             helper.make_node("MaxPool", ["u"], ["p"], "pool", kernel_shape=[3, 2], strides=[3, 2]),
+             helper.make_node("Flatten", ["p"], ["f"], "flatten"),
+             helper.make_node("Gemm", ["f", "fc.weight"], ["y"], "fc", transB=1)]
+    save_model(path, nodes, [("x", ["N", 4, 6, 5])], [("y", ["N", 7])],
+               {name: rng.normal(0, 0.4, dims) for name, dims in constants.items()})
+
+
 class Widths(QdqCase):
     def test_16_bit_activations(self):
         file = self.qdq("--activation-bits", 16)
@@ -190,8 +155,8 @@ class Widths(QdqCase):
             self.assertEqual(file.dtype(f"{layer}.weight.quantized"), dtype, layer)
         fc = file.constants["fc.weight.quantized"]
         self.assertEqual(len(fc.raw_data), (7 * 9 + 1) // 2)
-        plan = {layer["name"]: layer for layer in self.plan("q")["layers"]}
-        weights = np.round(self.weight("fc.weight") / np.float32(plan["fc"]["weight"]["scales"][0]))
+        scale = np.float32(self.layers("q")["fc"]["weight"]["scales"][0])
+        weights = np.round(constants_of(self.model)["fc.weight"] / scale)
         np.testing.assert_array_equal(file.array("fc.weight.quantized").astype(np.int32), np.clip(weights, -8, 7))
         self.assertGreater(sqnr(File(self.model).run(self.feeds()), file.run(self.feeds())), 12)
 
@@ -219,10 +184,9 @@ class Widths(QdqCase):
         shapes = {item.name.split(".")[0]: list(item.dims) for item in deploy.graph.initializer
                   if item.name.endswith("weight")}
         self.assertEqual(shapes, {"conv": [6, 2, 3, 3], "up": [3, 4, 2, 2], "fc": [12, 7]})
-        plan = {layer["name"]: layer for layer in json.loads((self.work / "even_plan.json").read_text())["layers"]}
-        stored = next(numpy_helper.to_array(i) for i in deploy.graph.initializer if i.name.startswith("conv"))
-        scales = np.float32(plan["conv"]["weight"]["scales"]).reshape(-1, 1, 1, 1)
-        integers = np.clip(np.round(self.weight("conv.weight") / scales), -8, 7).astype(np.int8)
+        stored = next(v for k, v in constants_of(f"{prefix}_deploy_model.onnx").items() if k.startswith("conv"))
+        scales = np.float32(self.layers("even")["conv"]["weight"]["scales"]).reshape(-1, 1, 1, 1)
+        integers = np.clip(np.round(constants_of(self.model)["conv.weight"] / scales), -8, 7).astype(np.int8)
         np.testing.assert_array_equal(stored, (integers[:, 0::2] & 0xF) | (integers[:, 1::2] << 4))
         self.assertEqual((self.work / "even_record.txt").read_text().count('wts_type: "INT4"'), 3)
         same = self.run_json("compare", f"{prefix}_fake_quant_model.onnx", f"{prefix}_deploy_model.onnx", "--data", self.data)
@@ -231,130 +195,6 @@ class Widths(QdqCase):
     def test_weights_that_cannot_be_packed_are_named(self):
         report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "d", "--weight-bits", 4)
         self.assertIn("fc: its 4-bit weights take a byte each: it has an odd number of inputs", report["warnings"])
-
-    def plan(self, prefix):
-        return json.loads((self.work / f"{prefix}_plan.json").read_text())
-
-    def weight(self, name):
-        return next(numpy_helper.to_array(i) for i in onnx.load(str(self.model)).graph.initializer if i.name == name)
-
-
-def even_network(path):
-    """Conv, ConvTranspose and Gemm with even numbers of channels."""
-    rng = np.random.default_rng(SEED)
-    constants = {"conv.weight": (6, 4, 3, 3), "conv.bias": (6,), "up.weight": (6, 4, 2, 2), "fc.weight": (7, 24)}
-    nodes = [helper.make_node("Conv", ["x", "conv.weight", "conv.bias"], ["c"], "conv"),
-             helper.make_node("Relu", ["c"], ["r"], "relu"),
-             helper.make_node("ConvTranspose", ["r", "up.weight"], ["u"], "up", strides=[2, 2]),
-             helper.make_node("MaxPool", ["u"], ["p"], "pool", kernel_shape=[3, 2], strides=[3, 2]),
-             helper.make_node("Flatten", ["p"], ["f"], "flatten"),
-             helper.make_node("Gemm", ["f", "fc.weight"], ["y"], "fc", transB=1)]
-    graph = helper.make_graph(
-        nodes, "even", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 6, 5])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 7])],
-        [numpy_helper.from_array(rng.normal(0, 0.4, dims).astype(np.float32), name) for name, dims in constants.items()])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
-
-
-def matrix_network(path, inputs=72):
-    """MatMul with a bias Add, Relu, Gemm with transB, MatMul: 72 inputs are two groups of 32 and one of 8."""
-    rng = np.random.default_rng(SEED)
-    constants = {"a": rng.normal(0, 0.3, (inputs, 64)) * np.geomspace(0.05, 2, inputs)[:, None],
-                 "a_bias": rng.normal(0, 0.1, 64), "b": rng.normal(0, 0.2, (48, 64)), "b_bias": rng.normal(0, 0.1, 48),
-                 "c": rng.normal(0, 0.2, (48, 5))}
-    nodes = [helper.make_node("MatMul", ["x", "a"], ["h0"], "first"), helper.make_node("Add", ["h0", "a_bias"], ["h1"], "add"),
-             helper.make_node("Relu", ["h1"], ["h2"], "relu"),
-             helper.make_node("Gemm", ["h2", "b", "b_bias"], ["h3"], "second", transB=1),
-             helper.make_node("MatMul", ["h3", "c"], ["y"], "third")]
-    graph = helper.make_graph(nodes, "matrices", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", inputs])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])],
-                              [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in constants.items()])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, str(path))
-    return constants
-
-
-class WeightGroups(QdqCase):
-    def setUp(self):
-        super().setUp()
-        self.model = self.work / "matrices.onnx"
-        self.constants = matrix_network(self.model)
-        self.samples = np.random.default_rng(SEED + 2).normal(0, 1, (40, 72)).astype(np.float32)
-        np.save(self.data, self.samples)
-
-    def grouped(self, weight, axis, bits, group=32):
-        """What the file's integers stand for, from the formula."""
-        weight = np.asarray(weight, np.float32)
-        result = np.empty_like(weight)
-        for begin in range(0, weight.shape[axis], group):
-            part = tuple(slice(begin, begin + group) if i == axis else slice(None) for i in range(2))
-            high, low = np.abs(weight[part].max(axis, keepdims=True)), np.abs(weight[part].min(axis, keepdims=True))
-            scale = np.where(high < low, low / np.float32(2 ** (bits - 1)), high / np.float32(2 ** (bits - 1) - 1))
-            scale = scale.astype(np.float32)
-            result[part] = np.clip(np.round(weight[part] / scale), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * scale
-        return result
-
-    def test_file_holds_blocks(self):
-        for bits, activation in ((4, 8), (8, 16)):
-            with self.subTest(bits=bits):
-                file = self.qdq("--weight-group", 32, "--weight-bits", bits, "--activation-bits", activation)
-                self.assertEqual(file.opset, 21)
-                for layer, name, axis in (("first", "a", 0), ("second", "b", 1), ("third", "c", 0)):
-                    node = file.producer[next(n for n in file.nodes if n.name == layer).input[1]]
-                    self.assertEqual({a.name: a.i for a in node.attribute}, {"axis": axis, "block_size": 32})
-                    self.assertEqual(file.dtype(node.input[0]), TensorProto.INT4 if bits == 4 else TensorProto.INT8)
-                    integers = file.array(node.input[0]).astype(np.float32)
-                    scales = np.repeat(file.array(node.input[1]), 32, axis).take(range(integers.shape[axis]), axis)
-                    np.testing.assert_allclose(integers * scales, self.grouped(self.constants[name], axis, bits),
-                                               rtol=1e-6)
-
-    def test_files_agree_and_groups_are_better(self):
-        reference = File(self.model).run({"x": self.samples})
-        ratios = {}
-        for group in ((), ("--weight-group", 32), ("--weight-group", 64)):
-            file = self.qdq("--weight-bits", 4, *group)
-            ratios[group] = sqnr(reference, file.run({"x": self.samples}))
-            fake = File(self.work / "q_fake_quant_model.onnx").run({"x": self.samples})
-            self.assertLess(abs(sqnr(reference, fake) - ratios[group]), 1.5)
-        self.assertGreater(ratios["--weight-group", 32], ratios["--weight-group", 64])
-        self.assertGreater(ratios["--weight-group", 64], ratios[()])
-
-    def test_the_deploy_model_says_why_not(self):
-        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "g", "--weight-group", 32,
-                               "--weight-bits", 4)
-        self.assertTrue(any("no deploy model" in line for line in report["warnings"]), report["warnings"])
-        names = sorted(path.name for path in self.work.glob("g_*"))
-        self.assertEqual(names, ["g_fake_quant_model.onnx", "g_plan.json", "g_qdq.onnx"])
-        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "g2/q", "--weight-group", 32,
-                   "--emit", "deploy", code=2, says=["no deploy model can have groups of weights", "--emit fake,qdq"])
-
-    def test_groups_that_a_target_does_not_take_are_refused_by_layer(self):
-        for extra, layers, text in (
-                ((), 3, "ONNX Runtime (CPU) takes no groups of 8-bit weights beside 8-bit activations"),
-                (("--weight-bits", 4, "--qdq-target", "tensorrt", "--skip", "second,third"), 2, "TensorRT takes no groups"),
-                (("--qdq-target", "openvino"), 2, "OpenVINO (CPU) takes no groups of 32 of its")):
-            with self.subTest(extra=extra):
-                result = self.run_amct("quantize", self.model, "--data", self.data, "--out", self.work / "n/q",
-                                       "--weight-group", 32, *extra, code=1)
-                self.assertEqual(result.stderr.count("error: "), layers, result.stderr)
-                self.assertIn(text, result.stderr)
-        self.assertFalse((self.work / "n").exists())
-
-    def test_the_plan_keeps_groups(self):
-        self.qdq("--weight-group", 64, "--weight-bits", 4)
-        again = self.work / "again"
-        self.run_amct("quantize", self.model, "--data", self.data, "--out", again, "--config", self.work / "q_plan.json")
-        self.assertEqual((self.work / "q_plan.json").read_text(), pathlib.Path(f"{again}_plan.json").read_text())
-
-    def test_sizes_that_are_no_groups(self):
-        for size in ("16", "33", "0", "-32", "many"):
-            self.run_amct("quantize", self.model, "--data", self.data, "--out", self.work / "n/q", "--weight-group", size,
-                          code=1)
-        self.assertFalse((self.work / "n").exists())
-
-    def test_a_model_without_matrices(self):
-        self.fails("quantize", self.work / "small.onnx", "--data", self.data, "--out", self.work / "n/q",
-                   "--weight-group", 32, "--skip", "fc", says=["no Gemm or MatMul layer"])
 
 
 class RealModels(QdqCase):

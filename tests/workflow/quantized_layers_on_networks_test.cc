@@ -26,7 +26,7 @@ struct Pinned {
 void PrintTo(const Pinned& row, std::ostream* out) { *out << row.file; }
 
 std::vector<Pinned> read_table() {
-  std::ifstream file("tests/workflow/quantized_layers.txt");
+  std::ifstream file("tests/workflow/pinned/quantized_layers.txt");
   std::vector<Pinned> table;
   std::string line;
   while (std::getline(file, line)) {

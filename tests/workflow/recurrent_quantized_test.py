@@ -1,36 +1,28 @@
 """LSTM and GRU through `amct quantize`: the files against integer arithmetic in numpy, constraints, real networks.
 
-The deploy file's integers and factors go through a numpy implementation (tests/support/recurrent_layers.py); the simulation in
+The deploy file's integers and factors go through a numpy implementation (tests/support/recurrent.py); the simulation in
 ONNX Runtime and the deploy model in amct must give its numbers.
 """
 
 import json
-import os
-import pathlib
 import re
-import subprocess
-import tempfile
 import unittest
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from support.assets import needs_assets
-from support.recurrent_layers import GATES, HIDDEN, Deployed, decibels, layer_network, samples, session
+from support.command_test import CommandTest
+from support.measures import sqnr
+from support.models import constants_of
+from support.onnx_runtime import session
+from support.program import run_model
+from support.recurrent import GATES, HIDDEN, Deployed, layer_network, samples
 
-AMCT = os.environ["AMCT_PROGRAM"]
 
-
-class RecurrentQuantizedTest(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.work = pathlib.Path(folder.name)
-
+class RecurrentQuantizedTest(CommandTest):
     def amct(self, *arguments, code=0):
-        result = subprocess.run([AMCT, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-        self.assertEqual(result.returncode, code, f"{arguments}\n{result.stdout}\n{result.stderr}")
+        result = self.run_amct(*arguments, code=code)
         return result.stdout + result.stderr
 
     def quantize(self, kind, steps, *extra, data=None, out="q", count=24, **options):
@@ -40,16 +32,7 @@ class RecurrentQuantizedTest(unittest.TestCase):
         folder.mkdir(exist_ok=True)
         np.savez(folder / "samples.npz", **(data or samples(kind, steps, count, 5, options.get("lengths", False))))
         said = self.amct("quantize", model, "--data", folder, "--out", self.work / out, *extra)
-        return said, json.loads((self.work / f"{out}_plan.json").read_text())
-
-    def run_deploy(self, feeds, out="q"):
-        arguments = []
-        for name, array in feeds.items():
-            np.save(self.work / f"{name}.npy", array)
-            arguments += ["--input", f"{name}={self.work / name}.npy"]
-        self.amct("run", self.work / f"{out}_deploy_model.onnx", *arguments, "--out", self.work / "ran")
-        return [np.load(self.work / "ran" / f"{o.name}.npy") for o in
-                session(self.work / "net.onnx").get_outputs()]
+        return said, self.plan(out)
 
     def config(self, text):
         path = self.work / "rules.cfg"
@@ -76,15 +59,16 @@ class RecurrentQuantizedTest(unittest.TestCase):
                 self.assertLess(np.abs(a - b[0]).max(), max(3 * quantum, 3e-4))
                 self.assertLess(np.mean(np.abs(a - b[0]) > 1e-4), 0.15)
             if i < 3:
-                for a, b in zip(expected, self.run_deploy(feeds, out)):
+                ours = run_model(self.work / f"{out}_deploy_model.onnx", feeds)
+                for a, b in zip(expected, (ours[o.name] for o in original.get_outputs())):
                     np.testing.assert_allclose(b[0], a, atol=2e-6)
             everything["float"] += original.run(None, feeds)
             everything["fake"] += simulated
             everything["qdq"] += qdq.run(None, feeds)
-            everything["numpy"] += expected
+            everything["numpy"] += [array[None] for array in expected]
         for name in ("fake", "qdq", "numpy"):
-            self.assertGreater(decibels(everything["float"], everything[name]), at_least, name)
-        self.assertGreater(decibels(everything["numpy"], everything["fake"]), at_least + 5)
+            self.assertGreater(sqnr(everything["float"], everything[name]), at_least, name)
+        self.assertGreater(sqnr(everything["numpy"], everything["fake"]), at_least + 5)
         return deployed
 
     def test_files_compute_what_the_integers_say(self):
@@ -117,8 +101,7 @@ class RecurrentQuantizedTest(unittest.TestCase):
                 for weight in (layer["weight"], layer["hidden"]["weight"]):
                     self.assertEqual((weight["per_channel"], len(weight["scales"])), (False, GATES[kind]))
                 deployed = self.check_files(kind, 5, at_least=27)
-                model = onnx.load(str(self.work / "net.onnx"))
-                weights = {t.name: numpy_helper.to_array(t)[0] for t in model.graph.initializer if t.name in "WR"}
+                weights = {name: array[0] for name, array in constants_of(self.work / "net.onnx").items() if name in "WR"}
                 for name, key in (("W", "weight"), ("R", "hidden")):
                     plan_of = layer[key] if key == "weight" else layer[key]["weight"]
                     for gate, scale in zip(np.split(weights[name], GATES[kind]), plan_of["scales"]):
@@ -141,6 +124,14 @@ class RecurrentQuantizedTest(unittest.TestCase):
         deployed = self.check_files("LSTM", 4, at_least=27)
         self.assertEqual((deployed.attrs["quant_offset_x"], deployed.attrs["quant_offset_h"]), (0, 0))
 
+    def min_max(self):
+        """A plan whose ranges are those of the data."""
+        plan, search = self.work / "plan.json", {"search": {"method": "min_max"}}
+        plan.write_text(json.dumps({"calibrate_with_quantized_weights": False, "layers": [
+            {"name": "layer", "activation": search, "hidden": {"activation": search, "weight": {"per_channel": True}},
+             "weight": {"per_channel": True}}]}))
+        return plan
+
     def test_states_are_observed_before_every_step(self):
         """min_max factors give the very range of h0 and the outputs of all steps but the last."""
         for kind, steps in (("LSTM", 6), ("GRU", 6), ("LSTM", 1)):
@@ -149,12 +140,7 @@ class RecurrentQuantizedTest(unittest.TestCase):
                 data = samples(kind, steps, 10, 31)
                 (self.work / "data").mkdir(exist_ok=True)
                 np.savez(self.work / "data" / "samples.npz", **data)
-                plan = self.work / "plan.json"
-                search = {"search": {"method": "min_max"}}
-                plan.write_text(json.dumps({"calibrate_with_quantized_weights": False, "layers": [
-                    {"name": "layer", "activation": search, "hidden": {"activation": search, "weight": {"per_channel": True}},
-                     "weight": {"per_channel": True}}]}))
-                self.amct("quantize", self.work / "net.onnx", "--data", self.work / "data", "--config", plan, "--out",
+                self.amct("quantize", self.work / "net.onnx", "--data", self.work / "data", "--config", self.min_max(), "--out",
                           self.work / "q")
                 run = session(self.work / "net.onnx")
                 seen = [data["h"]]
@@ -162,16 +148,16 @@ class RecurrentQuantizedTest(unittest.TestCase):
                     sequence = run.run(None, {key: array[i:i + 1] for key, array in data.items()})[0]
                     seen.append(sequence[0, :-1])
                 low, high = min(s.min() for s in seen if s.size), max(s.max() for s in seen if s.size)
-                factor = json.loads((self.work / "q_plan.json").read_text())["layers"][0]["hidden"]["activation"]
+                factor = self.layers("q")["layer"]["hidden"]["activation"]
                 self.assertAlmostEqual(factor["scale"] / ((max(high, 0) - min(low, 0)) / 255), 1, 5)
 
     def test_a_streaming_layer_whose_data_has_no_state_takes_the_state_it_ends_with(self):
         data = samples("LSTM", 1, 16, 5, zero_state=True)
-        _, plan = self.quantize("LSTM", 1, data=data)
+        _, plan = self.quantize("LSTM", 1, "--config", self.min_max(), data=data)
         run = session(self.work / "net.onnx")
         last = np.concatenate([run.run(None, {k: a[i:i + 1] for k, a in data.items()})[1] for i in range(16)])
         scale = plan["layers"][0]["hidden"]["activation"]["scale"]
-        self.assertAlmostEqual(scale, np.ptp(last) / 255, delta=0.4 * np.ptp(last) / 255)
+        self.assertAlmostEqual(scale / ((max(last.max(), 0) - min(last.min(), 0)) / 255), 1, 5)
 
     def test_the_record_has_every_field_and_gives_the_same_files_again(self):
         for kind in ("LSTM", "GRU"):
@@ -280,13 +266,12 @@ class RecurrentQuantizedTest(unittest.TestCase):
                 np.savez(data / "calls.npz", **{key: np.stack([f[key] for f in fed[:half]]) for key in fed[0]})
                 out = self.work / f"{name}_q"
                 said = self.amct("quantize", model, "--data", data, "--out", out)
-                plan = json.loads(pathlib.Path(f"{out}_plan.json").read_text())
-                self.assertEqual(sum(layer["quantize"] for layer in plan["layers"]), layers, said)
+                self.assertEqual(sum(layer["quantize"] for layer in self.layers(f"{name}_q").values()), layers, said)
                 for suffix in ("fake_quant_model", "qdq"):
                     onnx.checker.check_model(onnx.load(f"{out}_{suffix}.onnx"))
                     # silero's first convolution is a Fourier transform of sound: 8 bits next to its loudest frequency
                     got, _ = self.streamed(f"{out}_{suffix}.onnx", frames, inputs, states)
-                    quality = decibels(expected[half:], got[half:])
+                    quality = sqnr(expected[half:], got[half:])
                     print(f"{name} {suffix}: {quality:.1f} dB with its own states over {len(frames) - half} calls")
                     self.assertGreater(quality, least, suffix)
                 types = {n.op_type for n in onnx.load(f"{out}_deploy_model.onnx").graph.node}
@@ -301,7 +286,7 @@ class RecurrentQuantizedTest(unittest.TestCase):
         np.savez(data / "calls.npz", input=rng.normal(0, 0.1, (8, 512)).astype(np.float32), sr=np.full(8, 16000),
                  state=rng.uniform(-0.5, 0.5, (8, 2, 1, 128)).astype(np.float32))
         said = self.amct("quantize", folder / "silero_vad_16k_op15.onnx", "--data", data, "--out", self.work / "s")
-        layers = {layer["name"]: layer for layer in json.loads((self.work / "s_plan.json").read_text())["layers"]}
+        layers = self.layers("s")
         floats = {name: layer["reason"] for name, layer in layers.items() if not layer["quantize"]}
         self.assertEqual(len(floats), 2)
         for name, reason in floats.items():

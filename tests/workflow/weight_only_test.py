@@ -5,28 +5,21 @@ import unittest
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto
 
 from support.assets import needs_assets
 from support.command_test import CommandTest
 from support.half_model import to_half
-from support.model_data import data_for, feeds_of, model as asset, session
+from support.measures import sqnr
+from support.model_data import data_for, feeds_of, model as asset
+from support.onnx_runtime import session
 
 WIDTHS = {"4": TensorProto.INT4, "8": TensorProto.INT8}
 
 
-def sqnr(reference, other):
-    reference, other = reference.astype(np.float64), other.astype(np.float64)
-    return 10 * np.log10(np.sum(reference**2) / max(np.sum((reference - other) ** 2), 1e-30))
-
-
 def exact_session(path):
     """ONNX Runtime would round activations to 8 bits before products with such weights."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session(path, entries={"session.qdq_matmulnbits_accuracy_level": "1"})
 
 
 def outputs(runner, feeds):
@@ -62,7 +55,7 @@ class WeightOnly(CommandTest):
         sizes = {}
         for bits, group, bound in (("8", 0, 36), ("8", 32, 37), ("4", 0, 15), ("4", 32, 16)):
             prefix = self.quantize_weights(item.path, "--weight-bits", bits, *(["--weight-group", group] if group else []))
-            plan = json.loads(prefix.with_name("w_plan.json").read_text())
+            plan = self.plan("w")
             layers = {layer["name"] for layer in plan["layers"] if layer["quantize"]}
             self.assertEqual(len(layers), 36)
             qdq, fake = (prefix.with_name(f"w_{form}.onnx") for form in ("qdq", "fake_quant_model"))

@@ -175,7 +175,7 @@ void check_images(const char* model, const char* pixels, float divisor, float sh
     const std::vector<float> part(expected.begin() + i * classes, expected.begin() + (i + 1) * classes);
     const auto ours = run(deploy, image(io.at(pixels), i, divisor, shift));
     // The record was taken with ONNX Runtime's optimizer on, which folds scales into convolutions and so rounds
-    // otherwise; golden_onnxruntime.py compares with it off, to 1e-6.
+    // otherwise; golden_onnxruntime_test.py compares with it off, to 1e-6.
     EXPECT_LE(largest_difference(ours, part), 0.02) << i;
     EXPECT_EQ(std::max_element(ours.begin(), ours.end()) - ours.begin(),
               std::max_element(part.begin(), part.end()) - part.begin());

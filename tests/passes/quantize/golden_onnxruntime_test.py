@@ -2,7 +2,7 @@
 models, executed in integers, give what ONNX Runtime computes for its fake-quant models as they are written (with its optimizer
 off: folding scales into convolutions rounds otherwise).
 
-usage: golden_onnxruntime.py QUANT_TOOL
+usage: golden_onnxruntime_test.py QUANT_TOOL
 """
 
 import pathlib
@@ -12,24 +12,15 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from support.assets import assets_or_exit
+from support.onnx_runtime import run_plainly, session
 
 IMAGES = {
     "mobilenet_v1_025": ("x4", lambda x: x / np.float32(127.5) - 1),
     "resnet8_cifar10": ("calib_u8_nhwc", lambda x: x / np.float32(255)),
 }
 SETTINGS = ["default", "sym_hfmg", "int16all", "w6", "w4all"]
-
-
-def run(path, feeds, optimize=True):
-    options = ort.SessionOptions()
-    if not optimize:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).run(None, feeds)[0]
 
 
 def check_images(tool, golden, folder):
@@ -41,7 +32,7 @@ def check_images(tool, golden, folder):
             x = np.ascontiguousarray(preprocess(pixels[i:i + 1].astype(np.float32)).transpose(0, 3, 1, 2))
             np.save(folder / "x.npy", x)
             subprocess.run([tool, "run", golden / f"{name}_deploy_model.onnx", folder / "x.npy", folder / "y.npy"], check=True)
-            expected = run(golden / f"{name}_fake_quant_model.onnx", {"input": x}, optimize=False)
+            expected = run_plainly(golden / f"{name}_fake_quant_model.onnx", {"input": x})[0]
             worst = max(worst, np.abs(np.load(folder / "y.npy") - expected).max())
         print(f"{name}: integers against ONNX Runtime on the fake-quant model: largest difference {worst:.2e}")
         faults += not worst <= 1e-6
@@ -61,7 +52,7 @@ def main():
             io = np.load(golden / f"tiny7_{name}_io.npz")
             ours = [n.op_type for n in onnx.load(deploy).graph.node]
             theirs = [n.op_type for n in onnx.load(golden / f"tiny7_{name}_deploy.onnx").graph.node]
-            worst = max(np.abs(run(fake, {"input": io[f"x{i}"]}) - io[f"fake_quant{i}"]).max() for i in range(2))
+            worst = max(np.abs(session(fake).run(None, {"input": io[f"x{i}"]})[0] - io[f"fake_quant{i}"]).max() for i in range(2))
             good = worst <= 1e-5 and ours == theirs
             print(f"{name}: largest difference {worst:.2e}, {'the same' if ours == theirs else 'another'} structure")
             faults += not good

@@ -1,45 +1,34 @@
 """The record file of every network of the assets that quantizes, byte for byte the same with 1, 2, 3 and 8 threads, with 1, 3
-and 8 samples at a time, with the samples in another order, and in 2 and 3 processes; under --isa too.
-
-usage: record_determinism.py AMCT
-"""
+and 8 samples at a time, with the samples in another order, and in 2 and 3 processes; under --isa too."""
 
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
-import onnx
 
 from support.assets import assets_or_exit
+from support.model_data import inputs_of
+from support.program import amct
 
-AMCT = sys.argv[1]
 SAMPLES = 11  # more than any number of threads, and no multiple of one
 NETWORKS = ["mnist_cntk", "mobilenet_v1_025", "mobilenet_v2", "nanodet_m", "resnet8_cifar10", "ultraface_rfb320_simplified",
             "vnn_cifar10_resnet_4b", "vnn_eran_mnist_relu_9_200", "vnn_marabou_cifar10_large", "vnn_mnistfc_256x4",
             "vnn_oval21_cifar_base_kw"]
 
 
-def inputs_of(model):
-    constants = {i.name for i in model.graph.initializer}
-    return [i for i in model.graph.input if i.name not in constants]
-
-
-def samples_of(model):
-    dims = [d.dim_value for d in inputs_of(model)[0].type.tensor_type.shape.dim]
-    random = np.random.default_rng(5)
-    shape = [extent if extent > 0 else 1 for extent in dims[1:]]
+def samples_of(path):
+    first = next(iter(inputs_of(path).values()))
+    shape = first[1:]
     gains = np.linspace(0.4, 1.1, SAMPLES).reshape(-1, *[1] * len(shape))
-    return (random.standard_normal((SAMPLES, *shape)) * gains).astype(np.float32)
+    return (np.random.default_rng(5).standard_normal((SAMPLES, *shape)) * gains).astype(np.float32)
 
 
 def record(model, data, work, *options):
     """Bytes of the record file, and the instruction set that the plan names."""
     prefix = work / "out"
-    subprocess.run([AMCT, "quantize", model, "--data", data, "--emit", "deploy", "--out", prefix, "-q", *options], check=True,
-                   stdout=subprocess.DEVNULL)
+    amct("quantize", model, "--data", data, "--emit", "deploy", "--out", prefix, "-q", *options)
     return (pathlib.Path(f"{prefix}_record.txt").read_bytes(),
             json.loads(pathlib.Path(f"{prefix}_plan.json").read_text())["isa"])
 
@@ -51,7 +40,7 @@ def main():
         work = pathlib.Path(folder)
         for name in NETWORKS:
             path = root / "onnx" / f"{name}.onnx"
-            samples = samples_of(onnx.load(str(path)))
+            samples = samples_of(path)
             np.save(work / "samples.npy", samples)
             np.save(work / "shuffled.npy", samples[np.random.default_rng(3).permutation(SAMPLES)])
             expected, isa = record(path, work / "samples.npy", work, "--threads", "1")
@@ -75,4 +64,5 @@ def main():
     sys.exit(bool(failures))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Control flow and functions of the model file against ONNX Runtime: as the file has them, prepared, and written back.
 
-usage: control_flow_in_onnx_runtime.py AMCT ONNX_TOOL
+usage: control_flow_in_onnx_runtime_test.py ONNX_TOOL
 """
 
 import pathlib
@@ -11,7 +11,9 @@ import tempfile
 import numpy as np
 import onnx
 import onnx.parser
-import onnxruntime as ort
+
+from support.onnx_runtime import session
+from support.program import run_model
 
 TOLERANCE = 1e-5
 
@@ -125,12 +127,6 @@ def model_of(text, opset, rng):
     return model
 
 
-def session_of(path):
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 def fault(ours, theirs):
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return f"{ours.dtype}{ours.shape} where ONNX Runtime has {theirs.dtype}{theirs.shape}"
@@ -139,18 +135,7 @@ def fault(ours, theirs):
     return None
 
 
-def run_ours(program, path, feeds, folder, options):
-    command = [program, "run", str(path), "--out", str(folder / "out"), *options]
-    for name, array in feeds.items():
-        np.save(folder / f"{name}.npy", array)
-        command += ["--input", f"{name}={folder / f'{name}.npy'}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip())
-    return lambda name: np.load(folder / "out" / f"{name}.npy")
-
-
-def check(program, tool, case, opset, folder, rng):
+def check(tool, case, opset, folder, rng):
     """Faults of one case, as texts."""
     _, _, runs, text = case
     model = model_of(text, opset, rng)
@@ -158,16 +143,16 @@ def check(program, tool, case, opset, folder, rng):
     onnx.save(model, path)
     subprocess.run([tool, "roundtrip", path, back], check=True, capture_output=True)
     onnx.checker.check_model(str(back), full_check=True)
-    theirs, written = session_of(path), session_of(back)
+    theirs, written = session(path), session(back)
     for values in runs:
         feeds = {name: value if isinstance(value, np.ndarray) else rng.normal(0, 1, value).astype(np.float32)
                  for name, value in values.items()}
         expected = theirs.run(None, feeds)
         names = [output.name for output in theirs.get_outputs()]
         for how in ([], ["--prepare"]):
-            outputs = run_ours(program, path, feeds, folder, how)
+            outputs = run_model(path, feeds, *how)
             for name, array in zip(names, expected):
-                if found := fault(outputs(name), np.asarray(array)):
+                if found := fault(outputs[name], np.asarray(array)):
                     yield f"{' '.join(how) or 'run'}: output {name} {found}"
         for name, array, same in zip(names, expected, written.run(names, feeds)):
             if found := fault(np.asarray(same), np.asarray(array)):
@@ -175,14 +160,14 @@ def check(program, tool, case, opset, folder, rng):
 
 
 def main():
-    program, tool = sys.argv[1:3]
+    tool = sys.argv[1]
     faults = count = 0
     for case in CASES:
         for opset in case[1]:
             count += 1
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    found = list(check(program, tool, case, opset, pathlib.Path(folder), np.random.default_rng(count)))
+                    found = list(check(tool, case, opset, pathlib.Path(folder), np.random.default_rng(count)))
                 except subprocess.CalledProcessError as error:
                     found = [error.stderr.decode().strip()]
                 except Exception as error:  # the checker and the runtime have many kinds

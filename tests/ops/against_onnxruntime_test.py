@@ -1,6 +1,6 @@
 """Every sample of every row computes what ONNX Runtime computes, in the plain kernel and in the compiled program.
 
-usage: against_onnxruntime.py ONNX_TOOL
+usage: against_onnxruntime_test.py ONNX_TOOL
 Where ONNX Runtime has no kernel (most double-precision ones), ONNX's reference implementation takes its place. Cases
 that neither can run at any opset fail the test unless the sample says so (skip_onnx_runtime).
 """

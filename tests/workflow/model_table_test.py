@@ -4,13 +4,12 @@ Pinned for each model: layers that AMCT's table of supported layers allows and l
 differ), sizes of the files, integer and float kernels of ONNX Runtime in the QDQ file, and the SQNR of the fake-quant output
 against float. Below 20 dB the table says which layer is at fault and why. Every file is checked and run in ONNX Runtime.
 
-usage: model_table.py AMCT [--update] [MODEL…]      --update writes models.json and docs/models.md
+usage: model_table_test.py [--update] [MODEL…]      --update writes pinned/models.json and docs/models.md
 """
 
 import collections
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -18,10 +17,11 @@ import numpy as np
 import onnx
 
 from support import model_data
-from support.assets import assets_or_exit
+from support.assets import ROOT, assets_or_exit
+from support.onnx_runtime import kernels, session
+from support.program import amct, amct_json
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TABLE = ROOT / "tests/workflow/models.json"
+TABLE = ROOT / "tests/workflow/pinned/models.json"
 PAGE = ROOT / "docs/models.md"
 LOW = 20  # dB
 SIZE_TOLERANCE, SQNR_TOLERANCE = 0.02, 1.0
@@ -31,86 +31,74 @@ INTEGER = {"QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "Con
            "QLinearGlobalAveragePool", "QLinearSoftmax", "NhwcMaxPool", "DynamicQuantizeLSTM"}
 FLOAT = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Add", "Mul", "AveragePool", "LSTM", "GRU",
          "GlobalAveragePool", "ConvTranspose", "LeakyRelu", "Concat"}
-# Why the output of a model stands below LOW: measured with `amct compare --layers 0` and with the settings named.
-EXPLAINED = {
-    "dtln_1": "lstm_4 is at fault: its input is a spectrum whose largest value is 54 and most others below 0.2, less than a step of "
-              "8 bits (0.21). Left in float (`--skip lstm_4`) it makes the scores 31.5 dB; `--activation-bits 16` gives {wide:.1f} dB. "
-              "The mask that the network puts out, behind a Sigmoid, has 26.9 dB",
-    "nanodet_m": "Conv_3, a depthwise convolution near the input, is at fault: left in float (`--skip Conv_3`) it makes the output 2 dB "
-                 "better (20.5 dB), no other layer 0.3 dB; `--activation-bits 16` gives {wide:.1f} dB. The boxes match "
-                 "(docs/benchmarks.md)",
+# What brings the output of a model below LOW: a layer, and why; measure_low() says the numbers.
+AT_FAULT = {
+    "dtln_1": ("lstm_4", "its input is a spectrum whose largest value is {largest:.0f}, and {below_a_step:.0f} % of it is below one step of "
+                         "8 bits ({step:.2f}). The mask that the network puts out, behind a Sigmoid, has {output_db:.1f} dB"),
+    "nanodet_m": ("Conv_3", "a depthwise convolution near the input. The boxes match (docs/benchmarks.md)"),
 }
 
 
 def allowed():
     """File -> (layers that the table of supported layers allows, quantized, constraint), as quantized_layers_test.cc pins them."""
     rows = {}
-    for line in (ROOT / "tests/workflow/quantized_layers.txt").read_text().splitlines():
+    for line in (ROOT / "tests/workflow/pinned/quantized_layers.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             name, may, are, *constraint = line.split(maxsplit=3)
             rows[name.removesuffix(".onnx")] = (int(may), int(are), "".join(constraint))
     return rows
 
 
-def kernels(path, work):
-    """Nodes of the graph that ONNX Runtime runs, as (integer, float by type), and that it runs."""
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.optimized_model_filepath = str(work / "optimized.onnx")
-    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    counts = collections.Counter(node.op_type for node in onnx.load(str(work / "optimized.onnx")).graph.node)
+def kernels_by_type(path, work):
+    """Nodes of the graph that ONNX Runtime runs: in integers, and in float by operator."""
+    counts = kernels(path, work)
     return (sum(n for op, n in counts.items() if op in INTEGER),
             {op: n for op, n in sorted(counts.items()) if op in FLOAT})
 
 
-def random_feeds(path):
-    """Small numbers for every input; what a state or a rate must be is fixed."""
-    rng = np.random.default_rng(9)
-    runner = model_data.session(path)
-    feeds = {}
-    for item in runner.get_inputs():
-        dims = [extent if isinstance(extent, int) else 576 if extent == "sequence" else 1 for extent in item.shape]
-        if item.name == "sr":
-            feeds[item.name] = np.array(16000, np.int64)
-        elif "int64" in item.type:
-            feeds[item.name] = rng.integers(0, 512, dims)
-        else:
-            feeds[item.name] = rng.normal(0, 1, dims).astype(np.float32)
-    return runner, feeds
-
-
 def runs(path):
-    runner, feeds = random_feeds(path)
+    runner = session(path)
+    feeds = model_data.random_feeds(runner, np.random.default_rng(9))
     return all(np.isfinite(value).all() for value in runner.run(None, feeds))
 
 
-def quantize(program, item, work, *extra):
-    command = [program, "quantize", item.path, *model_data.data_for(item, work), "--out", work / "q", "--json", "--quiet", *extra]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
-    if result.returncode != 0:
-        raise RuntimeError(result.stderr.strip())
-    return json.loads(result.stdout)
+def quantize(item, work, *extra):
+    return amct_json("quantize", item.path, *model_data.data_for(item, work), "--out", work / "q", *extra)
 
 
-def measure(program, item, work):
-    report = quantize(program, item, work)
+def measure(item, work):
+    report = quantize(item, work)
     deploy, fake, qdq = (work / f"q_{name}.onnx" for name in ("deploy_model", "fake_quant_model", "qdq"))
     for path in (fake, qdq):
         onnx.checker.check_model(onnx.load(str(path)), full_check=True)
         if not runs(path):
             raise RuntimeError(f"{path.name} gives NaN or infinity")
-    subprocess.run([program, "inspect", deploy], check=True, stdout=subprocess.DEVNULL)
-    integer, left = kernels(qdq, work)
+    amct("inspect", deploy)
+    integer, left = kernels_by_type(qdq, work)
     row = {"layers": report["layers"], "quantized": report["quantized"],
            "float": {entry["layer"]: entry["reason"] for entry in report["kept_float"]},
            "bytes": {"float": item.path.stat().st_size, "qdq": qdq.stat().st_size, "fake": fake.stat().st_size,
                      "deploy": deploy.stat().st_size},
            "integer_kernels": integer, "float_kernels": left, "sqnr_db": round(report["sqnr_db"], 1),
            "weakest": report["weakest"][0]["layer"] if report["weakest"] else ""}
-    if row["sqnr_db"] < LOW:
-        row["sqnr_db_16_bits"] = round(quantize(program, item, work, "--activation-bits", "16")["sqnr_db"], 1)
+    if row["sqnr_db"] < LOW and item.name in AT_FAULT:
+        row["low"] = measure_low(item, work)
     return row
+
+
+def measure_low(item, work):
+    """Of a network as it was quantized: its output, and what it is with the layer at fault in float and with 16 bits."""
+    layer = AT_FAULT[item.name][0]
+    compared = amct_json("compare", item.path, work / "q_fake_quant_model.onnx", *model_data.data_for(item, work))
+    step = next(row["activation"]["scale"] for row in json.loads((work / "q_plan.json").read_text())["layers"]
+                if row["name"] == layer)
+    low = {"output_db": compared["outputs"][0]["sqnr_db"], "step": step}
+    if item.name == "dtln_1":
+        values = np.stack([next(iter(feed.values())) for feed in model_data.feeds_of(item)])
+        low |= {"largest": float(values.max()), "below_a_step": float(100 * np.mean(values < step))}
+    low["skipped_db"] = quantize(item, work, "--skip", layer)["sqnr_db"]
+    low["wide_db"] = quantize(item, work, "--activation-bits", "16")["sqnr_db"]
+    return {key: round(value, 3) for key, value in low.items()}
 
 
 def differences(name, pinned, row):
@@ -123,6 +111,9 @@ def differences(name, pinned, row):
             lines.append(f"{name}: {kind} file of {size} bytes, pinned {pinned['bytes'][kind]}")
     if row["sqnr_db"] < pinned["sqnr_db"] - SQNR_TOLERANCE:
         lines.append(f"{name}: SQNR {row['sqnr_db']} dB, pinned {pinned['sqnr_db']} dB")
+    low, known = row.get("low", {}), pinned.get("low", {})
+    if low.keys() != known.keys() or any(abs(low[key] - known[key]) > SQNR_TOLERANCE for key in low):
+        lines.append(f"{name}: {low}, pinned {known}")
     return lines
 
 
@@ -133,7 +124,7 @@ def faults_of_table(table):
     for name, row in table.items():
         if name in rows and rows[name][:2] != (rows[name][0], row["quantized"]):
             lines.append(f"{name}: {row['quantized']} layers quantized, quantized_layers.txt says {rows[name][1]}")
-        if row["sqnr_db"] < LOW and name not in EXPLAINED:
+        if row["sqnr_db"] < LOW and name not in AT_FAULT:
             lines.append(f"{name}: {row['sqnr_db']} dB without an explanation")
         if row["layers"] - row["quantized"] != len(row["float"]) or not all(row["float"].values()):
             lines.append(f"{name}: layers in float without a reason")
@@ -149,10 +140,16 @@ def short(reasons):
                      for reason, names in by_reason.items())
 
 
+def explanation(name, low):
+    layer, why = AT_FAULT[name]
+    return (f"- {name}: {layer} is at fault: {why.format(**low)}. `--skip {layer}`, which leaves it in float, gives "
+            f"{low['skipped_db']:.1f} dB, `--activation-bits 16` {low['wide_db']:.1f} dB")
+
+
 def page(table):
     lines = ["# The models of the assets", "",
              "What `amct quantize` makes of each with its defaults (64 samples, fewer where there are fewer). Generated by "
-             "`tests/workflow/model_table.py build/bin/amct --update`, which the everyday tests compare with.", "",
+             "`scripts/python tests/workflow/model_table_test.py --update`, which the everyday tests compare with.", "",
              "Allowed: layers that AMCT's table of supported layers allows. Integer kernels: nodes that ONNX Runtime computes in integers "
              "when it runs the QDQ file, and the arithmetic that it leaves in float. SQNR: output of the fake-quant model against float.", "",
              "| model | allowed | quantized | float kB | QDQ kB | deploy kB | integer kernels | float kernels | SQNR |",
@@ -168,13 +165,12 @@ def page(table):
     lines += [f"- {name}: {short(row['float'])}" for name, row in table.items() if row["float"]] or ["None."]
     low = [name for name, row in table.items() if row["sqnr_db"] < LOW]
     lines += ["", f"## Outputs below {LOW} dB", ""]
-    lines += [f"- {name}: {EXPLAINED[name].format(wide=table[name]['sqnr_db_16_bits'])}" for name in low] or ["None."]
+    lines += [explanation(name, table[name]["low"]) for name in low] or ["None."]
     return "\n".join(lines) + "\n"
 
 
 def main():
-    arguments = [word for word in sys.argv[1:] if word != "--update"]
-    program, chosen = pathlib.Path(arguments[0]).resolve(), arguments[1:]
+    chosen = [word for word in sys.argv[1:] if word != "--update"]
     assets_or_exit()
     pinned = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     table, faults = {}, []
@@ -183,8 +179,8 @@ def main():
             continue
         with tempfile.TemporaryDirectory() as folder:
             try:
-                table[item.name] = measure(program, item, pathlib.Path(folder))
-            except (RuntimeError, subprocess.CalledProcessError, onnx.checker.ValidationError) as error:
+                table[item.name] = measure(item, pathlib.Path(folder))
+            except (RuntimeError, onnx.checker.ValidationError) as error:
                 faults.append(f"{item.name}: {error}")
                 continue
         row = table[item.name]

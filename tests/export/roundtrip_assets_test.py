@@ -1,6 +1,6 @@
 """Every real model, read and written back, computes the same bits in ONNX Runtime and passes the full checker.
 
-usage: roundtrip_assets.py ONNX_TOOL
+usage: roundtrip_assets_test.py ONNX_TOOL
 """
 
 import pathlib
@@ -10,42 +10,19 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from support.assets import assets_or_exit
+from support.model_data import random_feeds
+from support.onnx_runtime import session
 
 SEED = 1729
-NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
-# Inputs that random numbers do not suit.
-FIXED = {"sr": np.array(16000, dtype=np.int64)}
-
-
-def random_inputs(session, rng):
-    feeds = {}
-    for value in session.get_inputs():
-        if value.name in FIXED:
-            feeds[value.name] = FIXED[value.name]
-            continue
-        sizes = {"batch": 1, "sequence": 512, None: 1}
-        dims = [d if isinstance(d, int) else sizes.get(d, 2) for d in value.shape]
-        if value.name == "input" and len(dims) == 2 and not isinstance(value.shape[1], int):
-            dims[1] = 512
-        dtype = NUMPY_TYPES[value.type]
-        if dtype is np.float32:
-            feeds[value.name] = rng.standard_normal(dims).astype(dtype)
-        else:
-            feeds[value.name] = rng.integers(0, 100, dims).astype(dtype)
-    return feeds
 
 
 def run(path, feeds):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    feeds = feeds or random_inputs(session, np.random.default_rng(SEED))
-    names = [o.name for o in session.get_outputs()]
-    return feeds, names, session.run(names, feeds)
+    runner = session(path)
+    feeds = feeds or random_feeds(runner, np.random.default_rng(SEED))
+    names = [o.name for o in runner.get_outputs()]
+    return feeds, names, runner.run(names, feeds)
 
 
 def check(tool, source, target):

@@ -1,6 +1,6 @@
 """Operators of com.microsoft, and ONNX's quantized ones, compute what ONNX Runtime computes, on random models of one node.
 
-usage: microsoft_operators.py ONNX_TOOL [SEED]
+usage: microsoft_operators_test.py ONNX_TOOL [SEED]
 Each case runs in the plain kernels, in the compiled program, and compiled again from the file that amct writes of it.
 Quantized results may differ by one quantum on at most 0.1 % of an operator's elements; floats by 1e-4 of their range.
 Cases that must be refused with a reason are in REFUSED.

@@ -1,6 +1,6 @@
 """Weights of ConvTranspose come back bit for bit under their own names, and old spellings are read and written back.
 
-usage: roundtrip_compute.py ONNX_TOOL
+usage: roundtrip_compute_test.py ONNX_TOOL
 """
 
 import pathlib
@@ -10,18 +10,17 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
+
+from support.model_data import random_feeds
+from support.models import constants_of, model_of
+from support.onnx_runtime import session
 
 RNG = np.random.default_rng(5)
 
 
 def model(nodes, weights, x, opset):
-    initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-    graph = helper.make_graph(nodes, "g", inputs, outputs, initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return model_of(nodes, [("x", x)], [("y", None)], weights, opset=opset)
 
 
 def weight(*dims):
@@ -45,9 +44,8 @@ def cases():
 
 
 def run(path):
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    x = np.random.default_rng(3).standard_normal(session.get_inputs()[0].shape).astype(np.float32)
-    return session.run(None, {"x": x})[0]
+    runner = session(path)
+    return runner.run(None, random_feeds(runner, np.random.default_rng(3)))[0]
 
 
 def check(tool, folder, name, source, same_names):
@@ -58,7 +56,7 @@ def check(tool, folder, name, source, same_names):
         return done.stdout + done.stderr
     if not np.array_equal(run(before), run(after)):
         return "computes something else"
-    weights = [{i.name: numpy_helper.to_array(i).tobytes() for i in onnx.load(p).graph.initializer} for p in (before, after)]
+    weights = [{name: array.tobytes() for name, array in constants_of(p).items()} for p in (before, after)]
     if same_names and weights[0] != weights[1]:
         return f"weights {sorted(weights[0])} became {sorted(weights[1])}, or other bytes"
     return None

@@ -1,13 +1,30 @@
-"""Networks of one recurrent layer with its states as inputs, data for them, and the deploy operators in numpy integers."""
+"""Networks with recurrent layers, data for them, and the deploy operators in numpy integers.
+
+bare_layer(): an operator alone. layer_network(): one layer with its states as inputs, as it is deployed. keyword_network(): layers
+over time with dense ones behind them.
+"""
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-GATES = {"LSTM": 4, "GRU": 3}
+from support.models import constants_of, save_model
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEPLOY = {"LSTM": "BasicLSTMInplaceFillWindowCache", "GRU": "BasicGRUInplaceFillWindowCache"}
-FEATURES, HIDDEN, BATCH = 11, 19, 1
+FEATURES, HIDDEN, BATCH = 11, 19, 1  # of layer_network
+FRAMES, BANDS, CLASSES = 49, 10, 12  # of keyword_network
+
+
+def bare_layer(path, kind, batch, inputs, hidden, steps, *, bias=True, opset=17, ir_version=8, seed=5, **attributes):
+    """x (T, N, F) -> y."""
+    random = np.random.default_rng(seed)
+    directions = 2 if attributes.get("direction") == "bidirectional" else 1
+    rows = GATES[kind] * hidden
+    shapes = {"w": (directions, rows, inputs), "r": (directions, rows, hidden)} | ({"b": (directions, 2 * rows)} if bias else {})
+    weights = {name: random.standard_normal(shape) / np.sqrt(shape[-1]) for name, shape in shapes.items()}
+    node = helper.make_node(kind, ["x", *weights], ["y"], hidden_size=hidden, **attributes)
+    save_model(path, [node], [("x", [steps, batch, inputs])], [("y", None)], weights, opset=opset, ir_version=ir_version)
 
 
 def layer_network(path, kind, steps, *, opset=13, seed=3, lengths=False, **attributes):
@@ -19,25 +36,18 @@ def layer_network(path, kind, steps, *, opset=13, seed=3, lengths=False, **attri
     if kind == "GRU":
         attributes.setdefault("linear_before_reset", 1)
     states = ["h", "c"] if kind == "LSTM" else ["h"]
-    axes = numpy_helper.from_array(np.array([0]), "axes")
     nodes = [helper.make_node("Transpose", ["x"], ["xt"], "transpose", perm=[1, 0, 2])]
     nodes += [helper.make_node("Unsqueeze", [s, "axes"], [s + "0"], "unsqueeze_" + s) for s in states]
-    inputs = ["xt", "W", "R", "B", "lengths" if lengths else ""] + [s + "0" for s in states]
-    outputs = ["y"] + ["y_" + s for s in states]
-    nodes.append(helper.make_node(kind, inputs, outputs, "layer", hidden_size=HIDDEN, **attributes))
+    operands = ["xt", "W", "R", "B", "lengths" if lengths else ""] + [s + "0" for s in states]
+    nodes.append(helper.make_node(kind, operands, ["y"] + ["y_" + s for s in states], "layer", hidden_size=HIDDEN, **attributes))
     nodes += [helper.make_node("Squeeze", ["y_" + s, "axes"], ["next_" + s], "squeeze_" + s) for s in states]
     nodes += [helper.make_node("Squeeze", ["y", "one"], ["ys"], "squeeze_y"),
               helper.make_node("Transpose", ["ys"], ["sequence"], "back", perm=[1, 0, 2])]
-    tensors = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in constants.items()]
-    tensors += [axes, numpy_helper.from_array(np.array([1]), "one")]
-    values = [("x", [BATCH, steps, FEATURES])] + [(s, [BATCH, HIDDEN]) for s in states]
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in values]
+    inputs = [("x", [BATCH, steps, FEATURES])] + [(s, [BATCH, HIDDEN]) for s in states]
     if lengths:
-        infos.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, [BATCH]))
-    results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in
-               ["sequence"] + ["next_" + s for s in states]]
-    graph = helper.make_graph(nodes, "layer", infos, results, tensors)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), str(path))
+        inputs.append(("lengths", [BATCH], TensorProto.INT32))
+    results = [(name, None) for name in ["sequence"] + ["next_" + s for s in states]]
+    save_model(path, nodes, inputs, results, constants | {"axes": np.array([0]), "one": np.array([1])}, opset=opset)
 
 
 def samples(kind, steps, count, seed, lengths=False, zero_state=False):
@@ -51,6 +61,40 @@ def samples(kind, steps, count, seed, lengths=False, zero_state=False):
     return feeds
 
 
+def keyword_network(path, kind, *, hidden=37, layers=1, seed=1, opset=13, **attributes):
+    """(N, 49, 10) features -> layers over time -> last state -> dense, ReLU -> 12 scores."""
+    rng = np.random.default_rng(seed)
+    directions = 2 if attributes.get("direction") == "bidirectional" else 1
+    constants, nodes = {}, [helper.make_node("Transpose", ["features"], ["t0"], "transpose", perm=[1, 0, 2])]
+    width = BANDS
+    for layer in range(layers):
+        rows = GATES[kind] * hidden
+        shapes = {"W": (directions, rows, width), "R": (directions, rows, hidden), "B": (directions, 2 * rows)}
+        for name, shape in shapes.items():
+            constants[f"{name}{layer}"] = rng.uniform(-1, 1, shape) / np.sqrt(hidden) * (2 if name == "W" else 1)
+        nodes.append(helper.make_node(kind, [f"t{layer}", f"W{layer}", f"R{layer}", f"B{layer}"], [f"y{layer}", f"h{layer}"],
+                                      f"recurrent{layer}", hidden_size=hidden, **attributes))
+        width = directions * hidden
+        constants[f"merged{layer}"] = np.array([FRAMES, -1, width])
+        nodes += [helper.make_node("Transpose", [f"y{layer}"], [f"p{layer}"], f"merge{layer}", perm=[0, 2, 1, 3]),
+                  helper.make_node("Reshape", [f"p{layer}", f"merged{layer}"], [f"t{layer + 1}"], f"reshape{layer}")]
+    constants |= {"last": np.array(FRAMES - 1), "dense.w": rng.normal(0, 0.3, (width, 21)), "dense.b": rng.normal(0, 0.1, 21),
+                  "out.w": rng.normal(0, 0.4, (CLASSES, 21)), "out.b": rng.normal(0, 0.1, CLASSES)}
+    nodes += [helper.make_node("Gather", [f"t{layers}", "last"], ["state"], "last_state", axis=0),
+              helper.make_node("MatMul", ["state", "dense.w"], ["m"], "dense"),
+              helper.make_node("Add", ["m", "dense.b"], ["a"], "dense_bias"),
+              helper.make_node("Relu", ["a"], ["r"], "relu"),
+              helper.make_node("Gemm", ["r", "out.w", "out.b"], ["scores"], "out", transB=1)]
+    save_model(path, nodes, [("features", ["N", FRAMES, BANDS])], [("scores", ["N", CLASSES])], constants, opset=opset)
+
+
+def features(samples, seed=2):
+    """Slowly changing curves, as spectra over time are."""
+    rng = np.random.default_rng(seed)
+    steps = rng.normal(0, 0.6, (samples, FRAMES, BANDS))
+    return (np.cumsum(steps, axis=1) * 0.5).astype(np.float32)
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x.astype(np.float64)))
 
@@ -60,7 +104,7 @@ class Deployed:
 
     def __init__(self, path, kind, name="layer"):
         model = onnx.load(str(path))
-        constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        constants = constants_of(path)
         node = next(n for n in model.graph.node if n.name == name)
         assert node.op_type == DEPLOY[kind], node.op_type
         self.attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -105,14 +149,3 @@ class Deployed:
         if length == 0:
             h, c = h * 0, None if c is None else c * 0
         return [sequence, h] + ([] if c is None else [c])
-
-
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def decibels(expected, got):
-    expected, got = np.concatenate([e.ravel() for e in expected]), np.concatenate([g.ravel() for g in got])
-    return 10 * np.log10((expected.astype(np.float64)**2).sum() / max(((expected - got)**2).sum(), 1e-30))
