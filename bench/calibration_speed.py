@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--many", type=int, default=4096)
     arguments = parser.parse_args()
     print("\n## Calibration\n\nAgainst ONNX Runtime's plain inference over the same samples, decoded before; medians of "
-          f"{arguments.rounds} rounds. Command: `bench/calibration_speed.py`.\n")
+          f"{arguments.rounds} rounds. Command: `scripts/python bench/calibration_speed.py`.\n")
     images = [image for image, _ in networks.imagenet_images()][:arguments.samples]
     samples = np.stack([PREPROCESS.pixels(image) for image in images])
     with tempfile.TemporaryDirectory(prefix="amct-bench-") as folder:

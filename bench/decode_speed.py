@@ -48,7 +48,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     print("\n## Decoding\n\nMicroseconds of a run of one thread; ratio = amct / ONNX Runtime, below 1 is faster. "
-          "Command: `bench/decode_speed.py`.\n")
+          "Command: `scripts/python bench/decode_speed.py`.\n")
     print("| operator | ONNX Runtime | amct | ratio |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="amct-bench-") as folder:
         work = pathlib.Path(folder)

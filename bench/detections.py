@@ -150,7 +150,7 @@ def main():
     arguments = parser.parse_args()
     print("\n## Detectors before and after quantization\n\nBoxes of the float network and of the quantized one, float boxes with a "
           f"partner of the same class (IoU above {MATCH}), their IoU, and the largest difference of the scores. Command: "
-          "`bench/detections.py`.\n")
+          "`scripts/python bench/detections.py`.\n")
     print("| network | picture | model | float boxes | boxes | with partner | least IoU | mean IoU | scores differ by |\n"
           "|---|---|---|---|---|---|---|---|---|")
     for network in arguments.networks:

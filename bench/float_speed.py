@@ -249,7 +249,7 @@ def main():
     parser.add_argument("--throughput", type=lambda text: text.split(","))
     arguments = parser.parse_args()
     print("\n## Float forward pass\n\nMilliseconds of a run; ratio = amct / ONNX Runtime, below 1 is faster. "
-          "Command: `bench/float_speed.py`.")
+          "Command: `scripts/python bench/float_speed.py`.")
     with tempfile.TemporaryDirectory(prefix="amct-bench-") as folder:
         work = pathlib.Path(folder)
         chosen = all_networks(arguments.networks)

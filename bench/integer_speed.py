@@ -92,7 +92,7 @@ def main():
     arguments = parser.parse_args()
     print("\n## Quantized networks\n\nMilliseconds of a run of one thread at batch 1. \"amct\" and \"ORT\" before a file name its "
           "quantizer, random calibration data; the last column is amct's float network against its deploy model. "
-          f"Command: `bench/integer_speed.py{' --cpu' if arguments.cpu else ''}`.\n")
+          f"Command: `scripts/python bench/integer_speed.py{' --cpu' if arguments.cpu else ''}`.\n")
     print("| network | amct float | amct: deploy | amct: amct's QDQ | amct: ORT's QDQ | ORT float | ORT: amct's QDQ | "
           "ORT: ORT's QDQ | float / deploy |\n|---|---|---|---|---|---|---|---|---|")
     for network in float_speed.all_networks(arguments.networks):

@@ -97,7 +97,7 @@ def main():
     arguments = parser.parse_args()
     print(f"\n## OpenVINO {openvino.__version__.split('-')[0]}\n\nMilliseconds of a run of one thread at batch 1, 8-bit layers of "
           "all, and SQNR against the float network. Files of the targets `ort` and `openvino`. Command: "
-          "`bench/openvino_speed.py`.\n")
+          "`scripts/python bench/openvino_speed.py`.\n")
     print("| network | OpenVINO float | `ort` file | `openvino` file | ORT float | ORT: `ort` file | 8-bit layers `ort` | "
           "`openvino` | SQNR `ort` | `openvino` | ORT: `ort` |\n|---|" + "---|" * 10)
     for name in arguments.networks:

@@ -1,6 +1,6 @@
 """An LSTM in ONNX Runtime with float weights and with int8 weights behind DequantizeLinear: time of a run and file size.
 
-    .venv/bin/python bench/recurrent_qdq.py
+usage: recurrent_qdq.py
 """
 
 import time

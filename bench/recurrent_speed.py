@@ -52,7 +52,7 @@ def main():
     parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2])
     arguments = parser.parse_args()
     print("\n## Recurrent layers\n\nMicroseconds of a run; ratio = amct / ONNX Runtime, below 1 is faster. "
-          "Command: `bench/recurrent_speed.py`.\n")
+          "Command: `scripts/python bench/recurrent_speed.py`.\n")
     print("| layer | batch | inputs | hidden | steps |" + "".join(
         f" {t} thread{'s' * (t > 1)}: ONNX Runtime | amct | ratio |" for t in arguments.threads))
     print("|---|---|---|---|---|" + "---|---|---|" * len(arguments.threads))

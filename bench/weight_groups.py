@@ -48,7 +48,7 @@ def main():
     tokens = np.load(model_data.ASSETS / "llm/sampled_tokens_64x256.npy")[32:, :length + 1].astype(np.int64)
     reference = logits(item.path, tokens)
     print("\n## Groups of weights\n\nstories260K: QDQ file in ONNX Runtime, SQNR of the logits, perplexity. Command: "
-          "`bench/weight_groups.py`.\n\n| settings | kB | QDQ | fake-quant | perplexity |\n|---|---|---|---|---|")
+          "`scripts/python bench/weight_groups.py`.\n\n| settings | kB | QDQ | fake-quant | perplexity |\n|---|---|---|---|---|")
     print(f"| float | {item.path.stat().st_size / 1000:.0f} | | | {perplexity(reference, tokens):.3f} |")
     with tempfile.TemporaryDirectory(prefix="amct-bench-") as folder:
         work = pathlib.Path(folder)

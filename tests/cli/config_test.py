@@ -314,15 +314,15 @@ class Config(CommandTest):
 
     def test_a_fixed_offset_that_the_operator_does_not_allow(self):
         self.two_products()
-        plan = self.plan()
+        plan = self.plan_of()
         factor = {"scale": 0.1, "offset": 3, "fixed": True, "asymmetric": True}
         self.faults("quantize", self.model, "--data", self.data, "--out", self.work / "s/small", "--config",
                     self.edited(plan, scores={"activation": factor, "second": factor}),
                     says=[["edited.json:", "offset of scores is 3, must be 0"], ["edited.json:", "second input", "must be 0"]])
 
     def test_a_plan_may_give_a_gemm_a_scale_per_channel(self):
-        edited = self.edited(self.plan(), fc={"weight": {"per_channel": True}})
-        again = self.plan("--config", edited, out="q/small")
+        edited = self.edited(self.plan_of(), fc={"weight": {"per_channel": True}})
+        again = self.plan_of("--config", edited, out="q/small")
         self.assertEqual(again["downgrades"], [])
         self.assertEqual(len(next(layer for layer in again["layers"] if layer["name"] == "fc")["weight"]["scales"]), 7)
 

@@ -1,6 +1,5 @@
 """Weights of 4 and 8 bits beside float activations: files in ONNX Runtime, what needs no samples, what is refused."""
 
-import json
 import unittest
 
 import numpy as np
@@ -11,7 +10,7 @@ from support.assets import needs_assets
 from support.command_test import CommandTest
 from support.half_model import to_half
 from support.measures import sqnr
-from support.model_data import data_for, feeds_of, model as asset
+from support.model_data import feeds_of, model as asset
 from support.onnx_runtime import session
 
 WIDTHS = {"4": TensorProto.INT4, "8": TensorProto.INT8}
