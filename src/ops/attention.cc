@@ -345,10 +345,10 @@ ScoreBias broadcast_bias(const TensorView& values) {
 
 void run_attention(const AttentionProblem& p, int threads) {
   const BufferSizes sizes(p);
+  std::vector<std::vector<double>> memories(static_cast<size_t>(threads), std::vector<double>(sizes.total));
 #pragma omp parallel for num_threads(threads)
   for (int64_t unit = 0; unit < p.batch * p.kv_heads; ++unit) {
-    std::vector<double> memory(sizes.total);
-    const Buffers<double> at = sizes.at(memory.data());
+    const Buffers<double> at = sizes.at(memories[static_cast<size_t>(omp_get_thread_num())].data());
     const auto products = [&](int64_t rows, const double*) {
       for (int64_t i = 0; i < rows * p.keys; ++i) {
         const double *query = at.queries + i / p.keys * p.width, *key = at.keys + i % p.keys * p.width;
