@@ -42,7 +42,10 @@ void quantized_convolution(benchmark::State& state) {
   const auto x = draw<uint8_t>(IntConvShape::product(shape.input) * shape.in_channels);
   const auto w = draw<int8_t>(shape.out_channels * shape.in_group() * positions);
   const std::vector<int32_t> bias(static_cast<size_t>(shape.out_channels), 7);
-  const IntConv conv(shape, w.data(), nullptr, {.bytes_only = true, .kernel = static_cast<size_t>(at(6))});
+  const IntConv conv(shape, w.data(), nullptr,
+                     {.bytes_only = true,
+                      .dots = byte_dots().subspan(std::min(static_cast<size_t>(at(6)), byte_dots().size())),
+                      .depthwise_quads = at(6) == 0});
   const IntEpilogue epilogue(
       {{.kind = IntStage::Kind::kScale, .scales = std::vector<float>(static_cast<size_t>(shape.out_channels), 1e-3f)},
        {.kind = IntStage::Kind::kQuantize, .low = 0, .high = 255, .zero = 3}},

@@ -1,6 +1,6 @@
 // Average pooling of integers (integer_compute.h): exact sums, then float32(sum) / float32(count).
 #include "kernels/simd/byte_average_pool.h"
-#include "kernels/simd/int_conv_transpose.h"
+#include "kernels/simd/int_window_sums.h"
 #include "ops/integer_compute.h"
 #include "ops/op_row.h"
 #include "ops/pool.h"

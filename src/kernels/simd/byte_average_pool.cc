@@ -17,19 +17,19 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <class D, typename T>
-HWY_INLINE void average_at(D d, const std::vector<const void*>& elements, int64_t channel, int32_t zeros, float count,
-                           T, float* y) {
+HWY_INLINE void average_at(D d, const std::vector<const uint8_t*>& elements, int64_t channel, int32_t zeros,
+                           float count, T, float* y) {
   const hn::Rebind<int32_t, D> di;
   const hn::Rebind<T, D> narrow;
   auto sum = hn::Set(di, -zeros);
-  for (const void* element : elements) {
-    sum = hn::Add(sum, hn::PromoteTo(di, hn::LoadU(narrow, static_cast<const T*>(element) + channel)));
+  for (const uint8_t* element : elements) {
+    sum = hn::Add(sum, hn::PromoteTo(di, hn::LoadU(narrow, reinterpret_cast<const T*>(element) + channel)));
   }
   hn::StoreU(hn::Div(hn::ConvertTo(d, sum), hn::Set(d, count)), d, y + channel);
 }
 
 template <typename T>
-HWY_INLINE void averages(const std::vector<const void*>& elements, int64_t channels, int32_t zeros, float count,
+HWY_INLINE void averages(const std::vector<const uint8_t*>& elements, int64_t channels, int32_t zeros, float count,
                          float* y) {
   const hn::ScalableTag<float> d;
   const hn::CappedTag<float, 1> one;
@@ -40,7 +40,7 @@ HWY_INLINE void averages(const std::vector<const void*>& elements, int64_t chann
 }
 
 // y[c] = the average of one window; `zeros`: what the zero points add to its sum.
-void window_averages(const std::vector<const void*>& elements, int64_t channels, bool is_signed, int32_t zeros,
+void window_averages(const std::vector<const uint8_t*>& elements, int64_t channels, bool is_signed, int32_t zeros,
                      float count, float* y) {
   if (is_signed) {
     averages<int8_t>(elements, channels, zeros, count, y);
@@ -59,22 +59,12 @@ namespace amct {
 HWY_EXPORT(window_averages);
 
 void byte_average_pool(const IntConvShape& shape, const IntInput& x, const int64_t* counts, float* y, int threads) {
-  const IntConvShape::Spatial& out = shape.output;
-  const int64_t rows = out[0] * out[1];
-  const auto* from = static_cast<const uint8_t*>(x.data);
   const bool is_signed = x.type == IntInput::Type::kInt8;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t row = 0; row < shape.batch * rows; ++row) {
-    const uint8_t* image = from + row / rows * IntConvShape::product(shape.input) * shape.in_channels;
-    std::vector<const void*> elements;
-    for (int64_t w = 0; w < out[2]; ++w) {
-      list_window(shape, {row % rows / out[1], row % out[1], w}, image, elements);
-      const int32_t zeros = x.zero * static_cast<int32_t>(elements.size());
-      HWY_DYNAMIC_DISPATCH(window_averages)
-      (elements, shape.in_channels, is_signed, zeros, static_cast<float>(counts[row % rows * out[2] + w]),
-       y + (row * out[2] + w) * shape.in_channels);
-    }
-  }
+  each_window(shape, x.data, threads, [&](const std::vector<const uint8_t*>& elements, int64_t at, int64_t first) {
+    const int32_t zeros = x.zero * static_cast<int32_t>(elements.size());
+    HWY_DYNAMIC_DISPATCH(window_averages)
+    (elements, shape.in_channels, is_signed, zeros, static_cast<float>(counts[at]), y + first);
+  });
 }
 
 }  // namespace amct

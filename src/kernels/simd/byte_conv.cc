@@ -5,6 +5,7 @@
 
 #include "kernels/simd/int_epilogue_tile.h"
 #include "kernels/simd/int_image.h"
+#include "kernels/simd/wrapping.h"
 
 namespace amct {
 namespace {
@@ -53,19 +54,14 @@ const uint8_t* ByteImage::sample(const IntInput& x, int64_t n, uint8_t* scratch)
   return scratch;
 }
 
-int64_t ByteImage::row_offset(int64_t row) const {
-  const int64_t d = row / shape_.output[1], h = row % shape_.output[1];
-  return (d * shape_.strides[0] * extents_[1] + h * shape_.strides[1]) * extents_[2] * shape_.in_channels *
-         value_bytes_;
-}
-
 void ByteImage::windows(const uint8_t* image, int64_t first, int64_t count, int64_t pixel_step,
                         const uint8_t** x) const {
   const int64_t width = shape_.output[2], pixel = shape_.strides[2] * shape_.in_channels * value_bytes_;
   int64_t row = first / width, column = first % width;
   while (count > 0) {
     const int64_t here = std::min(count, (width - column + pixel_step - 1) / pixel_step);
-    const uint8_t* at = image + row_offset(row) + column * pixel;
+    const Spatial begin{row / shape_.output[1], row % shape_.output[1], column};
+    const uint8_t* at = image + window_begin(shape_, extents_, begin) * value_bytes_;
     for (int64_t i = 0; i < here; ++i) x[i] = at + i * pixel_step * pixel;
     x += here;
     count -= here;
@@ -75,25 +71,15 @@ void ByteImage::windows(const uint8_t* image, int64_t first, int64_t count, int6
 }
 
 std::vector<int64_t> ByteImage::positions(bool join_rows) const {
-  std::vector<int64_t> offsets;
-  for (int64_t d = 0; d < shape_.kernel[0]; ++d) {
-    for (int64_t h = 0; h < shape_.kernel[1]; ++h) {
-      const int64_t row = (d * shape_.dilations[0] * extents_[1] + h * shape_.dilations[1]) * extents_[2];
-      for (int64_t w = 0; w < (join_rows ? 1 : shape_.kernel[2]); ++w) {
-        offsets.push_back((row + w * shape_.dilations[2]) * shape_.in_channels * value_bytes_);
-      }
-    }
-  }
+  std::vector<int64_t> offsets = window_offsets(shape_, extents_, join_rows);
+  for (int64_t& offset : offsets) offset *= value_bytes_;
   return offsets;
 }
 
-std::vector<int32_t> start_values(const std::vector<int64_t>& weight_sums, const int32_t* bias, int32_t zero) {
-  std::vector<int32_t> start(weight_sums.size());
-  for (size_t i = 0; i < start.size(); ++i) {
-    const int64_t value = (bias != nullptr ? bias[i] : 0) - zero * weight_sums[i];
-    start[i] = static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value)));
+void start_values(std::span<const int64_t> weight_sums, const int32_t* bias, int32_t zero, int32_t* start) {
+  for (size_t i = 0; i < weight_sums.size(); ++i) {
+    start[i] = wrapping_sub<int32_t>(bias != nullptr ? bias[i] : 0, zero * weight_sums[i]);
   }
-  return start;
 }
 
 ByteConv::ByteConv(const IntConvShape& shape, const ByteDot& dot, std::span<const int16_t> weights)
@@ -128,7 +114,7 @@ struct ByteConv::Task {
   const ByteBlock& block;
   const uint8_t* image;
   bool flip;
-  const std::vector<int32_t>& start;
+  const int32_t* start;
   const IntEpilogue& epilogue;
   const IntEpilogue::Rows& to;
   int64_t first_row;  // of the sample's pixels in the result
@@ -140,7 +126,7 @@ void ByteConv::run_task(const Task& task) const {
   const int64_t channels = shape_.out_channels;
   alignas(64) int32_t start[ByteBlock::kMaxWidth] = {};
   alignas(64) int32_t sums[ByteTile::kSums + ByteBlock::kMaxWidth];
-  std::copy_n(task.start.data() + block.first, block.rows, start);
+  std::copy_n(task.start + block.first, block.rows, start);
   const uint8_t* image = task.image + block.first / shape_.out_group() * shape_.in_group() * dot_.value_bytes;
   const int64_t ld = block.rows == channels ? channels : block.width;  // rows of all channels lie side by side
   const int64_t multiple = dot_.rows_at_once(block.width);
@@ -164,8 +150,8 @@ void ByteConv::run_task(const Task& task) const {
   }
 }
 
-void ByteConv::run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
-                   const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const {
+void ByteConv::run(const IntInput& x, const int32_t* start, const IntEpilogue& epilogue, const IntEpilogue::Rows& to,
+                   int threads, uint8_t* scratch) const {
   const int64_t pixels = IntConvShape::product(shape_.output);
   constexpr int64_t kFewest = 48;  // pixels of a task, for the weights' way to the cache to pay
   const int64_t chunk = task_chunk(pixels, kFewest, threads);

@@ -31,11 +31,10 @@ class ByteImage {
   // The first elements of the windows of `count` output pixels from pixel `first` on, every `pixel_step`th, of a sample
   // at `image`. Steps do not lead past the beginning of a row.
   void windows(const uint8_t* image, int64_t first, int64_t count, int64_t pixel_step, const uint8_t** x) const;
-  // Offsets in bytes of the window's positions, row by row; runs of whole rows if `join_rows`.
+  // window_offsets in bytes.
   std::vector<int64_t> positions(bool join_rows) const;
 
  private:
-  int64_t row_offset(int64_t row) const;  // of the first window of a row of output pixels
   IntConvShape shape_;
   IntConvShape::Spatial extents_;
   int64_t value_bytes_;
@@ -52,8 +51,12 @@ inline int64_t task_chunk(int64_t count, int64_t least, int threads) {
   return std::max(chunk, threads == 1 ? int64_t{1} : least);
 }
 
-// start[o] = bias[o] - zero * weight_sums[o] modulo 2^32.
-std::vector<int32_t> start_values(const std::vector<int64_t>& weight_sums, const int32_t* bias, int32_t zero);
+// start[o] = bias[o] - zero * weight_sums[o] modulo 2^32; no bias if null.
+void start_values(std::span<const int64_t> weight_sums, const int32_t* bias, int32_t zero, int32_t* start);
+
+inline bool all_bytes(std::span<const int16_t> weights) {
+  return std::all_of(weights.begin(), weights.end(), [](int16_t w) { return w >= -128 && w <= 127; });
+}
 
 class ByteConv {
  public:
@@ -62,8 +65,8 @@ class ByteConv {
   size_t scratch_bytes() const { return image_.bytes(); }
   const char* kernel() const { return dot_.name; }
   // `start` as above, one value per output channel; `scratch` holds `scratch_bytes`. Results are channels last.
-  void run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
-           const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const;
+  void run(const IntInput& x, const int32_t* start, const IntEpilogue& epilogue, const IntEpilogue::Rows& to,
+           int threads, uint8_t* scratch) const;
 
  private:
   struct Task;

@@ -121,7 +121,7 @@ ByteDepthwise::ByteDepthwise(const IntConvShape& shape, std::span<const int16_t>
   fill_up(pair_offsets_, 2);
   fill_up(quad_offsets_, 4);
   const auto pairs = static_cast<int64_t>(pair_offsets_.size()) / 2;
-  const bool bytes = std::all_of(weights.begin(), weights.end(), [](int16_t w) { return w >= -128 && w <= 127; });
+  const bool bytes = all_bytes(weights);
   const int64_t columns = pixels_ * shape.in_channels;
   std::vector<int16_t> own;  // weights of one block, (column, spatial)
   for (int64_t first = 0; first < columns; first += kBlock) {
@@ -148,13 +148,13 @@ ByteDepthwise::ByteDepthwise(const IntConvShape& shape, std::span<const int16_t>
 // One sample.
 struct ByteDepthwise::Job {
   const uint8_t* image;
-  const std::vector<int32_t>& start;
+  const int32_t* start;
   const IntEpilogue& epilogue;
   const IntEpilogue::Rows& to;
   int64_t first_pixel;  // in the result
 };
 
-void ByteDepthwise::run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
+void ByteDepthwise::run(const IntInput& x, const int32_t* start, const IntEpilogue& epilogue,
                         const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const {
   const int64_t rows = shape_.output[0] * shape_.output[1];
   const int64_t chunk = task_chunk(rows, 1, threads);

@@ -18,8 +18,8 @@ class ByteDepthwise {
   ByteDepthwise(const IntConvShape& shape, std::span<const int16_t> weights, bool quads = true);
   size_t scratch_bytes() const { return image_.bytes(); }
   // As ByteConv::run.
-  void run(const IntInput& x, const std::vector<int32_t>& start, const IntEpilogue& epilogue,
-           const IntEpilogue::Rows& to, int threads, uint8_t* scratch) const;
+  void run(const IntInput& x, const int32_t* start, const IntEpilogue& epilogue, const IntEpilogue::Rows& to,
+           int threads, uint8_t* scratch) const;
 
  private:
   // Up to 64 columns, packed in one way or the other.

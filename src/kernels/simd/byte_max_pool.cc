@@ -17,16 +17,16 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <class D, typename T>
-HWY_INLINE void maxima_at(D d, const std::vector<const void*>& elements, int64_t channel, T* y) {
-  auto most = hn::LoadU(d, static_cast<const T*>(elements[0]) + channel);
+HWY_INLINE void maxima_at(D d, const std::vector<const uint8_t*>& elements, int64_t channel, T* y) {
+  auto most = hn::LoadU(d, reinterpret_cast<const T*>(elements[0]) + channel);
   for (size_t i = 1; i < elements.size(); ++i) {
-    most = hn::Max(most, hn::LoadU(d, static_cast<const T*>(elements[i]) + channel));
+    most = hn::Max(most, hn::LoadU(d, reinterpret_cast<const T*>(elements[i]) + channel));
   }
   hn::StoreU(most, d, y + channel);
 }
 
 template <typename T>
-HWY_INLINE void maxima(const std::vector<const void*>& elements, int64_t channels, T* y) {
+HWY_INLINE void maxima(const std::vector<const uint8_t*>& elements, int64_t channels, T* y) {
   const hn::ScalableTag<T> d;
   const hn::CappedTag<T, 1> one;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -39,7 +39,7 @@ HWY_INLINE void maxima(const std::vector<const void*>& elements, int64_t channel
 }
 
 // y[c] = the largest x[c] of the elements of one window.
-void window_maxima(const std::vector<const void*>& elements, int64_t channels, bool is_signed, void* y) {
+void window_maxima(const std::vector<const uint8_t*>& elements, int64_t channels, bool is_signed, void* y) {
   if (is_signed) {
     maxima(elements, channels, static_cast<int8_t*>(y));
   } else {
@@ -57,24 +57,14 @@ namespace amct {
 HWY_EXPORT(window_maxima);
 
 void byte_max_pool(const IntConvShape& shape, const void* x, bool is_signed, void* y, int threads) {
-  const IntConvShape::Spatial& out = shape.output;
-  const int64_t rows = out[0] * out[1];
-  const auto* from = static_cast<const uint8_t*>(x);
-  auto* to = static_cast<uint8_t*>(y);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t row = 0; row < shape.batch * rows; ++row) {
-    const uint8_t* image = from + row / rows * IntConvShape::product(shape.input) * shape.in_channels;
-    std::vector<const void*> elements;
-    for (int64_t w = 0; w < out[2]; ++w) {
-      list_window(shape, {row % rows / out[1], row % out[1], w}, image, elements);
-      uint8_t* result = to + (row * out[2] + w) * shape.in_channels;
-      if (elements.empty()) {
-        std::fill_n(result, shape.in_channels, is_signed ? uint8_t{0x80} : uint8_t{0});
-      } else {
-        HWY_DYNAMIC_DISPATCH(window_maxima)(elements, shape.in_channels, is_signed, result);
-      }
+  each_window(shape, x, threads, [&](const std::vector<const uint8_t*>& elements, int64_t, int64_t first) {
+    uint8_t* result = static_cast<uint8_t*>(y) + first;
+    if (elements.empty()) {
+      std::fill_n(result, shape.in_channels, is_signed ? uint8_t{0x80} : uint8_t{0});
+    } else {
+      HWY_DYNAMIC_DISPATCH(window_maxima)(elements, shape.in_channels, is_signed, result);
     }
-  }
+  });
 }
 
 }  // namespace amct

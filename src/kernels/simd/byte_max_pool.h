@@ -1,4 +1,5 @@
-// Maxima over windows of bytes, channels last. Pads never win; a window must reach into the input.
+// Maxima over windows of bytes, channels last. Pads never win; a window of pads alone has the
+// least value of the type.
 #pragma once
 
 #include "kernels/simd/int_conv_shape.h"

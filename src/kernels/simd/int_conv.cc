@@ -1,5 +1,7 @@
 #include "kernels/simd/int_conv.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -8,24 +10,12 @@
 #include "kernels/simd/byte_depthwise.h"
 #include "kernels/simd/int_depthwise.h"
 #include "kernels/simd/int_image.h"
+#include "kernels/simd/wrapping.h"
 
 namespace amct {
 namespace {
 
 using Spatial = IntConvShape::Spatial;
-
-// Pixels that are multiplied at once: patches that stay in the cache.
-int64_t tile_pixels(int64_t depth) { return std::clamp<int64_t>((1 << 16) / std::max<int64_t>(depth, 1), 8, 256); }
-
-template <typename Acc>
-Acc wrapping_sub(Acc a, int64_t b) {
-  using Unsigned = std::make_unsigned_t<Acc>;
-  return static_cast<Acc>(static_cast<Unsigned>(a) - static_cast<Unsigned>(b));
-}
-
-bool all_bytes(const std::vector<int16_t>& weights) {
-  return std::all_of(weights.begin(), weights.end(), [](int16_t w) { return w >= -128 && w <= 127; });
-}
 
 // True if no sum of products of bytes leaves 32 bits.
 bool sums_fit(const IntConvShape& shape) {
@@ -35,9 +25,30 @@ bool sums_fit(const IntConvShape& shape) {
 
 }  // namespace
 
+// What one thread uses over and over; made before the threads start, because none may fail for want of memory.
+template <typename Acc>
+struct IntConv::Workspace {
+  explicit Workspace(const IntConv& conv) {
+    const auto pixels = static_cast<size_t>(std::min(conv.tile_pixels(), IntConvShape::product(conv.shape_.output)));
+    rows.resize(pixels * static_cast<size_t>(conv.shape_.out_channels) + 16);  // an epilogue reads whole vectors
+    if (conv.is_depthwise()) return;
+    const PackedWeights& w = conv.groups_[0];
+    if (!conv.patches_lie_in_image()) patches.resize(pixels * static_cast<size_t>(w.padded_depth()));
+    narrow.resize(pixels * static_cast<size_t>(w.padded_rows()));
+    if (sizeof(Acc) == 8) wide.resize(narrow.size());
+  }
+  std::vector<int16_t> patches;
+  std::vector<int32_t> narrow;
+  std::vector<int64_t> wide;
+  std::vector<Acc> rows;
+};
+
 template <typename T>
 IntConv::IntConv(const IntConvShape& shape, const T* weights, const int32_t* weight_zero, const Options& options)
-    : shape_(shape), padded_(shape.padded()) {
+    : shape_(shape),
+      padded_(shape.padded()),
+      joins_rows_(!is_depthwise() && shape.groups == 1 && shape.dilations[2] == 1),
+      offsets_(window_offsets(shape, padded_, joins_rows_)) {
   const int64_t positions = IntConvShape::product(shape.kernel);
   const int64_t depth = positions * shape.in_group();
   std::vector<int16_t> ordered(static_cast<size_t>(shape.out_channels * depth));
@@ -54,10 +65,9 @@ IntConv::IntConv(const IntConvShape& shape, const T* weights, const int32_t* wei
     weight_sums_.push_back(sum);
   }
   if (sums_fit(shape) && is_depthwise()) {
-    byte_depthwise_ = std::make_unique<ByteDepthwise>(shape, ordered, options.kernel == 0);
-  } else if (sums_fit(shape) && options.kernel < byte_dots().size() &&
-             (byte_dots()[options.kernel].value_bytes > 1 || all_bytes(ordered))) {
-    bytes_ = std::make_unique<ByteConv>(shape, byte_dots()[options.kernel], ordered);
+    byte_depthwise_ = std::make_unique<ByteDepthwise>(shape, ordered, options.depthwise_quads);
+  } else if (sums_fit(shape) && !options.dots.empty() && (options.dots[0].value_bytes > 1 || all_bytes(ordered))) {
+    bytes_ = std::make_unique<ByteConv>(shape, options.dots[0], ordered);
   }
   const bool has_bytes = bytes_ != nullptr || byte_depthwise_ != nullptr;
   if (!has_bytes || !options.bytes_only) pack_16_bits(ordered);
@@ -84,112 +94,100 @@ void IntConv::pack_16_bits(const std::vector<int16_t>& ordered) {
 
 // The first element of the patch of an output pixel.
 const int16_t* IntConv::patch(const int16_t* image, int64_t pixel) const {
-  const int64_t w = pixel % shape_.output[2];
-  const int64_t h = pixel / shape_.output[2] % shape_.output[1];
-  const int64_t d = pixel / (shape_.output[2] * shape_.output[1]);
-  const int64_t at = (d * shape_.strides[0] * padded_[1] + h * shape_.strides[1]) * padded_[2] + w * shape_.strides[2];
-  return image + at * shape_.in_channels;
+  const int64_t row = pixel / shape_.output[2];
+  return image +
+         window_begin(shape_, padded_, {row / shape_.output[1], row % shape_.output[1], pixel % shape_.output[2]});
 }
 
-void IntConv::copy_patch(const int16_t* from, int64_t group, int16_t* to) const {
-  const int64_t channels = shape_.in_group();
-  from += group * channels;
-  const bool dense_rows = shape_.groups == 1 && shape_.dilations[2] == 1;
-  for (int64_t d = 0; d < shape_.kernel[0]; ++d) {
-    for (int64_t h = 0; h < shape_.kernel[1]; ++h) {
-      const int64_t row = (d * shape_.dilations[0] * padded_[1] + h * shape_.dilations[1]) * padded_[2];
-      const int16_t* source = from + row * shape_.in_channels;
-      if (dense_rows) {
-        to = std::copy_n(source, shape_.kernel[2] * channels, to);
-        continue;
-      }
-      for (int64_t w = 0; w < shape_.kernel[2]; ++w) {
-        to = std::copy_n(source + w * shape_.dilations[2] * shape_.in_channels, channels, to);
-      }
-    }
-  }
+// `from`: the first element of the patch's group.
+void IntConv::copy_patch(const int16_t* from, int16_t* to) const {
+  const int64_t run = shape_.in_group() * (joins_rows_ ? shape_.kernel[2] : 1);
+  for (const int64_t offset : offsets_) to = std::copy_n(from + offset, run, to);
+}
+
+bool IntConv::patches_lie_in_image() const {
+  const Spatial one = {1, 1, 1};
+  return shape_.groups == 1 && shape_.kernel == one && shape_.strides == one && shape_.in_channels % 2 == 0;
+}
+
+// Patches that stay in the cache.
+int64_t IntConv::tile_pixels() const {
+  const int64_t depth = is_depthwise() ? shape_.out_channels : groups_[0].padded_depth();
+  return std::clamp<int64_t>((1 << 16) / std::max<int64_t>(depth, 1), 8, 256);
 }
 
 template <typename Acc>
-void IntConv::group_tile(const int16_t* image, int64_t group, int64_t begin, int64_t end, int32_t zero,
-                         Acc* rows) const {
+void IntConv::group_tile(const Tile& tile, int64_t group, Workspace<Acc>& work, Acc* rows) const {
   const PackedWeights& w = groups_[group];
-  const int64_t lda = w.padded_depth();
-  const Spatial one = {1, 1, 1};
-  const bool lies_in_image =
-      shape_.groups == 1 && shape_.kernel == one && shape_.strides == one && lda == shape_.in_channels;
-  std::vector<int16_t> patches(lies_in_image ? 0 : (end - begin) * lda);
-  for (int64_t pixel = begin; pixel < end && !lies_in_image; ++pixel) {
-    copy_patch(patch(image, pixel), group, patches.data() + (pixel - begin) * lda);
+  const int64_t lda = w.padded_depth(), ldc = w.padded_rows(), pixels = tile.end - tile.begin;
+  const int16_t* depths = patch(tile.image, tile.begin);
+  if (!patches_lie_in_image()) {
+    for (int64_t p = 0; p < pixels; ++p) {
+      copy_patch(patch(tile.image, tile.begin + p) + group * shape_.in_group(), work.patches.data() + p * lda);
+    }
+    depths = work.patches.data();
   }
-  const int16_t* depths = lies_in_image ? patch(image, begin) : patches.data();
-  const int64_t ldc = w.padded_rows();
-  std::vector<int32_t> narrow((end - begin) * ldc);
-  std::vector<int64_t> wide;
   const Acc* products = nullptr;
   if constexpr (sizeof(Acc) == 8) {
-    wide.resize((end - begin) * ldc);
-    int_gemm_wide(depths, lda, end - begin, w, wide.data(), ldc, narrow.data());
-    products = wide.data();
+    int_gemm_wide(depths, lda, pixels, w, work.wide.data(), ldc, work.narrow.data());
+    products = work.wide.data();
   } else {
-    int_gemm(depths, lda, end - begin, w, narrow.data(), ldc);
-    products = narrow.data();
+    int_gemm(depths, lda, pixels, w, work.narrow.data(), ldc);
+    products = work.narrow.data();
   }
   const int64_t first = group * shape_.out_group();
-  for (int64_t p = 0; p < end - begin; ++p) {
-    if (zero == 0) {
+  for (int64_t p = 0; p < pixels; ++p) {
+    if (tile.zero == 0) {
       std::copy_n(products + p * ldc, shape_.out_group(), rows + p * shape_.out_channels + first);
       continue;
     }
     for (int64_t o = 0; o < shape_.out_group(); ++o) {
-      rows[p * shape_.out_channels + first + o] = wrapping_sub(products[p * ldc + o], zero * weight_sums_[first + o]);
+      rows[p * shape_.out_channels + first + o] =
+          wrapping_sub(products[p * ldc + o], tile.zero * weight_sums_[first + o]);
     }
   }
 }
 
 template <typename Acc>
-void IntConv::depthwise_tile(const int16_t* image, int64_t begin, int64_t end, int32_t zero, Acc* rows) const {
+void IntConv::depthwise_tile(const Tile& tile, Acc* rows) const {
   const int64_t channels = shape_.out_channels;
-  std::vector<int64_t> offsets;  // of the window's positions from a patch's first element
-  for (int64_t d = 0; d < shape_.kernel[0]; ++d) {
-    for (int64_t h = 0; h < shape_.kernel[1]; ++h) {
-      const int64_t row = (d * shape_.dilations[0] * padded_[1] + h * shape_.dilations[1]) * padded_[2];
-      for (int64_t w = 0; w < shape_.kernel[2]; ++w) offsets.push_back((row + w * shape_.dilations[2]) * channels);
-    }
-  }
-  for (int64_t pixel = begin; pixel < end; ++pixel, rows += channels) {
-    const int16_t* from = patch(image, pixel);
+  for (int64_t pixel = tile.begin; pixel < tile.end; ++pixel, rows += channels) {
+    const int16_t* from = patch(tile.image, pixel);
     if constexpr (sizeof(Acc) == 4) {
-      int_depthwise(from, offsets, depthwise_.data(), channels, rows);
+      int_depthwise(from, offsets_, depthwise_.data(), channels, rows);
     } else {
       std::fill_n(rows, channels, Acc{0});
-      for (size_t s = 0; s < offsets.size(); ++s) {
+      for (size_t s = 0; s < offsets_.size(); ++s) {
         const int16_t* w = depthwise_.data() + static_cast<int64_t>(s) * channels;
-        for (int64_t c = 0; c < channels; ++c) rows[c] += Acc{from[offsets[s] + c]} * w[c];
+        for (int64_t c = 0; c < channels; ++c) rows[c] += Acc{from[offsets_[s] + c]} * w[c];
       }
     }
-    for (int64_t c = 0; c < channels && zero != 0; ++c) rows[c] = wrapping_sub(rows[c], zero * weight_sums_[c]);
+    for (int64_t c = 0; c < channels && tile.zero != 0; ++c)
+      rows[c] = wrapping_sub(rows[c], tile.zero * weight_sums_[c]);
   }
 }
 
-template <typename F>
+template <typename Acc, typename F>
 void IntConv::each_tile(const IntInput& x, int threads, F&& f) const {
   AMCT_CHECK(!groups_.empty() || !depthwise_.empty(), "weights are packed for this type of input");
-  const int64_t pixels = IntConvShape::product(shape_.output);
-  const int64_t tile = tile_pixels(is_depthwise() ? shape_.out_channels : groups_[0].padded_depth());
-  const int64_t tiles = (pixels + tile - 1) / tile;
+  const int64_t pixels = IntConvShape::product(shape_.output), step = tile_pixels();
+  const int64_t tiles = (pixels + step - 1) / step;
   std::vector<int16_t> image(IntConvShape::product(padded_) * shape_.in_channels);
+  std::vector<Workspace<Acc>> work(static_cast<size_t>(threads), Workspace<Acc>(*this));
   for (int64_t n = 0; n < shape_.batch; ++n) {
     const int32_t left = fill_image(shape_, padded_, x, n, image.data());
 #pragma omp parallel for num_threads(threads) schedule(dynamic) if (threads > 1)
-    for (int64_t t = 0; t < tiles; ++t) f(n, t * tile, std::min(pixels, (t + 1) * tile), image.data(), left);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const Tile tile{image.data(), t * step, std::min(pixels, (t + 1) * step), left};
+      f(n, tile, work[static_cast<size_t>(omp_get_thread_num())]);
+    }
   }
 }
 
 template <typename Acc>
-void IntConv::sum_tile(const int16_t* image, int64_t begin, int64_t end, int32_t zero, Acc* rows) const {
-  if (is_depthwise()) return depthwise_tile(image, begin, end, zero, rows);
-  for (int64_t g = 0; g < shape_.groups; ++g) group_tile(image, g, begin, end, zero, rows);
+void IntConv::sum_tile(const Tile& tile, Workspace<Acc>& work, Acc* rows) const {
+  if (is_depthwise()) return depthwise_tile(tile, rows);
+  for (int64_t g = 0; g < shape_.groups; ++g) group_tile(tile, g, work, rows);
 }
 
 bool IntConv::takes_bytes(const IntInput& x) const {
@@ -198,9 +196,11 @@ bool IntConv::takes_bytes(const IntInput& x) const {
 
 void IntConv::run_bytes(const IntInput& x, const int32_t* bias, const IntEpilogue& epilogue,
                         const IntEpilogue::Rows& to, int threads, std::byte* scratch) const {
-  const std::vector<int32_t> start = start_values(weight_sums_, bias, unsigned_zero(x));
   std::vector<std::byte> own(scratch == nullptr ? scratch_bytes() : 0);
-  auto* image = reinterpret_cast<uint8_t*>(scratch == nullptr ? own.data() : scratch);
+  if (scratch == nullptr) scratch = own.data();
+  auto* start = reinterpret_cast<int32_t*>(scratch);
+  auto* image = reinterpret_cast<uint8_t*>(scratch + start_bytes());
+  start_values(weight_sums_, bias, unsigned_zero(x), start);
   if (bytes_ != nullptr) {
     bytes_->run(x, start, epilogue, to, threads, image);
   } else {
@@ -223,11 +223,10 @@ void IntConv::run(const IntInput& x, const int32_t* bias, Acc* y, int threads) c
     for (int64_t n = 0; n < shape_.batch; ++n) store_rows(shape_, wide.data() + n * values, n, 0, pixels, bias, y);
     return;
   }
-  each_tile(x, threads, [&](int64_t n, int64_t begin, int64_t end, const int16_t* image, int32_t zero) {
-    std::vector<Acc> scratch(shape_.channels_last ? 0 : (end - begin) * shape_.out_channels);
-    Acc* rows = shape_.channels_last ? y + (n * pixels + begin) * shape_.out_channels : scratch.data();
-    sum_tile(image, begin, end, zero, rows);
-    store_rows(shape_, rows, n, begin, end, bias, y);
+  each_tile<Acc>(x, threads, [&](int64_t n, const Tile& tile, Workspace<Acc>& work) {
+    Acc* rows = shape_.channels_last ? y + (n * pixels + tile.begin) * shape_.out_channels : work.rows.data();
+    sum_tile(tile, work, rows);
+    store_rows(shape_, rows, n, tile.begin, tile.end, bias, y);
   });
 }
 
@@ -237,17 +236,24 @@ void IntConv::run(const IntInput& x, const int32_t* bias, const IntEpilogue& epi
   if (takes_bytes(x)) return run_bytes(x, bias, epilogue, to, threads, scratch);
   const int64_t pixels = IntConvShape::product(shape_.output);
   const int64_t channels = shape_.out_channels;
-  each_tile(x, threads, [&](int64_t n, int64_t begin, int64_t end, const int16_t* image, int32_t zero) {
-    std::vector<int32_t> rows(static_cast<size_t>((end - begin) * channels + 16));
-    sum_tile(image, begin, end, zero, rows.data());
-    for (int64_t i = 0; i < (end - begin) * channels && bias != nullptr; ++i) {
-      rows[i] = wrapping_sub(rows[i], -int64_t{bias[i % channels]});
+  each_tile<int32_t>(x, threads, [&](int64_t n, const Tile& tile, Workspace<int32_t>& work) {
+    const int64_t count = tile.end - tile.begin;
+    int32_t* rows = work.rows.data();
+    sum_tile(tile, work, rows);
+    for (int64_t i = 0; i < count * channels && bias != nullptr; ++i) {
+      rows[i] = wrapping_add(rows[i], bias[i % channels]);
     }
-    epilogue.apply(rows.data(), channels, n * pixels + begin, end - begin, 0, channels, to);
+    epilogue.apply(rows, channels, n * pixels + tile.begin, count, 0, channels, to);
   });
 }
 
-size_t IntConv::scratch_bytes() const {
+size_t IntConv::start_bytes() const {
+  constexpr size_t kLine = 64;
+  const bool has_bytes = bytes_ != nullptr || byte_depthwise_ != nullptr;
+  return has_bytes ? (weight_sums_.size() * sizeof(int32_t) + kLine - 1) / kLine * kLine : 0;
+}
+
+size_t IntConv::image_bytes() const {
   return bytes_ != nullptr            ? bytes_->scratch_bytes()
          : byte_depthwise_ != nullptr ? byte_depthwise_->scratch_bytes()
                                       : 0;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace amct {
 
@@ -31,6 +32,16 @@ struct IntConvShape {
     return extents;
   }
 };
+
+// Where the windows of a channels-last image with these extents, pads included, lie; in values.
+// The first position of the window of output pixel `at`.
+inline int64_t window_begin(const IntConvShape& s, const IntConvShape::Spatial& extents,
+                            const IntConvShape::Spatial& at) {
+  const int64_t row = at[0] * s.strides[0] * extents[1] + at[1] * s.strides[1];
+  return (row * extents[2] + at[2] * s.strides[2]) * s.in_channels;
+}
+// From it to all of the window's positions, row by row; to the beginnings of its rows if `join_rows`.
+std::vector<int64_t> window_offsets(const IntConvShape& s, const IntConvShape::Spatial& extents, bool join_rows);
 
 // x and its zero point; the type is one of int8_t, uint8_t, int16_t.
 struct IntInput {

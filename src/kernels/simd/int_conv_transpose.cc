@@ -1,21 +1,15 @@
 #include "kernels/simd/int_conv_transpose.h"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "kernels/simd/int_image.h"
+#include "kernels/simd/wrapping.h"
 
 namespace amct {
-namespace {
 
 using Spatial = IntConvShape::Spatial;
-
-template <typename Acc>
-Acc wrapping_sub(Acc a, int64_t b) {
-  using Unsigned = std::make_unsigned_t<Acc>;
-  return static_cast<Acc>(static_cast<Unsigned>(a) - static_cast<Unsigned>(b));
-}
-
-}  // namespace
 
 template <typename T>
 IntConvTranspose::IntConvTranspose(const IntConvShape& shape, const T* weights, int64_t stride_out, int64_t stride_in)
@@ -36,20 +30,33 @@ IntConvTranspose::IntConvTranspose(const IntConvShape& shape, const T* weights, 
   }
 }
 
-// Multiplies every input pixel with all weights and adds the products where they belong in `sums` (pixels, channels).
+// Made before the threads start, because none may fail for want of memory.
 template <typename Acc>
-void IntConvTranspose::scatter_group(const int16_t* image, int64_t group, int32_t zero, Acc* sums) const {
+struct IntConvTranspose::Workspace {
+  explicit Workspace(const IntConvTranspose& conv)
+      : image(static_cast<size_t>(IntConvShape::product(conv.shape_.input) * conv.shape_.in_channels)),
+        row(static_cast<size_t>(conv.groups_[0].padded_depth())),
+        narrow(static_cast<size_t>(conv.groups_[0].padded_rows())),
+        wide(narrow.size()),
+        sums(static_cast<size_t>(IntConvShape::product(conv.shape_.output) * conv.shape_.out_channels)) {}
+  std::vector<int16_t> image, row;
+  std::vector<int32_t> narrow;
+  std::vector<int64_t> wide;
+  std::vector<Acc> sums;  // (pixels, channels)
+};
+
+// Multiplies every input pixel with all weights and adds the products where they belong in the sums.
+template <typename Acc>
+void IntConvTranspose::scatter_group(Workspace<Acc>& work, int64_t group, int32_t zero) const {
   const PackedWeights& w = groups_[group];
   const int64_t lda = w.padded_depth();
   const int64_t ldc = w.padded_rows();
   const int64_t positions = IntConvShape::product(shape_.kernel);
   const Spatial& in = shape_.input;
   const Spatial& out = shape_.output;
-  std::vector<int16_t> row(lda);
-  std::vector<int32_t> narrow(ldc);
-  std::vector<int64_t> wide(ldc);
+  auto& [image, row, narrow, wide, sums] = work;
   for (int64_t pixel = 0; pixel < IntConvShape::product(in); ++pixel) {
-    std::copy_n(image + pixel * shape_.in_channels + group * shape_.in_group(), shape_.in_group(), row.data());
+    std::copy_n(image.data() + pixel * shape_.in_channels + group * shape_.in_group(), shape_.in_group(), row.data());
     if constexpr (sizeof(Acc) == 8) {
       int_gemm_wide(row.data(), lda, 1, w, wide.data(), ldc, narrow.data());
     } else {
@@ -66,7 +73,8 @@ void IntConvTranspose::scatter_group(const int16_t* image, int64_t group, int32_
         inside = inside && to[i] >= 0 && to[i] < out[i];
       }
       if (!inside) continue;
-      Acc* sum = sums + ((to[0] * out[1] + to[1]) * out[2] + to[2]) * shape_.out_channels + group * shape_.out_group();
+      Acc* sum =
+          sums.data() + ((to[0] * out[1] + to[1]) * out[2] + to[2]) * shape_.out_channels + group * shape_.out_group();
       for (int64_t o = 0; o < shape_.out_group(); ++o) {
         const int64_t n = o * positions + s;
         const int64_t product = sizeof(Acc) == 8 ? wide[n] : narrow[n];
@@ -81,46 +89,15 @@ void IntConvTranspose::run(const IntInput& x, const int32_t* bias, Acc* y, int t
   IntConvShape plain = shape_;  // the input as it is: pads belong to the output
   plain.pads = {0, 0, 0};
   const int64_t pixels = IntConvShape::product(shape_.output);
+  threads = static_cast<int>(std::clamp<int64_t>(shape_.batch, 1, threads));
+  std::vector<Workspace<Acc>> workspaces(static_cast<size_t>(threads), Workspace<Acc>(*this));
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t n = 0; n < shape_.batch; ++n) {
-    std::vector<int16_t> image(IntConvShape::product(shape_.input) * shape_.in_channels);
-    const int32_t left = fill_image(plain, shape_.input, x, n, image.data());
-    std::vector<Acc> sums(pixels * shape_.out_channels);
-    for (int64_t g = 0; g < shape_.groups; ++g) scatter_group(image.data(), g, left, sums.data());
-    store_rows(shape_, sums.data(), n, 0, pixels, bias, y);
-  }
-}
-
-void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums) {
-  IntConvShape plain = shape;
-  plain.pads = {0, 0, 0};
-  const Spatial& in = shape.input;
-  const Spatial& out = shape.output;
-  const int64_t pixels = IntConvShape::product(out);
-  const int64_t channels = shape.in_channels;
-  std::vector<int16_t> image(IntConvShape::product(in) * channels);
-  std::vector<int64_t> rows(pixels * channels);
-  for (int64_t n = 0; n < shape.batch; ++n) {
-    const int32_t left = fill_image(plain, in, x, n, image.data());
-    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-      const Spatial at = {pixel / (out[1] * out[2]), pixel / out[2] % out[1], pixel % out[2]};
-      int64_t* row = rows.data() + pixel * channels;
-      std::fill_n(row, channels, int64_t{0});
-      for (int64_t s = 0; s < IntConvShape::product(shape.kernel); ++s) {
-        const Spatial k = {s / (shape.kernel[1] * shape.kernel[2]), s / shape.kernel[2] % shape.kernel[1],
-                           s % shape.kernel[2]};
-        Spatial from;
-        bool inside = true;
-        for (size_t i = 0; i < 3; ++i) {
-          from[i] = at[i] * shape.strides[i] + k[i] * shape.dilations[i] - shape.pads[i];
-          inside = inside && from[i] >= 0 && from[i] < in[i];
-        }
-        if (!inside) continue;
-        const int16_t* element = image.data() + ((from[0] * in[1] + from[1]) * in[2] + from[2]) * channels;
-        for (int64_t c = 0; c < channels; ++c) row[c] += element[c] - left;
-      }
-    }
-    store_rows(shape, rows.data(), n, 0, pixels, nullptr, sums);
+    Workspace<Acc>& work = workspaces[static_cast<size_t>(omp_get_thread_num())];
+    const int32_t left = fill_image(plain, shape_.input, x, n, work.image.data());
+    std::fill(work.sums.begin(), work.sums.end(), Acc{0});
+    for (int64_t g = 0; g < shape_.groups; ++g) scatter_group(work, g, left);
+    store_rows(shape_, work.sums.data(), n, 0, pixels, bias, y);
   }
 }
 

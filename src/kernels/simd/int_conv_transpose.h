@@ -1,5 +1,4 @@
-// Exact transposed convolutions of integers, and the sums of windows that average pooling divides. Definition and
-// bounds: int_conv.h.
+// Exact transposed convolutions of integers. Definition and bounds: int_conv.h.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +21,11 @@ class IntConvTranspose {
 
  private:
   template <typename Acc>
-  void scatter_group(const int16_t* image, int64_t group, int32_t zero, Acc* sums) const;
+  struct Workspace;  // of one thread
+  template <typename Acc>
+  void scatter_group(Workspace<Acc>& work, int64_t group, int32_t zero) const;
   IntConvShape shape_;
   std::vector<PackedWeights> groups_;  // rows (out / group, spatial)
 };
-
-// Sums of the window's elements minus x_zero each, pads left out: the part of average pooling that is exact.
-void int_window_sums(const IntConvShape& shape, const IntInput& x, int64_t* sums);
 
 }  // namespace amct

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/simd/wrapping.h"
+
 namespace amct {
 namespace {
 
@@ -90,23 +92,19 @@ template void fill_unsigned(const IntConvShape&, const IntConvShape::Spatial&, c
 template <typename Acc>
 void store_rows(const IntConvShape& shape, const Acc* rows, int64_t n, int64_t begin, int64_t end, const int32_t* bias,
                 Acc* y) {
-  using Unsigned = std::make_unsigned_t<Acc>;
   const int64_t channels = shape.out_channels;
   const int64_t pixels = IntConvShape::product(shape.output);
   y += n * channels * pixels + begin * (shape.channels_last ? channels : 1);
-  const auto sum = [](Acc row, int32_t added) {
-    return static_cast<Acc>(static_cast<Unsigned>(row) + static_cast<Unsigned>(static_cast<Acc>(added)));
-  };
   if (shape.channels_last) {
     if (rows != y) std::copy_n(rows, (end - begin) * channels, y);
     for (int64_t p = 0; p < end - begin && bias != nullptr; ++p, y += channels) {
-      for (int64_t c = 0; c < channels; ++c) y[c] = sum(y[c], bias[c]);
+      for (int64_t c = 0; c < channels; ++c) y[c] = wrapping_add(y[c], bias[c]);
     }
     return;
   }
   for (int64_t p = 0; p < end - begin; ++p) {
     for (int64_t c = 0; c < channels; ++c) {
-      y[c * pixels + p] = sum(rows[p * channels + c], bias != nullptr ? bias[c] : 0);
+      y[c * pixels + p] = wrapping_add(rows[p * channels + c], bias != nullptr ? bias[c] : 0);
     }
   }
 }

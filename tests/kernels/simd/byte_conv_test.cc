@@ -85,7 +85,8 @@ void check_bytes(int32_t zero) {
     const auto bias = random.values<int32_t>(s.out_channels, -100000, 100000);
     const auto expected = reference(s, false, x, zero, w, {}, bias);
     for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {
-      const IntConv conv(s, w.data(), nullptr, {.bytes_only = true, .kernel = kernel});
+      const IntConv conv(s, w.data(), nullptr,
+                         {.bytes_only = true, .dots = byte_dots().subspan(kernel), .depthwise_quads = kernel == 0});
       SCOPED_TRACE(testing::Message() << conv.implementation(type_of<X>()) << ", " << s.in_channels << " to "
                                       << s.out_channels << " channels, " << IntConvShape::product(s.output));
       for (const int threads : {1, 3}) {
@@ -112,7 +113,8 @@ TEST(ByteConv, WithAnEpilogue) {
                                 {.kind = IntStage::Kind::kQuantize, .low = -128, .high = 127, .zero = -7}},
                                s.out_channels, DType::kInt8);
     for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {
-      const IntConv conv(s, w.data(), nullptr, {.bytes_only = true, .kernel = kernel});
+      const IntConv conv(s, w.data(), nullptr,
+                         {.bytes_only = true, .dots = byte_dots().subspan(kernel), .depthwise_quads = kernel == 0});
       SCOPED_TRACE(testing::Message() << kernel << ", " << s.in_channels << " to " << s.out_channels << " channels, "
                                       << IntConvShape::product(s.output));
       for (const int threads : {1, 3}) {
@@ -144,7 +146,7 @@ TEST(ByteConv, AtTheirExtremes) {
     const std::vector<int8_t> w(16 * 8192, weight);
     for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {
       std::vector<int32_t> y(48);
-      IntConv(s, w.data(), nullptr, {.kernel = kernel})
+      IntConv(s, w.data(), nullptr, {.dots = byte_dots().subspan(kernel), .depthwise_quads = kernel == 0})
           .run({x.data(), IntInput::Type::kUInt8, 0}, nullptr, y.data(), 1);
       EXPECT_EQ(y, std::vector<int32_t>(48, 8192 * 255 * weight));
     }

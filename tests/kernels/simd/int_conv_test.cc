@@ -78,7 +78,8 @@ void check_forward(int32_t zero, int w_zero_bound) {
       if (w_zero_bound == 0) w_zero.clear();
       const auto expected = reference(s, false, x, zero, w, w_zero, bias);
       for (size_t kernel = 0; kernel <= byte_dots().size(); ++kernel) {  // the last: 16-bit products
-        const IntConv conv(s, w.data(), w_zero.empty() ? nullptr : w_zero.data(), {.kernel = kernel});
+        const IntConv conv(s, w.data(), w_zero.empty() ? nullptr : w_zero.data(),
+                           {.dots = byte_dots().subspan(kernel), .depthwise_quads = kernel == 0});
         SCOPED_TRACE(conv.implementation(type_of<X>()));
         std::vector<int32_t> narrow(expected.size());
         std::vector<int64_t> wide(expected.size());
@@ -152,20 +153,6 @@ TEST(IntConvTranspose, EqualsReference) {
                              [](int32_t a, int64_t b) { return a == static_cast<int32_t>(b); }));
     }
   }
-}
-
-TEST(IntWindowSums, LeavesPadsOut) {
-  const IntConvShape s{.in_channels = 2,
-                       .out_channels = 2,
-                       .input = {1, 2, 3},
-                       .output = {1, 2, 2},
-                       .kernel = {1, 2, 2},
-                       .strides = {1, 1, 2},
-                       .pads = {0, 0, 0}};
-  const std::vector<int8_t> x = {1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6};
-  std::vector<int64_t> sums(8);
-  int_window_sums(s, {x.data(), IntInput::Type::kInt8, 1}, sums.data());
-  EXPECT_EQ(sums, (std::vector<int64_t>{8, 7, 7, 5, -16, -11, -11, -7}));
 }
 
 }  // namespace
