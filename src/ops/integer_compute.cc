@@ -12,6 +12,7 @@
 #include "kernels/simd/int_conv.h"
 #include "kernels/simd/int_conv_transpose.h"
 #include "ops/integer_epilogue.h"
+#include "ops/integer_step.h"
 #include "ops/op_row.h"
 #include "ops/product.h"
 #include "ops/window.h"
@@ -59,15 +60,6 @@ Conv make_conv(const Node& node, DType type, const Dims& x, const Dims& y, const
   }
 }
 
-template <typename Conv>
-void run_sums(const Conv& conv, const IntInput& x, const int32_t* bias, const MutableView& y, int threads) {
-  if (y.dtype == DType::kInt64) {
-    conv.run(x, bias, y.as<int64_t>(), threads);
-  } else {
-    conv.run(x, bias, y.as<int32_t>(), threads);
-  }
-}
-
 const int32_t* bias_data(const TensorView& bias) { return bias ? bias.as<int32_t>() : nullptr; }
 TensorView optional_input(const RunContext& c, size_t port) { return c.has(port) ? c.input(port) : TensorView(); }
 
@@ -80,65 +72,52 @@ void run_conv(RunContext& c) {
   run_sums(conv, integer_input(c.node(), c.input(0)), bias_data(bias), c.output(0), c.threads());
 }
 
-// What a transposed convolution cannot do is left to separate steps.
-template <typename Conv>
-constexpr bool kHasEpilogue = std::is_same_v<Conv, IntConv>;
+IntegerOperands operands_of(const LowerContext& c) {
+  IntegerOperands operands{.zero = integer_input(c.node(), {.dtype = c.input(0).dtype}).zero};
+  if (c.has(2)) operands.bias_port = 2;
+  return operands;
+}
 
-// Weights are packed once; the bias is read where it lies. Without an epilogue the sums are the result.
-template <typename Conv>
-class ConvStep : public Step {
+// Transposed convolutions take no epilogues: what is offered to them is left to separate steps.
+class TransposeStep : public Step {
  public:
-  ConvStep(const LowerContext& c, std::shared_ptr<const IntEpilogue> epilogue)
-      : node_(c.node()),
-        conv_(make_conv<Conv>(node_, c.input(0).dtype, c.input(0).dims, c.output(0).dims, c.input(1).constant->view(),
-                              c.input(0).layout)),
-        type_(c.input(0).dtype),
-        epilogue_(std::move(epilogue)),
-        has_bias_(c.has(2)),
-        operands_from_(c.input_count()),
-        threads_(c.threads()) {}
+  explicit TransposeStep(const LowerContext& c, IntConvTranspose conv)
+      : node_(c.node()), conv_(std::move(conv)), has_bias_(c.has(2)), threads_(c.threads()) {}
 
   std::function<void()> bind(const StepIo& io) const override {
-    const IntInput x = integer_input(node_, io.inputs[0]);
     const int32_t* bias = has_bias_ ? bias_data(io.inputs[2]) : nullptr;
-    if constexpr (kHasEpilogue<Conv>) {
-      if (epilogue_ != nullptr) {
-        return [this, x, bias, rows = epilogue_rows(io, operands_from_), scratch = io.scratch] {
-          conv_.run(x, bias, *epilogue_, rows, threads_, scratch);
-        };
-      }
-    }
-    return [this, x, bias, y = io.outputs[0]] { run_sums(conv_, x, bias, y, threads_); };
+    return [this, x = integer_input(node_, io.inputs[0]), bias, y = io.outputs[0]] {
+      run_sums(conv_, x, bias, y, threads_);
+    };
   }
-  std::string implementation() const override {
-    if constexpr (kHasEpilogue<Conv>) return conv_.implementation(integer_type(type_));
-    return "simd";
-  }
-  size_t scratch_bytes() const override {
-    if constexpr (kHasEpilogue<Conv>) return epilogue_ != nullptr ? conv_.scratch_bytes() : 0;
-    return 0;
-  }
+  std::string implementation() const override { return "simd"; }
+  bool reads(size_t input) const override { return input != 1; }
 
  private:
   const Node node_;
-  const Conv conv_;
-  const DType type_;
-  const std::shared_ptr<const IntEpilogue> epilogue_;
+  const IntConvTranspose conv_;
   const bool has_bias_;
-  const size_t operands_from_;
   const int threads_;
 };
 
 // The kernel's epilogue works on channels-last results; what is offered beyond its reach is refused.
 template <typename Conv>
 std::unique_ptr<Step> lower_conv(const LowerContext& c) {
+  constexpr bool kTransposed = std::is_same_v<Conv, IntConvTranspose>;
   const bool last = c.output(0).layout == Layout::kChannelsLast;
   if (c.input(1).constant == nullptr || c.input(0).layout != c.output(0).layout) return nullptr;
   check_types(c.node(), c.input(1).dtype, c.has(2) ? c.input(2).dtype : DType::kUndefined);
   std::shared_ptr<const IntEpilogue> epilogue;
-  if (last && kHasEpilogue<Conv>) epilogue = integer_epilogue(c, c.output(0).dims[1]);
+  if (last && !kTransposed) epilogue = integer_epilogue(c, c.output(0).dims[1]);
   if (epilogue == nullptr && !c.epilogues().empty()) return nullptr;
-  return std::make_unique<ConvStep<Conv>>(c, std::move(epilogue));
+  const Tensor w = c.input(1).constant->resident();
+  Conv conv =
+      make_conv<Conv>(c.node(), c.input(0).dtype, c.input(0).dims, c.output(0).dims, w.view(), c.input(0).layout);
+  if constexpr (kTransposed) {
+    return std::make_unique<TransposeStep>(c, std::move(conv));
+  } else {
+    return make_integer_step(c, std::move(conv), operands_of(c), std::move(epilogue));
+  }
 }
 
 IntConv make_gemm(const Node& node, DType type, const Dims& a, const TensorView& b) {
@@ -161,40 +140,6 @@ std::vector<int32_t> column_bias(const Node& node, const TensorView& bias, int64
     fail(node, "the bias of an integer gemm has one value per column");
   return {values, values + columns};
 }
-
-class ProductStep : public Step {
- public:
-  ProductStep(const LowerContext& c, IntConv product, std::vector<int32_t> bias,
-              std::shared_ptr<const IntEpilogue> epilogue)
-      : node_(c.node()),
-        product_(std::move(product)),
-        type_(c.input(0).dtype),
-        bias_(std::move(bias)),
-        epilogue_(std::move(epilogue)),
-        operands_from_(c.input_count()),
-        threads_(c.threads()) {}
-  std::function<void()> bind(const StepIo& io) const override {
-    const IntInput a = integer_input(node_, io.inputs[0]);
-    const int32_t* bias = bias_.empty() ? nullptr : bias_.data();
-    if (epilogue_ != nullptr) {
-      return [this, a, bias, rows = epilogue_rows(io, operands_from_), scratch = io.scratch] {
-        product_.run(a, bias, *epilogue_, rows, threads_, scratch);
-      };
-    }
-    return [this, a, bias, y = io.outputs[0]] { run_sums(product_, a, bias, y, threads_); };
-  }
-  std::string implementation() const override { return product_.implementation(integer_type(type_)); }
-  size_t scratch_bytes() const override { return epilogue_ != nullptr ? product_.scratch_bytes() : 0; }
-
- private:
-  const Node node_;
-  const IntConv product_;
-  const DType type_;
-  const std::vector<int32_t> bias_;
-  const std::shared_ptr<const IntEpilogue> epilogue_;
-  const size_t operands_from_;
-  const int threads_;
-};
 
 // Scales for each index of axis 1 are scales for each column in a product of matrices only.
 std::shared_ptr<const IntEpilogue> product_epilogue(const LowerContext& c, int64_t columns) {
@@ -296,10 +241,12 @@ std::unique_ptr<Step> lower_integer_gemm(const LowerContext& c) {
   check_types(c.node(), c.input(1).dtype, c.has(2) ? c.input(2).dtype : DType::kUndefined);
   auto epilogue = product_epilogue(c, c.output(0).dims[1]);
   if (epilogue == nullptr && !c.epilogues().empty()) return nullptr;
-  const TensorView bias = c.has(2) ? c.input(2).constant->view() : TensorView();
-  IntConv product = make_gemm(c.node(), c.input(0).dtype, c.input(0).dims, c.input(1).constant->view());
-  return std::make_unique<ProductStep>(c, std::move(product), column_bias(c.node(), bias, c.output(0).dims[1]),
-                                       std::move(epilogue));
+  const Tensor bias = c.has(2) ? c.input(2).constant->resident() : Tensor(), w = c.input(1).constant->resident();
+  IntegerOperands operands = operands_of(c);
+  operands.bias_port = IntegerOperands::kNone;
+  operands.bias = column_bias(c.node(), bias ? bias.view() : TensorView(), c.output(0).dims[1]);
+  IntConv product = make_gemm(c.node(), c.input(0).dtype, c.input(0).dims, w.view());
+  return make_integer_step(c, std::move(product), std::move(operands), std::move(epilogue));
 }
 
 void run_integer_matmul(RunContext& c) {
@@ -327,10 +274,10 @@ std::unique_ptr<Step> lower_integer_matmul(const LowerContext& c) {
   auto epilogue = product_epilogue(c, shape.n);
   if (epilogue == nullptr && !c.epilogues().empty()) return nullptr;
   const int64_t rows = element_count(shape.batch) * shape.m;
-  const int8_t* b = c.input(1).constant->view().as<int8_t>();
-  IntConv product =
-      int_product({b, DType::kInt8, shape.n, shape.k, 1, shape.n}, rows, packing_for(c.node(), c.input(0).dtype));
-  return std::make_unique<ProductStep>(c, std::move(product), std::vector<int32_t>(), std::move(epilogue));
+  const Tensor b = c.input(1).constant->resident();
+  IntConv product = int_product({b.view().as<int8_t>(), DType::kInt8, shape.n, shape.k, 1, shape.n}, rows,
+                                packing_for(c.node(), c.input(0).dtype));
+  return make_integer_step(c, std::move(product), operands_of(c), std::move(epilogue));
 }
 
 }  // namespace amct

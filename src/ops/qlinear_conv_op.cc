@@ -11,6 +11,7 @@
 #include "kernels/simd/int_conv.h"
 #include "ops/integer_compute.h"
 #include "ops/integer_epilogue.h"
+#include "ops/integer_step.h"
 #include "ops/quantized_operand.h"
 #include "ops/window.h"
 
@@ -114,56 +115,23 @@ void run_linear(RunContext& c) {
   }
 }
 
-// Weights are packed once; zero point and bias are read where they lie.
-class QuantizedConvStep : public Step {
- public:
-  QuantizedConvStep(const LowerContext& c, const Ports& ports, size_t bias_port,
-                    std::shared_ptr<const IntEpilogue> epilogue)
-      : ports_(ports),
-        bias_port_(c.has(bias_port) ? bias_port : c.input_count()),
-        input_count_(c.input_count()),
-        type_(integer_type(c.input(ports.x).dtype)),
-        conv_(packed(int_conv_shape(c.node(), c.input(ports.x).dims, c.output(0).dims, c.input(ports.w).dims,
-                                    c.input(ports.x).layout),
-                     c.input(ports.w).constant->view(),
-                     c.has(ports.w_zero) ? c.input(ports.w_zero).constant->view() : TensorView())),
-        epilogue_(std::move(epilogue)),
-        threads_(c.threads()) {}
-
-  std::function<void()> bind(const StepIo& io) const override {
-    const TensorView zero = ports_.x_zero < input_count_ ? io.inputs[ports_.x_zero] : TensorView();
-    const int32_t* bias = bias_port_ < input_count_ ? io.inputs[bias_port_].as<int32_t>() : nullptr;
-    return
-        [this, x = io.inputs[ports_.x].data, zero, bias, rows = epilogue_rows(io, input_count_), scratch = io.scratch] {
-          conv_.run({x, type_, zero_of(zero)}, bias, *epilogue_, rows, threads_, scratch);
-        };
-  }
-  size_t scratch_bytes() const override { return conv_.scratch_bytes(); }
-  std::string implementation() const override { return conv_.implementation(type_); }
-
- private:
-  const Ports ports_;
-  const size_t bias_port_, input_count_;
-  const IntInput::Type type_;
-  const IntConv conv_;
-  const std::shared_ptr<const IntEpilogue> epilogue_;
-  const int threads_;
-};
-
-std::unique_ptr<Step> lower_quantized(const LowerContext& c, const Ports& ports, size_t bias_port,
-                                      std::vector<IntStage> own) {
-  const bool last = c.input(ports.x).layout == Layout::kChannelsLast && c.output(0).layout == Layout::kChannelsLast;
-  const bool constant =
-      c.input(ports.w).constant != nullptr && (!c.has(ports.w_zero) || c.input(ports.w_zero).constant != nullptr);
-  if (!last || !constant) return nullptr;
+std::unique_ptr<Step> lower_quantized(const LowerContext& c, const Ports& ports, std::vector<IntStage> own) {
+  const auto& x = c.input(ports.x);
+  const bool last = x.layout == Layout::kChannelsLast && c.output(0).layout == Layout::kChannelsLast;
+  const Tensor* w = c.input(ports.w).constant;
+  const bool known_zero = !c.has(ports.w_zero) || c.input(ports.w_zero).constant != nullptr;
+  if (!last || w == nullptr || !known_zero) return nullptr;
   auto epilogue = integer_epilogue(c, c.output(0).dims[1], std::move(own));
   if (epilogue == nullptr) return nullptr;
-  return std::make_unique<QuantizedConvStep>(c, ports, bias_port, std::move(epilogue));
+  const Tensor weights = w->resident();
+  IntConv conv = packed(int_conv_shape(c.node(), x.dims, c.output(0).dims, weights.dims(), x.layout), weights.view(),
+                        c.has(ports.w_zero) ? c.input(ports.w_zero).constant->view() : TensorView());
+  IntegerOperands operands = quantized_operands(c, ports.x, ports.x_zero);
+  if (c.has(ports.bias)) operands.bias_port = ports.bias;
+  return make_integer_step(c, std::move(conv), std::move(operands), std::move(epilogue));
 }
 
-std::unique_ptr<Step> lower_integer(const LowerContext& c) {
-  return lower_quantized(c, kIntegerPorts, c.input_count(), {});
-}
+std::unique_ptr<Step> lower_integer(const LowerContext& c) { return lower_quantized(c, kIntegerPorts, {}); }
 
 std::unique_ptr<Step> lower_linear(const LowerContext& c) {
   for (const size_t port : {1, 4, 6, 7}) {
@@ -172,7 +140,7 @@ std::unique_ptr<Step> lower_linear(const LowerContext& c) {
   const auto view = [&](size_t port) { return c.input(port).constant->view(); };
   std::vector<IntStage> own =
       requantize_stages(requantization(view(1), view(4), view(6)), zero_of(view(7)), c.output(0).dtype);
-  return lower_quantized(c, kLinearPorts, 8, std::move(own));
+  return lower_quantized(c, kLinearPorts, std::move(own));
 }
 
 std::vector<AttrSpec> attrs() {
@@ -182,27 +150,26 @@ std::vector<AttrSpec> attrs() {
   return attrs;
 }
 
-SampleInput scalar(float value) { return fixed(Tensor::scalar<float>(value)); }
-SampleInput zero(uint8_t value) { return fixed(Tensor::scalar<uint8_t>(value)); }
-SampleInput bytes(Dims dims) { return random_input(std::move(dims), 0, 255, DType::kUInt8); }
-
 std::vector<Sample> integer_samples() {
   using Ints = std::vector<int64_t>;
   return {{.name = "padded",
-           .inputs = {bytes({2, 3, 7, 6}), random_weight({5, 3, 3, 3}, 0, 255, DType::kUInt8), zero(7), zero(130)},
+           .inputs = {sample_bytes({2, 3, 7, 6}), random_weight({5, 3, 3, 3}, 0, 255, DType::kUInt8), sample_zero(7),
+                      sample_zero(130)},
            .attrs = {{"pads", Ints{1, 0, 1, 2}}, {"strides", Ints{2, 1}}}}};
 }
 
 std::vector<Sample> linear_samples() {
   using Ints = std::vector<int64_t>;
   return {{.name = "per_tensor",
-           .inputs = {bytes({1, 3, 7, 6}), scalar(0.02f), zero(120), random_weight({5, 3, 3, 3}, 0, 255, DType::kUInt8),
-                      scalar(0.01f), zero(128), scalar(0.09f), zero(100)},
+           .inputs = {sample_bytes({1, 3, 7, 6}), sample_scale(0.02f), sample_zero(120),
+                      random_weight({5, 3, 3, 3}, 0, 255, DType::kUInt8), sample_scale(0.01f), sample_zero(128),
+                      sample_scale(0.09f), sample_zero(100)},
            .attrs = {{"pads", Ints{1, 1, 1, 1}}}},
           {.name = "per_channel_bias",
-           .inputs = {bytes({2, 4, 5, 5}), scalar(0.02f), zero(3), random_weight({6, 2, 3, 3}, -128, 127, DType::kInt8),
-                      random_weight({6}, 0.005, 0.02), fixed(Tensor::of<int8_t>({6}, {0, 0, 0, 0, 0, 0})), scalar(0.2f),
-                      zero(100), random_weight({6}, -2000, 2000, DType::kInt32)},
+           .inputs = {sample_bytes({2, 4, 5, 5}), sample_scale(0.02f), sample_zero(3),
+                      random_weight({6, 2, 3, 3}, -128, 127, DType::kInt8), random_weight({6}, 0.005, 0.02),
+                      fixed(Tensor::of<int8_t>({6}, {0, 0, 0, 0, 0, 0})), sample_scale(0.2f), sample_zero(100),
+                      random_weight({6}, -2000, 2000, DType::kInt32)},
            .attrs = {{"group", int64_t{2}}, {"strides", Ints{2, 2}}}}};
 }
 

@@ -9,6 +9,7 @@
 #include "base/checked_math.h"
 #include "ops/integer_compute.h"
 #include "ops/integer_epilogue.h"
+#include "ops/integer_step.h"
 #include "ops/product.h"
 #include "ops/quantized_operand.h"
 
@@ -147,36 +148,6 @@ void run_linear(RunContext& c) {
   });
 }
 
-// A product with one constant matrix, packed once; the zero point of a is read where it lies.
-class QuantizedProductStep : public Step {
- public:
-  QuantizedProductStep(const LowerContext& c, const Ports& ports, IntConv product,
-                       std::shared_ptr<const IntEpilogue> epilogue)
-      : ports_(ports),
-        input_count_(c.input_count()),
-        type_(integer_type(c.input(ports.a).dtype)),
-        product_(std::move(product)),
-        epilogue_(std::move(epilogue)),
-        threads_(c.threads()) {}
-
-  std::function<void()> bind(const StepIo& io) const override {
-    const TensorView zero = ports_.a_zero < input_count_ ? io.inputs[ports_.a_zero] : TensorView();
-    return [this, a = io.inputs[ports_.a].data, zero, rows = epilogue_rows(io, input_count_), scratch = io.scratch] {
-      product_.run({a, type_, zero ? integers_of(zero).at(0) : 0}, nullptr, *epilogue_, rows, threads_, scratch);
-    };
-  }
-  size_t scratch_bytes() const override { return product_.scratch_bytes(); }
-  std::string implementation() const override { return product_.implementation(type_); }
-
- private:
-  const Ports ports_;
-  const size_t input_count_;
-  const IntInput::Type type_;
-  const IntConv product_;
-  const std::shared_ptr<const IntEpilogue> epilogue_;
-  const int threads_;
-};
-
 // `own`: the stages behind the sums, with a scale for each column or one for all.
 std::unique_ptr<Step> lower_product(const LowerContext& c, const Ports& ports, std::vector<IntStage> own) {
   const auto& a = c.input(ports.a);
@@ -192,9 +163,10 @@ std::unique_ptr<Step> lower_product(const LowerContext& c, const Ports& ports, s
   if (static_cast<int64_t>(zeros.size()) != shape.n) return nullptr;
   auto epilogue = integer_epilogue(c, shape.n, std::move(own));
   if (epilogue == nullptr) return nullptr;
-  IntConv product = int_product({b.constant->view().data, b.dtype, shape.n, shape.k, 1, shape.n, zeros.data()},
+  const Tensor weights = b.constant->resident();
+  IntConv product = int_product({weights.view().data, b.dtype, shape.n, shape.k, 1, shape.n, zeros.data()},
                                 element_count(shape.batch) * shape.m, {.bytes_only = true});
-  return std::make_unique<QuantizedProductStep>(c, ports, std::move(product), std::move(epilogue));
+  return make_integer_step(c, std::move(product), quantized_operands(c, ports.a, ports.a_zero), std::move(epilogue));
 }
 
 // An epilogue with a scale for each index of axis 1 would mistake it for the columns, so that none is taken.
@@ -215,27 +187,25 @@ std::unique_ptr<Step> lower_linear(const LowerContext& c) {
   return lower_product(c, kLinearPorts, requantize_stages(std::move(scales), y_zero[0], c.output(0).dtype));
 }
 
-SampleInput scalar(float value) { return fixed(Tensor::scalar<float>(value)); }
-SampleInput zero(uint8_t value) { return fixed(Tensor::scalar<uint8_t>(value)); }
-SampleInput bytes(Dims dims) { return random_input(std::move(dims), 0, 255, DType::kUInt8); }
-
 std::vector<Sample> integer_samples() {
-  return {{.name = "plain", .inputs = {bytes({5, 7}), bytes({7, 3}), zero(12), zero(0)}},
+  return {{.name = "plain", .inputs = {sample_bytes({5, 7}), sample_bytes({7, 3}), sample_zero(12), sample_zero(0)}},
           {.name = "signed_weights",
-           .inputs = {bytes({2, 5, 7}), random_weight({7, 3}, -128, 127, DType::kInt8), zero(129)}},
-          {.name = "no_rows", .inputs = {bytes({0, 7}), random_weight({7, 3}, 0, 255, DType::kUInt8), zero(12)}}};
+           .inputs = {sample_bytes({2, 5, 7}), random_weight({7, 3}, -128, 127, DType::kInt8), sample_zero(129)}},
+          {.name = "no_rows",
+           .inputs = {sample_bytes({0, 7}), random_weight({7, 3}, 0, 255, DType::kUInt8), sample_zero(12)}}};
 }
 
 std::vector<Sample> linear_samples() {
   return {{.name = "plain",
-           .inputs = {bytes({5, 7}), scalar(0.02f), zero(113), bytes({7, 3}), scalar(0.01f), zero(114), scalar(0.11f),
-                      zero(118)}},
+           .inputs = {sample_bytes({5, 7}), sample_scale(0.02f), sample_zero(113), sample_bytes({7, 3}),
+                      sample_scale(0.01f), sample_zero(114), sample_scale(0.11f), sample_zero(118)}},
           {.name = "batches",
-           .inputs = {bytes({2, 5, 7}), scalar(0.02f), zero(113), bytes({2, 7, 3}), scalar(0.01f), zero(114),
-                      scalar(0.11f), zero(118)}},
+           .inputs = {sample_bytes({2, 5, 7}), sample_scale(0.02f), sample_zero(113), sample_bytes({2, 7, 3}),
+                      sample_scale(0.01f), sample_zero(114), sample_scale(0.11f), sample_zero(118)}},
           {.name = "no_rows",
-           .inputs = {bytes({0, 7}), scalar(0.02f), zero(113), random_weight({7, 3}, 0, 255, DType::kUInt8),
-                      scalar(0.01f), zero(114), scalar(0.11f), zero(118)}}};
+           .inputs = {sample_bytes({0, 7}), sample_scale(0.02f), sample_zero(113),
+                      random_weight({7, 3}, 0, 255, DType::kUInt8), sample_scale(0.01f), sample_zero(114),
+                      sample_scale(0.11f), sample_zero(118)}}};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include "ops/op_row.h"
@@ -23,5 +24,10 @@ void check_8_bits(const InferContext& c, size_t port);  // int8 or uint8
 void check_scale_type(const InferContext& c, size_t port);
 void check_zero_type(const InferContext& c, size_t port, size_t operand);  // the type of the operand
 void check_entries(const InferContext& c, size_t port, std::initializer_list<int64_t> counts);  // one of these
+
+// Inputs of samples: a scale, a zero point, and random integers of all values.
+inline SampleInput sample_scale(float value) { return fixed(Tensor::scalar<float>(value)); }
+inline SampleInput sample_zero(uint8_t value) { return fixed(Tensor::scalar<uint8_t>(value)); }
+inline SampleInput sample_bytes(Dims dims) { return random_input(std::move(dims), 0, 255, DType::kUInt8); }
 
 }  // namespace amct
