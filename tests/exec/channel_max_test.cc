@@ -5,14 +5,14 @@
 #include <limits>
 #include <random>
 
-namespace amct {
+#include "support/values.h"
+
+namespace amct::testing {
 namespace {
 
 TEST(ChannelMaxTest, IsThatOfEachChannelInEitherLayoutAndOrder) {
   std::mt19937 random(3);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(2 * 5 * 7);
-  for (float& v : values) v = normal(random);
+  const std::vector<float> values = normal_values(2 * 5 * 7, random);
   const Tensor first_half = Tensor::of<float>({1, 5, 7}, {values.begin(), values.begin() + 35});
   const Tensor second_half = Tensor::of<float>({1, 5, 7}, {values.begin() + 35, values.end()});
   std::vector<float> expected(5, 0.0f);
@@ -48,4 +48,4 @@ TEST(ChannelMaxTest, SeesNaN) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <ostream>
 
 #include "base/files.h"
 #include "data/temporary_folder.h"
@@ -121,27 +122,32 @@ double seconds_for(const std::filesystem::path& model, const std::filesystem::pa
   return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
-class LinearScalingSlow : public TemporaryFolder,
-                          public ::testing::WithParamInterface<std::pair<const char*, Build>> {};
+struct Kind {
+  const char* name;
+  Build build;
+};
+
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
+class LinearScalingSlow : public TemporaryFolder, public ::testing::WithParamInterface<Kind> {};
 
 TEST_P(LinearScalingSlow, FourTimesTheNodesTakeAtMostSixTimesAsLong) {
   const auto model = [&](int nodes) { return path(std::to_string(nodes) + ".onnx"); };
   constexpr int kFew = 50000, kMany = 200000;  // both far beyond the processor's caches
-  for (const int nodes : {kFew, kMany}) save(GetParam().second, nodes, model(nodes));
+  for (const int nodes : {kFew, kMany}) save(GetParam().build, nodes, model(nodes));
   double few = std::numeric_limits<double>::infinity(), many = few;
   for (int run = 0; run < 2; ++run) {  // the least of several in turn: other work on the machine only adds
     few = std::min(few, seconds_for(model(kFew), folder_));
     many = std::min(many, seconds_for(model(kMany), folder_));
   }
-  std::printf("%s: %.2f s and %.2f s\n", GetParam().first, few, many);
+  std::printf("%s: %.2f s and %.2f s\n", GetParam().name, few, many);
   EXPECT_LT(many, kLargestRatio * few);
 }
 
-using Kind = std::pair<const char*, Build>;
 INSTANTIATE_TEST_SUITE_P(Graphs, LinearScalingSlow,
                          ::testing::Values(Kind{"layers", layers}, Kind{"chain", chain}, Kind{"fan_out", fan_out},
                                            Kind{"neutral_fan_out", neutral_fan_out}, Kind{"blocks", blocks}),
-                         [](const auto& info) { return std::string(info.param.first); });
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace amct::testing

@@ -6,23 +6,19 @@
 
 #include <gtest/gtest.h>
 
-namespace amct {
-namespace {
+#include "support/values.h"
 
-std::vector<float> draw(int64_t count, std::mt19937& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = normal(random);
-  return values;
-}
+namespace amct::testing {
+namespace {
 
 TEST(FewRows, AgreeWithSumsInDouble) {
   std::mt19937 random(6);
   for (const int64_t rows : {1, 2, 4, 7}) {
     for (const int64_t n : {1, 5, 64, 131}) {
       for (const int64_t k : {1, 19, 64, 200}) {
-        SCOPED_TRACE(testing::Message() << rows << " x " << k << " x " << n);
-        const std::vector<float> a = draw(rows * k, random), b = draw(n * k, random);
+        SCOPED_TRACE(::testing::Message() << rows << " x " << k << " x " << n);
+        const std::vector<float> a = normal_values(static_cast<size_t>(rows * k), random);
+        const std::vector<float> b = normal_values(static_cast<size_t>(n * k), random);
         std::vector<float> straight(static_cast<size_t>(rows * n)), transposed = straight;
         few_rows_times(a.data(), b.data(), rows, n, k, straight.data());
         few_rows_times_transposed(a.data(), b.data(), rows, n, k, transposed.data());
@@ -45,4 +41,4 @@ TEST(FewRows, AgreeWithSumsInDouble) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

@@ -13,7 +13,9 @@
 
 #include <gtest/gtest.h>
 
-namespace amct {
+#include "support/values.h"
+
+namespace amct::testing {
 namespace {
 
 using Counts = std::map<float, uint64_t>;
@@ -108,14 +110,14 @@ std::function<float(std::mt19937&, size_t)> kind(unsigned which) {
   }
 }
 
-class LinearHistogramTest : public testing::TestWithParam<unsigned> {};
+class LinearHistogramTest : public ::testing::TestWithParam<unsigned> {};
 
 TEST_P(LinearHistogramTest, IsWhatItsValuesDefine) {
   for (unsigned seed = 0; seed < 24; ++seed) {
     std::mt19937 random(seed);
     const auto draw = kind(GetParam());
     const size_t capacity = std::vector<size_t>{1, 3, 16, 700}[random() % 4];
-    SCOPED_TRACE(testing::Message() << "seed " << seed << " capacity " << capacity);
+    SCOPED_TRACE(::testing::Message() << "seed " << seed << " capacity " << capacity);
     std::vector<LinearHistogram> parts;
     for (int i = 0; i < 3; ++i) parts.emplace_back(capacity);
     Counts counts;
@@ -145,7 +147,7 @@ TEST_P(LinearHistogramTest, IsWhatItsValuesDefine) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, LinearHistogramTest, testing::Range(0u, 9u));
+INSTANTIATE_TEST_SUITE_P(Kinds, LinearHistogramTest, ::testing::Range(0u, 9u));
 
 TEST(LinearHistogramTest, TellsWhatIsNotFinite) {
   const float inf = std::numeric_limits<float>::infinity();
@@ -165,9 +167,7 @@ TEST(LinearHistogramTest, TellsWhatIsNotFinite) {
 // An outlier coarsens no bucket.
 TEST(LinearHistogramTest, LeavesOutliersOutOfItsRange) {
   std::mt19937 random(3);
-  std::normal_distribution<float> normal(0, 1);
-  std::vector<float> values(100000);
-  for (float& value : values) value = normal(random);
+  std::vector<float> values = normal_values(100000, random);
   LinearHistogram plain(16), spoilt(16);
   plain.add(values);
   for (size_t i = 0; i < 10; ++i) values[i * 9999] = 1e6f;
@@ -179,4 +179,4 @@ TEST(LinearHistogramTest, LeavesOutliersOutOfItsRange) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

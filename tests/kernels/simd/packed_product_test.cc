@@ -8,7 +8,9 @@
 
 #include <gtest/gtest.h>
 
-namespace amct {
+#include "support/values.h"
+
+namespace amct::testing {
 namespace {
 
 struct Case {
@@ -70,10 +72,7 @@ class Problem {
   }
 
  private:
-  void fill(std::vector<float>& values, int64_t count) {
-    std::normal_distribution<float> normal;
-    for (int64_t i = 0; i < count; ++i) values.push_back(normal(random_));
-  }
+  void fill(std::vector<float>& values, int64_t count) { values = normal_values(static_cast<size_t>(count), random_); }
 
   Case c_;
   std::mt19937 random_;
@@ -95,8 +94,8 @@ TEST(PackedProduct, AgreesWithUnpackedSums) {
                        .rows = rows,
                        .zeros = seed % 2 == 0,
                        .bias = seed % 3 == 0};
-          SCOPED_TRACE(testing::Message() << "bits " << bits << " block " << block << " rows " << rows << " k " << k
-                                          << " n " << c.n << " seed " << seed);
+          SCOPED_TRACE(::testing::Message() << "bits " << bits << " block " << block << " rows " << rows << " k " << k
+                                            << " n " << c.n << " seed " << seed);
           const Problem problem(c, ++seed);
           const std::vector<float> y = problem.product(c.n);
           ASSERT_LT(problem.error(y), 1e-6);
@@ -108,4 +107,4 @@ TEST(PackedProduct, AgreesWithUnpackedSums) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

@@ -10,22 +10,21 @@
 #include <random>
 #include <vector>
 
-namespace amct {
+#include "support/values.h"
+
+namespace amct::testing {
 namespace {
 
 using Floats = std::vector<float>;
 
-class RecurrentKernel : public testing::TestWithParam<int64_t> {
+class RecurrentKernel : public ::testing::TestWithParam<int64_t> {
  protected:
   void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
   void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
 };
 
 Floats draw(std::mt19937& random, int64_t count, float bound) {
-  std::uniform_real_distribution<float> uniform(-bound, bound);
-  Floats values(static_cast<size_t>(count));
-  for (float& v : values) v = uniform(random);
-  return values;
+  return uniform_values(static_cast<size_t>(count), random, -bound, bound);
 }
 
 double apply(const GateFunction& f, double x) {
@@ -159,8 +158,8 @@ TEST_P(RecurrentKernel, EveryCellMatchesPlainLoops) {
       for (const int64_t hidden : {1, 7, 16, 33, 150}) {
         const Layer layer = make_layer(random, cell, hidden, variant);
         for (const int64_t rows : {1, 2, 4, 7}) {
-          SCOPED_TRACE(testing::Message() << static_cast<int>(cell) << (variant ? " variant, " : ", ") << hidden
-                                          << " units, " << rows << " rows");
+          SCOPED_TRACE(::testing::Message() << static_cast<int>(cell) << (variant ? " variant, " : ", ") << hidden
+                                            << " units, " << rows << " rows");
           expect_step(layer, rows, random);
         }
       }
@@ -193,8 +192,8 @@ TEST_P(RecurrentKernel, EveryFunctionIsAccurate) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, RecurrentKernel, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
+INSTANTIATE_TEST_SUITE_P(Targets, RecurrentKernel, ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          [](const auto& info) { return std::string(hwy::TargetName(info.param)); });
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

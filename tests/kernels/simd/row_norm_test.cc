@@ -7,22 +7,21 @@
 #include <random>
 #include <vector>
 
-namespace amct {
+#include "support/values.h"
+
+namespace amct::testing {
 namespace {
 
 std::vector<float> uniform(size_t n, float low, float high, uint32_t seed) {
   std::mt19937 random(seed);
-  std::uniform_real_distribution<float> distribution(low, high);
-  std::vector<float> values(n);
-  for (float& value : values) value = distribution(random);
-  return values;
+  return uniform_values(n, random, low, high);
 }
 
 TEST(RowNorm, EqualsALoopInDouble) {
   for (const size_t n : {1, 2, 7, 15, 16, 17, 63, 64, 65, 127, 768, 1001}) {
     for (const bool centre : {true, false}) {
       for (const bool with_bias : {true, false}) {
-        SCOPED_TRACE(testing::Message() << n << " columns, centre " << centre << ", bias " << with_bias);
+        SCOPED_TRACE(::testing::Message() << n << " columns, centre " << centre << ", bias " << with_bias);
         const std::vector<float> x = uniform(n, 99, 101, 3), scale = uniform(n, 0.5, 2, 4), bias = uniform(n, -1, 1, 5);
         std::vector<float> y(n);
         float mean = -1, factor = -1;
@@ -43,4 +42,4 @@ TEST(RowNorm, EqualsALoopInDouble) {
 }
 
 }  // namespace
-}  // namespace amct
+}  // namespace amct::testing

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "exec/histogram.h"
 #include "passes/quantize/clip_loss.h"
+#include "support/values.h"
 
 namespace amct::testing {
 namespace {
@@ -18,9 +19,8 @@ constexpr Method kAll[] = {Method::kIfmr, Method::kMinMax, Method::kPercentile, 
 
 std::vector<float> draw(unsigned seed, size_t count, float shift, float low, float high) {
   std::mt19937 random(seed);
-  std::normal_distribution<float> normal(shift, 2.0f);
-  std::vector<float> x(count);
-  for (float& v : x) v = std::clamp(normal(random), low, high);
+  std::vector<float> x = normal_values(count, random, shift, 2);
+  for (float& v : x) v = std::clamp(v, low, high);
   return x;
 }
 
@@ -131,9 +131,7 @@ TEST(ClipSearchTest, KlCutsOutliersAndKeepsFullRanges) {
   const auto range_of = [](const ScaleOffset& f) { return 255.0 * f.scale; };
   EXPECT_LT(range_of(choose_factor(of(tail), plan_of(Method::kKl)).factor), 60);
   std::mt19937 random(2);
-  std::uniform_real_distribution<float> uniform(-1, 2);
-  std::vector<float> flat(50000);
-  for (float& v : flat) v = uniform(random);
+  const std::vector<float> flat = uniform_values(50000, random, -1, 2);
   EXPECT_GT(range_of(choose_factor(of(flat), plan_of(Method::kKl)).factor), 2.7);
 }
 

@@ -9,6 +9,7 @@
 
 #include "passes/quantize/integer_constants.h"
 #include "support/golden.h"
+#include "support/values.h"
 
 namespace amct::testing {
 namespace {
@@ -105,10 +106,9 @@ TEST(ShiftSearch, ErrorsAreThoseOfTheFormula) {
 
 TEST(ShiftSearch, LayoutsAndWorkersDoNotMatter) {
   std::mt19937 random(12);
-  std::normal_distribution<float> values(0, 300);
   constexpr int64_t kChannels = 3, kPixels = 35;
-  std::vector<float> first(2 * kChannels * kPixels), last(first.size());
-  for (float& value : first) value = values(random);
+  const std::vector<float> first = normal_values(2 * kChannels * kPixels, random, 0, 300);
+  std::vector<float> last(first.size());
   for (int64_t n = 0; n < 2; ++n) {
     for (int64_t c = 0; c < kChannels; ++c) {
       for (int64_t p = 0; p < kPixels; ++p) {
