@@ -100,7 +100,7 @@ void add_calibrate_command(CLI::App& app, const GlobalOptions& global) {
   command->add_option("--calibration", request.parts,
                       "all parts of the first round, where activation balance takes two, or what --choose has written");
   command->add_flag("--choose", request.choose_only,
-                    "search what --balance=search and --nuq-loss ask for, before the samples are shared");
+                    "find what --balance=search, --nuq-loss and --nuq-weighted ask for, before the samples are shared");
   add_checkpoint_options(*command, request);
   command->callback([arguments, &global] {
     const Shard shard = parse_shard(arguments->shard);

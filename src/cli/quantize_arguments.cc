@@ -64,6 +64,8 @@ void QuantizeArguments::add_to(CLI::App& command, bool data_required) {
       ->check([](const std::string& text) { return text == "search" ? std::string() : CLI::Range(0.2, 0.8)(text); });
   command.add_option("--nuq", request.nuq_steps, "non-uniform weights: " + meaning_of("NUQuantize", "num_steps"))
       ->check(CLI::IsMember({16, 32}));
+  command.add_flag("--nuq-weighted", request.nuq_weighted,
+                   "choose those values by the mean squares of what the weights multiply, of 64 samples");
   command
       .add_option("--nuq-loss", request.nuq_loss,
                   "keep uniform weights where others would cost the network more than this, in points of top-1 (with "

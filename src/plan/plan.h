@@ -57,6 +57,8 @@ struct WeightPlan {
   // the plan is calibrated.
   std::vector<float> scales;
   std::vector<int> clusters;  // the `steps` integers, ascending; filled likewise
+  // Mean square of each input channel, by which errors of its weights count for `clusters`; empty: all count alike.
+  std::vector<float> input_energy;
 };
 
 // The second product of a recurrent layer: its state with the recurrent weights.

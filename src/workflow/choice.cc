@@ -41,6 +41,12 @@ void Choice::write(ByteWriter& out) const {
     out.text(layer);
     out.real(strength.value_or(0));
   }
+  out.number(energies.size());
+  for (const auto& [layer, energy] : energies) {
+    out.text(layer);
+    out.number(energy.size());
+    for (const float channel : energy) out.real(channel);
+  }
   out.number(nuq ? 1 : 0);
   if (nuq) write_outcome(*nuq, out);
 }
@@ -55,6 +61,16 @@ Choice Choice::read(ByteReader& in) {
     if (!choice.strengths.emplace(std::move(layer), strength > 0 ? std::optional(strength) : std::nullopt).second) {
       ByteReader::fail();
     }
+  }
+  const size_t weighted = in.length(2);
+  for (size_t i = 0; i < weighted; ++i) {
+    std::string layer = in.text();
+    std::vector<float> energy(in.length(4));
+    for (float& channel : energy) {
+      channel = static_cast<float>(finite(in.real()));
+      if (channel < 0) ByteReader::fail();
+    }
+    if (!choice.energies.emplace(std::move(layer), std::move(energy)).second) ByteReader::fail();
   }
   if (in.number(1) == 1) choice.nuq = read_outcome(in);
   return choice;

@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <utility>
 
 #include "passes/quantize/dmq.h"
+#include "passes/quantize/input_channels.h"
 #include "workflow/balance_search.h"
 #include "workflow/calibrate.h"
 #include "workflow/evaluate.h"
+#include "workflow/input_energies.h"
 
 namespace amct {
 namespace {
@@ -68,9 +71,31 @@ LayerPlan& layer_of(Plan& plan, const std::string& name) {
               "calibrate again");
 }
 
+std::map<std::string, std::vector<float>> weigh_inputs(const QuantizeJob& job, const QuantizeRequest& request) {
+  const DataSource& source = source_for(job, "--nuq-weighted");
+  auto energies = input_energies(job.graph, job.plan, source, std::min(job.samples, kTrialSamples), request.workers);
+  if (energies.empty()) {
+    throw Error(ErrorCode::kConfig, "--nuq-weighted: no layer is to have non-uniform weights", {},
+                "add --nuq 32, or nuq_quantize in the configuration");
+  }
+  return energies;
+}
+
+void take_energy(const Graph& graph, LayerPlan& layer, const std::vector<float>& energy) {
+  const InputChannels channels = input_channels(graph, graph.find_node(layer.name));
+  if (channels.weight == nullptr || channels.count() != static_cast<int64_t>(energy.size())) {
+    throw Error(ErrorCode::kInput,
+                fmt::format("the parts know {} input channels of a layer that has others", energy.size()),
+                {.node = layer.name}, "calibrate again");
+  }
+  layer.weight->input_energy = energy;
+}
+
 }  // namespace
 
-bool chooses(const QuantizeRequest& request) { return request.search_balance || request.nuq_loss; }
+bool chooses(const QuantizeRequest& request) {
+  return request.search_balance || request.nuq_loss || request.nuq_weighted;
+}
 
 std::vector<std::string> prepare_to_observe(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& request) {
   Plan& plan = job.plan;
@@ -85,6 +110,8 @@ std::vector<std::string> prepare_to_observe(QuantizeJob& job, CalibrationRun& ru
   for (const auto& [name, strength] : choice.strengths) layer_of(plan, name).balance_strength = strength;
   std::vector<std::string> folded = run.balance(job.graph, plan);
   add_qdq_tensors(job.graph, plan, request);
+  if (request.nuq_weighted && !known) choice.energies = weigh_inputs(job, request);
+  for (const auto& [name, energy] : choice.energies) take_energy(job.graph, layer_of(plan, name), energy);
   if (request.nuq_loss && !choice.nuq) choice.nuq = choose_steps(job, request);
   if (choice.nuq) {
     for (const std::string& name : choice.nuq->reverted) layer_of(plan, name).weight->steps = 0;

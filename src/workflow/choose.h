@@ -11,7 +11,8 @@
 
 namespace amct {
 
-// The request asks for a search before the samples are observed: --balance=search, --nuq-loss.
+// The request asks for a search before the samples are observed: --balance=search, --nuq-loss,
+// --nuq-weighted.
 bool chooses(const QuantizeRequest& request);
 
 // Balances graph and plan of the job and settles what its layers have. What is to be chosen is taken from the run, and

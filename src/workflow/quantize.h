@@ -44,6 +44,7 @@ struct QuantizeRequest {
   std::optional<bool> correct_bias;  // likewise
   int nuq_steps = 0;                 // 16 or 32: so many distinct weights in every layer that may have them
   std::optional<double> nuq_loss;    // choose which layers have non-uniform weights: points of top-1 or dB to lose
+  bool nuq_weighted = false;         // those weights are chosen by what their errors cost the layer's result
   bool shift = false;                // search the shifts that cut sums to 16 bits
   bool joint = false;                // values that meet in an addition or concatenation share one factor
   bool check = false;                // verify every pass
@@ -104,8 +105,8 @@ struct QuantizeReport {
 // Writes nothing unless everything succeeded. Throws Error.
 QuantizeReport quantize(const QuantizeRequest& request);
 
-// An evaluator measures the original model, and when all files are written the fake-quantized one (the QDQ model without
-// that); should it fail then, the files stay: they are complete. Throws Error(kConfig) when neither is written.
+// An evaluator measures the original model, and when all files are written the fake-quantized one (the QDQ model
+// without that); should it fail then, the files stay: they are complete. Throws Error(kConfig) when neither is written.
 QuantizeReport quantize(const QuantizeRequest& request, Evaluator& evaluator);
 
 // The verb `calibrate`: a share of the calibration, for `quantize` to merge (docs/howto/calibrate-on-a-cluster.md).

@@ -138,6 +138,7 @@ std::vector<std::string> settings_besides(const Plan& plan, const QuantizeReques
   std::vector<std::string> lines{fmt::format("fuse: {}", fuses)};
   for (const std::string& layer : fusion.skip_layers) lines.push_back("not fused: " + layer);
   if (request.search_balance) lines.push_back("balance: search");
+  if (request.nuq_weighted) lines.push_back("nuq: weighted");
   if (request.nuq_loss) lines.push_back(fmt::format("nuq loss: {}", *request.nuq_loss));
   const auto is_hfmg = [](const auto& item) { return item.activation.search.method == ClipSearch::Method::kHfmg; };
   if (std::ranges::any_of(plan.layers, is_hfmg) || std::ranges::any_of(plan.tensors, is_hfmg)) {

@@ -30,6 +30,7 @@ void check_weight_only(const QuantizeRequest& request) {
       {request.joint, "--joint"},
       {request.shift, "--shift"},
       {request.nuq_loss.has_value(), "--nuq-loss"},
+      {request.nuq_weighted, "--nuq-weighted"},
       {request.calibrate_with_quantized_weights.has_value(), "--calibrate-weights"},
       {!request.parts.empty(), "--calibration"},
       {request.others != nullptr, "--workers"},

@@ -24,7 +24,8 @@ Next next_step(const QuantizeJob& job, const CalibrationRun& run, const Quantize
   if (shard.count == 1) return Next::kMerge;
   if (is_balanced(job.plan) && !run.knows_maxima()) return searches ? Next::kChoice : Next::kSecondRound;
   if (searches && !run.part().choice) {
-    throw Error(ErrorCode::kConfig, "--balance=search and --nuq-loss choose before the samples are shared", {},
+    throw Error(ErrorCode::kConfig,
+                "--balance=search, --nuq-loss and --nuq-weighted look at samples before they are shared", {},
                 "first 'amct calibrate … --choose --out choice.cal', then all shares with '--calibration choice.cal'");
   }
   return Next::kMerge;

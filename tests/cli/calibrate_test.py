@@ -17,7 +17,8 @@ from support.program import AMCT
 
 HEADER, HASH = 24, 8
 STEPS = ["--nuq", "16", "--nuq-loss", "10"]
-SEARCHES = (["--balance=search"], STEPS, ["--balance=search", *STEPS], ["--balance", *STEPS])
+SEARCHES = (["--balance=search"], STEPS, ["--balance=search", *STEPS], ["--balance", *STEPS],
+            ["--nuq", "16", "--nuq-weighted"], ["--balance=search", *STEPS, "--nuq-weighted"])
 
 
 def fnv(data):
@@ -104,6 +105,8 @@ class Parts(CalibrationTest):
         self.fails(*calibrate, "--choose", says=["--choose", "nothing to choose"])
         self.fails(*calibrate, "--choose", "--shard", "1/2", *STEPS, says=["--choose", "--shard"])
         self.fails(*calibrate, "--shard", "1/2", *STEPS, says=["--nuq-loss", "--choose"])
+        self.fails(*calibrate, "--shard", "1/2", "--nuq", "16", "--nuq-weighted", says=["--nuq-weighted", "--choose"])
+        self.fails(*calibrate, "--nuq-weighted", says=["--nuq-weighted", "--nuq 32"])
         (self.work / "labels.txt").write_text("".join(f"{i} {i % 7}\n" for i in range(20)))
         parts = []
         for i, labels in enumerate(([], ["--labels", self.work / "labels.txt"]), 1):

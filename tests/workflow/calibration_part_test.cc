@@ -159,6 +159,7 @@ TEST(CalibrationPart, ReadsTheChoiceThatItWrote) {
   CalibrationPart part;
   part.stage = CalibrationPart::Stage::kPreliminary;
   part.choice = Choice{.strengths = {{"a", 0.2}, {"b/c", std::nullopt}, {"d", 0.8}},
+                       .energies = {{"d", {1.5f, 0.0f, 3e-30f}}, {"e", {}}},
                        .nuq = NuqOutcome{.metric = "SQNR",
                                          .uniform = 31.5,
                                          .mixed = -2.25,
@@ -173,6 +174,9 @@ TEST(CalibrationPart, ReadsTheChoiceThatItWrote) {
   EXPECT_EQ(again().stage, part.stage);
   part.choice->nuq.reset();
   EXPECT_EQ(again().choice, part.choice);
+  part.choice->energies["d"][1] = -1;
+  EXPECT_THROW(again(), Error);
+  part.choice->energies.clear();
   for (const double senseless : {-0.5, 1.5, std::nan("")}) {
     part.choice->strengths["a"] = senseless;
     EXPECT_THROW(again(), Error) << senseless;

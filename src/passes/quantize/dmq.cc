@@ -9,45 +9,13 @@
 #include "base/error.h"
 #include "ops/op_row.h"
 #include "passes/quantize/bias_correction.h"
+#include "passes/quantize/input_channels.h"
 #include "passes/quantize/plan_layers.h"
 
 namespace amct {
 namespace {
 
 constexpr double kLeast = std::numeric_limits<float>::epsilon();
-
-// A layer's weight, and which input channel each of its elements belongs to.
-struct InputChannels {
-  const Tensor* weight = nullptr;
-  bool matrix = false;
-  size_t input_axis = 1;
-  int64_t groups = 1;
-
-  int64_t count() const { return weight->dims()[input_axis] * groups; }
-  int64_t of(int64_t element) const {
-    const Dims& dims = weight->dims();
-    if (matrix) return input_axis == 1 ? element % dims[1] : element / dims[1];
-    const int64_t filter = element_count(dims) / dims[0];
-    const int64_t output = element / filter, within = element % filter / (filter / dims[1]);
-    return output / (dims[0] / groups) * dims[1] + within;
-  }
-};
-
-InputChannels input_channels(const Graph& graph, NodeId id) {
-  const Node& node = graph.node(id);
-  const auto& rule = node.row->quant.compute_rule();
-  InputChannels result;
-  if (rule.weight_port < 0) return result;
-  result.weight = graph.constant(node.input(static_cast<size_t>(rule.weight_port)));
-  if (result.weight == nullptr) return result;
-  if (result.weight->rank() == 2) {
-    result.matrix = true;
-    result.input_axis = rule.channel_axis_for(graph, node) == 0 ? 1 : 0;
-  } else {
-    result.groups = node.attrs.get<int64_t>("group", 1);
-  }
-  return result;
-}
 
 NodeId find_layer(const Graph& graph, const LayerPlan& layer) {
   const NodeId id = graph.find_node(layer.name);

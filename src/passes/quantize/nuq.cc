@@ -80,7 +80,7 @@ std::vector<int> optimal_clusters(std::span<const double> mass, int steps) {
   return clusters;
 }
 
-std::vector<int> nuq_clusters(const Tensor& weights, const WeightPlan& plan, int axis) {
+std::vector<int> nuq_clusters(const Tensor& weights, const WeightPlan& plan, int axis, const Importance& importance) {
   WeightPlan uniform = plan;
   uniform.clusters.clear();
   const Tensor integers = integer_weights(weights, uniform, axis);
@@ -91,7 +91,7 @@ std::vector<int> nuq_clusters(const Tensor& weights, const WeightPlan& plan, int
   const auto values = integers.values<int8_t>();
   for (int64_t i = 0; i < weights.size(); ++i) {
     const double scale = plan.scales[channels == 1 ? 0 : (i / inner) % channels];
-    mass[values[i] - kLowest] += scale * scale;
+    mass[values[i] - kLowest] += scale * scale * (importance ? importance(i) : 1.0);
   }
   return optimal_clusters(mass, plan.steps);
 }

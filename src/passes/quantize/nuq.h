@@ -3,11 +3,14 @@
 //
 // The values are the exact optimum of
 //     sum over all weights of m(w) (q(w) - nearest value)^2,   m = the square of the weight's scale
-// found by dynamic programming over the sorted integers: the best way to split [-128, v] into k groups comes from the
-// best ways to split what lies before the last group into k - 1.
+// times, if it is known, the mean square of the input channel that the weight multiplies: the sum is then the expected
+// squared error of the layer's results, as far as its inputs are not correlated. It is found by dynamic programming
+// over the sorted integers: the best way to split [-128, v] into k groups comes from the best ways to split what lies
+// before the last group into k - 1.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -20,8 +23,11 @@ namespace amct {
 // counts.
 std::vector<int> optimal_clusters(std::span<const double> mass, int steps);
 
+// How much an error of a weight's element counts besides its scale; null: all alike.
+using Importance = std::function<double(int64_t element)>;
 // The clusters of a layer whose scales are known.
-std::vector<int> nuq_clusters(const Tensor& weights, const WeightPlan& plan, int axis);
+std::vector<int> nuq_clusters(const Tensor& weights, const WeightPlan& plan, int axis,
+                              const Importance& importance = {});
 
 // Nearest of the ascending clusters; of two as near the smaller one.
 int nearest_cluster(std::span<const int> clusters, int value);

@@ -2,13 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <span>
+
 #include "ops/op_row.h"
 #include "passes/quantize/arq.h"
+#include "passes/quantize/input_channels.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
 #include "passes/quantize/recurrent_weights.h"
 
 namespace amct {
+
+namespace {
+
+Importance importance_of(const Graph& graph, NodeId layer, const WeightPlan& plan) {
+  if (plan.input_energy.empty()) return {};
+  const InputChannels channels = input_channels(graph, layer);
+  AMCT_CHECK(channels.count() == static_cast<int64_t>(plan.input_energy.size()), "an energy for each input channel");
+  return [channels, energy = std::span(plan.input_energy)](int64_t element) {
+    return static_cast<double>(energy[static_cast<size_t>(channels.of(element))]);
+  };
+}
+
+}  // namespace
 
 void fill_weight_scales(const Graph& graph, Plan& plan) {
   for (LayerPlan& layer : plan.layers) {
@@ -32,7 +48,7 @@ void fill_weight_scales(const Graph& graph, Plan& plan) {
     }
     layer.weight->scales = arq_scales(resident, axis, layer.weight->per_channel, layer.weight->bits, layer.name);
     if (layer.weight->steps > 0) {
-      layer.weight->clusters = nuq_clusters(resident, *layer.weight, axis);
+      layer.weight->clusters = nuq_clusters(resident, *layer.weight, axis, importance_of(graph, id, *layer.weight));
     }
   }
 }

@@ -110,6 +110,23 @@ TEST(NuqTest, ErrorsCountByTheSquareOfTheScale) {
   }
 }
 
+TEST(NuqTest, ErrorsCountByImportance) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal(0, 30);
+  std::vector<float> values(21 * 17);
+  for (float& value : values) value = normal(random);
+  const Tensor weights = Tensor::of<float>({21, 17}, values);
+  WeightPlan plan{.per_channel = false, .steps = 16, .scales = {0.9f}};
+  const auto importance = [](int64_t element) { return element % 17 < 3 ? 50.0 : 0.2; };  // by column
+  const Tensor integers = integer_weights(weights, plan, 0);
+  Mass mass{};
+  for (int64_t i = 0; i < weights.size(); ++i) mass[integers.values<int8_t>()[i] + 128] += importance(i);
+  const std::vector<int> plain = nuq_clusters(weights, plan, 0), weighted = nuq_clusters(weights, plan, 0, importance);
+  EXPECT_EQ(weighted, optimal_clusters(mass, 16));
+  EXPECT_LT(loss(mass, weighted), 0.8 * loss(mass, plain));
+  EXPECT_EQ(nuq_clusters(weights, plan, 0, [](int64_t) { return 3.0; }), plain);
+}
+
 TEST(NuqTest, NearestClusterAndEntropy) {
   const std::vector<int> clusters = {-10, 0, 3, 100};
   EXPECT_EQ(nearest_cluster(clusters, -128), -10);
