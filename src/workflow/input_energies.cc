@@ -72,7 +72,8 @@ std::map<std::string, std::vector<float>> input_energies(const Graph& graph, con
   }
   run_samples({program}, source,
               {.workers = workers, .samples = static_cast<int64_t>(count), .label = "weighing inputs"},
-              [&](const SampleRun& run, size_t, ValueId id, const TensorView& view) {
+              [&](const SampleRun& run, size_t, ValueId id, const TensorView& all) {
+                const TensorView view = valid_rows(all, run);
                 Input& input = inputs.at(id);
                 input.by_sample[run.first_sample] = channel_squares(view, input.axis);
                 input.values_a_channel[run.first_sample] =

@@ -1,7 +1,10 @@
 // Energies of input channels against loops over what the network computes, and what they do to the clusters of a layer.
 #include "workflow/input_energies.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <utility>
 
 #include "ir/random_tensor.h"
 #include "ir/text.h"
@@ -19,12 +22,12 @@ namespace {
 constexpr int64_t kSamples = 5;
 
 // A convolution in two groups, of odd extents, and a Gemm with either orientation of its weight.
-Graph network() {
-  Graph graph = parse_text(R"(opset "" 17
-%x: float32[1, 6, 5, 3] = input
+Graph network(int batch = 1) {
+  const std::string text = fmt::format(R"(opset "" 17
+%x: float32[{0}, 6, 5, 3] = input
 %w: float32[4, 3, 3, 1] = constant random(1)
-%c = conv(%x, %w, _) {group=2, pads=[1, 0, 1, 0]}
-%s: int64[2] = constant [1, -1]
+%c = conv(%x, %w, _) {{group=2, pads=[1, 0, 1, 0]}}
+%s: int64[2] = constant [{0}, -1]
 %f = reshape(%x, %s)
 %m: float32[90, 7] = constant random(2)
 %b: float32[7] = constant random(3)
@@ -32,7 +35,8 @@ Graph network() {
 output %c
 output %g
 )",
-                           [](std::string_view op) { return op_table().find(op); });
+                                       batch);
+  Graph graph = parse_text(text, [](std::string_view op) { return op_table().find(op); });
   update_types(graph);
   return graph;
 }
@@ -75,9 +79,9 @@ std::vector<double> expected(int64_t count, size_t channels, int64_t inner) {
 }
 
 TEST(InputEnergies, AreMeanSquaresOfChannels) {
-  const Graph graph = network();
   const MemorySource source(samples());
-  for (const int64_t count : {int64_t{2}, kSamples}) {
+  for (const auto& [batch, count] : {std::pair<int, int64_t>{1, 2}, {1, kSamples}, {2, kSamples}, {3, 2}}) {
+    const Graph graph = network(batch);
     const auto energies = input_energies(graph, plan_for(graph), source, count, 1);
     ASSERT_EQ(energies.size(), 2u);
     for (const auto& [layer, energy] : energies) {
