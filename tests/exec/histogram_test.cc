@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <random>
 #include <vector>
 
 #include <gtest/gtest.h>

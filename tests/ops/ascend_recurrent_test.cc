@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
+#include <random>
 
 #include "exec/session.h"
 #include "support/errors.h"

@@ -1,6 +1,7 @@
 // ONNX files with graphs inside nodes, for tests, and what is looked at once they are read.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "ops/control_flow.h"
 #include "passes/pass_testing.h"
 #include "support/subgraphs.h"
