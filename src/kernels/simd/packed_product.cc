@@ -15,7 +15,7 @@ namespace amct::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // sum over blocks of factors(b) sums(b)
-HWY_INLINE float dot(const float* HWY_RESTRICT factors, const float* HWY_RESTRICT sums, int64_t count) {
+HWY_NOINLINE float dot(const float* HWY_RESTRICT factors, const float* HWY_RESTRICT sums, int64_t count) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   auto total = hn::Zero(d);
@@ -82,8 +82,8 @@ HWY_INLINE void multiply_tile(const PackedWeight& w, const float* HWY_RESTRICT s
 }
 
 template <int kBits, int kCap, int kRows>
-HWY_INLINE void multiply_columns(const PackedWeight& w, const float* split, const float* sums, int64_t first,
-                                 int64_t last, const float* bias, float* y) {
+HWY_NOINLINE void multiply_columns(const PackedWeight& w, const float* split, const float* sums, int64_t first,
+                                   int64_t last, const float* bias, float* y) {
   constexpr int kColumns = kRows == 1 ? 4 : 2;
   int64_t n = first;
   for (; n + kColumns <= last; n += kColumns) multiply_tile<kBits, kCap, kRows, kColumns>(w, split, sums, n, bias, y);
