@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr int kErrors = 2;  // descriptor that a worker reports on
 constexpr int kSignals = 128;
+constexpr std::string_view kFirstRound = "part", kSecondRound = "second";  // how files of parts begin
 
 // Options with values as the user gave them.
 void pass_on(const CLI::App& from, const CLI::App& to, const std::vector<std::string>& own,
@@ -59,9 +60,13 @@ Workers::~Workers() {
   stop_ = true;
   end();
   std::error_code ignored;
+  std::vector<fs::path> made{known_file()};  // by this run, or one before that was interrupted
+  for (const std::string_view round : {kFirstRound, kSecondRound}) {
+    for (fs::path& part : parts_of(round)) made.push_back(std::move(part));
+  }
   const auto is_ours = [&](const fs::path& path) {
     const std::string name = path.filename().string();
-    return std::ranges::any_of(made_, [&](const fs::path& part) {
+    return std::ranges::any_of(made, [&](const fs::path& part) {
       const std::string own = part.filename().string();
       return name.starts_with(own) || name.starts_with("." + own + ".");
     });
@@ -89,13 +94,14 @@ void Workers::watch(const std::vector<std::string>& command, Failure& failure) {
   if (failure.status != 0 && stop_.exchange(true)) failure.status = 0;  // another one failed before
 }
 
+std::vector<fs::path> Workers::parts_of(std::string_view round) const {
+  std::vector<fs::path> parts;
+  for (int i = 2; i <= count_; ++i) parts.push_back(folder_ / fmt::format("{}{}of{}.cal", round, i, count_));
+  return parts;
+}
+
 void Workers::start(const fs::path& known) {
-  if (!known.empty()) made_.push_back(known);
-  parts_.clear();
-  for (int i = 2; i <= count_; ++i) {
-    parts_.push_back(folder_ / fmt::format("{}{}of{}.cal", known.empty() ? "part" : "second", i, count_));
-  }
-  made_.insert(made_.end(), parts_.begin(), parts_.end());
+  parts_ = parts_of(known.empty() ? kFirstRound : kSecondRound);
   set_memory_limit(memory_ / static_cast<uint64_t>(count_));
   progress_.emplace("calibrating", 0);
   failures_.assign(parts_.size(), {});

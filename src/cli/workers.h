@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -43,12 +44,12 @@ class Workers : public OtherShares {
 
   void watch(const std::vector<std::string>& command, Failure& failure);
   void end();
+  std::vector<std::filesystem::path> parts_of(std::string_view round) const;
   static void throw_failure(int number, Failure failure);
 
   std::vector<std::string> arguments_;  // that all workers have
   std::filesystem::path folder_;
   std::vector<std::filesystem::path> new_folders_;  // that were not there before, the inmost first
-  std::vector<std::filesystem::path> made_;
   int count_;
   int threads_, threads_of_others_;  // in all, of each worker
   uint64_t memory_;                  // limit of all; 0 = none

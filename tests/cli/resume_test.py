@@ -77,6 +77,17 @@ class Interrupted(CalibrationTest):
         self.assertIn("small.checkpoint", again.stderr)
         self.assertEqual(self.files(prefix), expected)
 
+    def test_workers_go_on_in_either_round(self):
+        settings = ["--samples", "300", "--balance=search"]
+        expected = self.files(self.quantize(*settings, out="whole/small"))
+        prefix = self.work / "out/small"
+        arguments = ["quantize", self.model, "--data", self.data, *settings, "--workers", "2", "--out", prefix, "--resume"]
+        for part, after in (("part", 3), ("second", 3), ("second", 20)):
+            self.start_and_kill(prefix.parent / f"small_workers/{part}2of2.cal.checkpoint", arguments, after)
+        self.run_amct(*arguments)
+        self.assertEqual(self.files(prefix), expected)
+        self.assertFalse((prefix.parent / "small_workers").exists())
+
     def test_parts_that_are_complete_win_over_a_checkpoint(self):
         arguments = ["quantize", self.model, "--samples", "600", "--out", self.work / "out/small"]
         expected = self.files(self.quantize("--samples", "600", out="whole/small"))
