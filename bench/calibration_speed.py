@@ -22,9 +22,12 @@ import numpy as np
 
 import float_speed
 import networks
+from measure import measured
+from support.assets import ROOT
+from tables import row
 
-AMCT = float_speed.ROOT / "build/bin/amct"
-AMCT_BENCH = float_speed.ROOT / "build/bin/amct_bench"
+AMCT = ROOT / "build/bin/amct"
+AMCT_BENCH = ROOT / "build/bin/amct_bench"
 NETWORKS = ["resnet50", "mobilenet_v2"]
 PREPROCESS = networks.Network("", "", "imagenet", "")
 PLAIN = """
@@ -35,15 +38,6 @@ session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExec
 for _ in range(3):
     session.run(None, {session.get_inputs()[0].name: numpy.load(sys.argv[2])[numpy.newaxis]})
 """
-
-
-def measured(*command):
-    done = subprocess.run([sys.executable, float_speed.ROOT / "bench/measure.py", *map(str, command)], check=True,
-                          stdout=subprocess.PIPE)
-    result = json.loads(done.stdout)
-    if result["status"]:
-        raise SystemExit(f"failed: {' '.join(map(str, command[:4]))} …")
-    return result
 
 
 def quantize(path, data, samples, work):
@@ -85,7 +79,7 @@ def time_table(samples, rounds, work):
         pairs = [(plain_seconds(modes, samples), calibration_seconds(network.path, work / "samples.npy", len(samples), work))
                  for _ in range(rounds)]
         theirs, ours = (statistics.median(column) for column in zip(*pairs))
-        float_speed.row(network.path.stem, str(len(samples)), f"{theirs:.2f}", f"{ours:.2f}",
+        row(network.path.stem, str(len(samples)), f"{theirs:.2f}", f"{ours:.2f}",
                         f"{statistics.median(b / a for a, b in pairs):.2f}", f"{100 * observing(network.path):.0f} %")
 
 
@@ -101,7 +95,7 @@ def memory_table(samples, many, work):
     for network in float_speed.all_networks(["mobilenet_v2"]):
         few, all_of_them = (quantize(network.path, folder, n, work)["peak_mb"] for n in (16, many))
         plain = measured(sys.executable, "-c", PLAIN, network.path, work / "0.npy")["peak_mb"]
-        float_speed.row(network.path.stem, f"{few:.0f}", f"{all_of_them:.0f}", f"{plain:.0f}",
+        row(network.path.stem, f"{few:.0f}", f"{all_of_them:.0f}", f"{plain:.0f}",
                         f"{plain * os.cpu_count():.0f}")
 
 

@@ -12,7 +12,6 @@ import os
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 import time
 
@@ -21,29 +20,22 @@ import onnx
 import onnxruntime
 
 import networks
+from measure import measured
+from support.measures import sqnr
+from support.onnx_runtime import session
+from tables import row
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 AMCT = ROOT / "build/bin/amct"
 CALIBRATION = 64
 
 
-def timed(command):
-    """Seconds, peak resident MB and standard output of a command."""
-    measured = subprocess.run([sys.executable, ROOT / "bench/measure.py", *command], stdout=subprocess.PIPE, check=True)
-    result = json.loads(measured.stdout)
-    if result["status"]:
-        raise SystemExit(f"failed: {' '.join(map(str, command[:4]))} …")
-    return result["seconds"], result["peak_mb"], result["output"]
-
-
-def session(path, outputs=None):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count()
+def open_session(path, outputs=()):
+    """Of all threads, with more outputs."""
     model = onnx.load(str(path))
-    if outputs:
-        names = {o.name for o in model.graph.output}
-        model.graph.output.extend(onnx.ValueInfoProto(name=o) for o in outputs if o not in names)
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    names = {o.name for o in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=o) for o in outputs if o not in names)
+    return session(model, threads=os.cpu_count())
 
 
 def logits(path, batch):
@@ -55,19 +47,17 @@ def logits(path, batch):
         output = last.input[0]
         last = next(n for n in graph.node if output in n.output)
     # The value may be fused away: dequantized outputs keep their place behind the quantizer.
-    run = session(path, [output])
+    run = open_session(path, [output])
     name = run.get_inputs()[0].name
     return np.concatenate([run.run([output], {name: x[np.newaxis]})[0].reshape(1, -1) for x in batch])
 
 
-def sqnr(reference, other):
-    z = reference - reference.mean(axis=1, keepdims=True)
-    q = other - other.mean(axis=1, keepdims=True)
-    return 10 * np.log10((z**2).sum() / ((z - q) ** 2).sum())
+def centred(scores):
+    return scores - scores.mean(axis=1, keepdims=True)
 
 
 def latency(path, x, runs=20):
-    run = session(path)
+    run = open_session(path)
     name = run.get_inputs()[0].name
     for _ in range(3):
         run.run(None, {name: x})
@@ -81,7 +71,7 @@ def latency(path, x, runs=20):
 
 def plain_inference(path, batch):
     """Seconds for all samples at batch 1, session creation not counted."""
-    run = session(path)
+    run = open_session(path)
     name = run.get_inputs()[0].name
     run.run(None, {name: batch[0][np.newaxis]})
     start = time.perf_counter()
@@ -96,10 +86,6 @@ def images_of(network, work):
         return [p for p, _ in calibration], test
     pairs = networks.imagenet_images()
     return [p for p, _ in pairs[:CALIBRATION]], pairs[CALIBRATION:]
-
-
-def row(label, cells):
-    print(f"| {label} | " + " | ".join(cells) + " |")
 
 
 def report(network, runs, work):
@@ -122,9 +108,9 @@ def report(network, runs, work):
     decoded[decoded.index(folder)] = work / "samples.npy"
     a, b, plain, inner = [], [], [], []
     for _ in range(runs):
-        a.append(timed(amct))
-        inner.append(json.loads(timed(decoded)[2])["seconds"]["calibrate"])
-        b.append(timed(other))
+        a.append(measured(*amct))
+        inner.append(json.loads(measured(*decoded)["output"])["seconds"]["calibrate"])
+        b.append(measured(*other))
         plain.append(plain_inference(network.path, samples))
     median = statistics.median
     reference = logits(network.path, held_back)
@@ -135,17 +121,17 @@ def report(network, runs, work):
           f"inference over the calibration images: {median(plain):.3f} s.\n")
     print("| | whole command s | / plain inference | / ONNX Runtime's quantizer | calibration s, images decoded before (/ plain) | peak MB | "
           "file MB |\n|---|---|---|---|---|---|---|")
-    ta, tb = median(x[0] for x in a), median(x[0] for x in b)
-    row("amct quantize", [f"{ta:.2f}", f"{ta / median(plain):.1f}", f"{ta / tb:.2f}",
-                          f"{median(inner):.3f} ({median(inner) / median(plain):.2f})", f"{median(x[1] for x in a):.0f}",
+    ta, tb = median(x["seconds"] for x in a), median(x["seconds"] for x in b)
+    row("amct quantize", *[f"{ta:.2f}", f"{ta / median(plain):.1f}", f"{ta / tb:.2f}",
+                          f"{median(inner):.3f} ({median(inner) / median(plain):.2f})", f"{median(x['peak_mb'] for x in a):.0f}",
                           f"{os.path.getsize(qdq) / 1e6:.2f}"])
-    row("ONNX Runtime's quantizer", [f"{tb:.2f}", f"{tb / median(plain):.1f}", "1", "", f"{median(x[1] for x in b):.0f}",
+    row("ONNX Runtime's quantizer", *[f"{tb:.2f}", f"{tb / median(plain):.1f}", "1", "", f"{median(x['peak_mb'] for x in b):.0f}",
                                      f"{os.path.getsize(theirs) / 1e6:.2f}"])
     print("\n| file, in ONNX Runtime | SQNR dB | same class % | top-1 % |\n|---|---|---|---|")
     for label, path in (("float", network.path), ("amct fake-quant", fake), ("amct QDQ", qdq), ("ONNX Runtime QDQ", theirs)):
         scores = logits(path, held_back)
         top = scores.argmax(axis=1)
-        row(label, ["" if label == "float" else f"{sqnr(reference, scores):.2f}",
+        row(label, *["" if label == "float" else f"{sqnr(centred(reference), centred(scores)):.2f}",
                     f"{100 * (top == reference.argmax(axis=1)).mean():.1f}", f"{100 * (top == labels).mean():.1f}"])
     speed(network, qdq, theirs, held_back, work)
 
@@ -154,11 +140,11 @@ def speed(network, qdq, theirs, batch, work):
     print("\n| ms in ONNX Runtime | float | amct QDQ | ONNX Runtime QDQ |\n|---|---|---|---|")
     paths = [network.path, qdq, theirs]
     one = batch[0][np.newaxis]
-    row("batch 1", [f"{1000 * latency(p, one):.2f}" for p in paths])
+    row("batch 1", *[f"{1000 * latency(p, one):.2f}" for p in paths])
     eight = np.stack(batch[:8])
     try:
         opened = [networks.open_batch(p, work / f"open{i}.onnx") for i, p in enumerate(paths)]
-        row("batch 8", [f"{1000 * latency(p, eight):.2f}" for p in opened])
+        row("batch 8", *[f"{1000 * latency(p, eight):.2f}" for p in opened])
     except Exception as error:  # the network's own shapes fix the batch
         print(f"\nbatch 8: not possible ({str(error).splitlines()[0][:80]})")
 

@@ -9,21 +9,14 @@ import pathlib
 import tempfile
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
-from float_speed import Network, measure, reason_of, row
+from float_speed import Network, measure, reason_of
+from support.models import save_model
+from tables import row
 
 PRODUCTS = [(4, 32, 2048, 2048, 1), (4, 32, 2048, 2048, 4), (4, 128, 4096, 11008, 1), (8, 32, 2048, 2048, 1)]
 ATTENTIONS = [(32, 8, 128, 512), (32, 8, 128, 2048), (32, 32, 64, 512)]
-
-
-def save(path, node, inputs, outputs, weights):
-    value = lambda name, dims: helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
-    graph = helper.make_graph([node], "decode", [value(*i) for i in inputs], [value(*o) for o in outputs],
-                              [numpy_helper.from_array(array, name) for name, array in weights.items()])
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
 
 
 def product(path, bits, block, k, n, rows):
@@ -31,16 +24,16 @@ def product(path, bits, block, k, n, rows):
     weights = {"w": random.integers(0, 256, (n, k // block, block * bits // 8)).astype(np.uint8),
                "s": (random.random(n * k // block) * 0.02 + 0.01).astype(np.float32)}
     node = helper.make_node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", K=k, N=n, bits=bits, block_size=block)
-    save(path, node, [("x", [rows, k])], [("y", [rows, n])], weights)
+    save_model(path, [node], [("x", [rows, k])], [("y", [rows, n])], weights, opset=17)
 
 
 def attention(path, heads, kv_heads, width, past):
     node = helper.make_node("GroupQueryAttention", ["q", "k", "v", "past_k", "past_v", "lengths", "total"],
                             ["y", "present_k", "present_v"], domain="com.microsoft", num_heads=heads, kv_num_heads=kv_heads)
     fresh, cache, grown = ([1, 1, kv_heads * width], [1, kv_heads, past, width], [1, kv_heads, past + 1, width])
-    save(path, node, [("q", [1, 1, heads * width]), ("k", fresh), ("v", fresh), ("past_k", cache), ("past_v", cache)],
+    save_model(path, [node], [("q", [1, 1, heads * width]), ("k", fresh), ("v", fresh), ("past_k", cache), ("past_v", cache)],
          [("y", [1, 1, heads * width]), ("present_k", grown), ("present_v", grown)],
-         {"lengths": np.array([past], np.int32), "total": np.array([past + 1], np.int32)})
+         {"lengths": np.array([past], np.int32), "total": np.array([past + 1], np.int32)}, opset=17)
 
 
 def main():

@@ -11,16 +11,15 @@ usage: detections.py [NETWORK…]
 import argparse
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-import pictures  # noqa: E402
-from support import model_data  # noqa: E402
+import pictures
+from support import model_data
+from support.assets import ROOT
+from support.onnx_runtime import session
+from support.program import run_model
 
 AMCT = ROOT / "build/bin/amct"
 NETWORKS = ["ultraface_rfb320_simplified", "ultraface_rfb640", "nanodet_m"]
@@ -97,21 +96,16 @@ def detections(item, outputs):
 class Deploy:
     """The deploy model in amct's integers."""
 
-    def __init__(self, path, session, work):
-        self.path, self.work = path, work
-        self.input = session.get_inputs()[0].name
-        self.names = [output.name for output in session.get_outputs()]
+    def __init__(self, path, input_name):
+        self.path, self.input = path, input_name
 
     def run(self, x):
-        np.save(self.work / "x.npy", x)
-        subprocess.run([AMCT, "run", self.path, "--input", f"{self.input}={self.work / 'x.npy'}", "--out", self.work / "out"], check=True,
-                       stdout=subprocess.DEVNULL)
-        return [np.load(self.work / "out" / f"{name}.npy") for name in self.names]
+        return list(run_model(self.path, {self.input: x}).values())
 
 
 class OnnxRuntime:
     def __init__(self, path):
-        self.session = model_data.session(path)
+        self.session = session(path)
 
     def run(self, x):
         return self.session.run(None, {self.session.get_inputs()[0].name: x})
@@ -136,7 +130,7 @@ def rows(name, work):
                    stdout=subprocess.DEVNULL)
     engines = {"float": OnnxRuntime(item.path), "fake-quant": OnnxRuntime(work / "q_fake_quant_model.onnx"),
                "QDQ": OnnxRuntime(work / "q_qdq.onnx")}
-    engines["deploy"] = Deploy(work / "q_deploy_model.onnx", engines["float"].session, work)
+    engines["deploy"] = Deploy(work / "q_deploy_model.onnx", engines["float"].session.get_inputs()[0].name)
     for path in pictures.detector_files(item):
         x = pictures.detector_input(item, path)
         found = {label: detections(item, engine.run(x)) for label, engine in engines.items()}

@@ -20,11 +20,12 @@ import time
 
 import numpy as np
 import onnx
-import onnxruntime
 
 import networks
+from support.assets import ASSETS, ROOT
+from support.onnx_runtime import session
+from tables import row
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 DRIVER = ROOT / "build/bin/float_speed"
 MADE = ROOT / "build/bench-networks"
 TURN = 0.1  # seconds that an engine runs before it is the other's turn
@@ -65,19 +66,14 @@ class Theirs:
     """ONNX Runtime: `workers` sessions of `threads` threads."""
 
     def __init__(self, path, inputs, threads=1, workers=1):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.log_severity_level = 4
         self.inputs = inputs
-        self.sessions = [onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-                         for _ in range(workers)]
+        self.sessions = [session(path, threads=threads) for _ in range(workers)]
         self.output = self.sessions[0].run(None, inputs)[0]
 
     def seconds(self, times):
-        def work(session):
+        def work(runner):
             for _ in range(times):
-                session.run(None, self.inputs)
+                runner.run(None, self.inputs)
 
         others = [threading.Thread(target=work, args=(s,)) for s in self.sessions[1:]]
         start = time.perf_counter()
@@ -155,7 +151,7 @@ class Network:
 def all_networks(names):
     if not MADE.exists():
         subprocess.run([sys.executable, ROOT / "bench/make_networks.py", MADE], check=True, stdout=subprocess.DEVNULL)
-    paths = [*MADE.glob("*.onnx"), *(networks.ASSETS / "onnx").glob("*.onnx"), *(networks.ASSETS / "llm").glob("*.onnx")]
+    paths = [*MADE.glob("*.onnx"), *(ASSETS / "onnx").glob("*.onnx"), *(ASSETS / "llm").glob("*.onnx")]
     found = {p.stem: Network(p) for p in sorted(paths, key=lambda p: p.stem)}
     unknown = [n for n in names if n not in found]
     if unknown:
@@ -199,10 +195,6 @@ def throughput(network, rounds, work):
     ours = {mode: max(rates) for mode, rates in ours.items()}
     best, their_best = max(ours, key=ours.get), max(theirs, key=theirs.get)
     return ours[best], best, theirs[their_best], their_best
-
-
-def row(*cells):
-    print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def reason_of(error):

@@ -15,23 +15,15 @@ import tempfile
 import time
 
 import numpy as np
-import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import float_speed
-import networks
+from support.assets import ROOT
+from support.model_data import inputs_of
+from support.their_quantizer import prepare_and_quantize
+from tables import row
 
-AMCT = float_speed.ROOT / "build/bin/amct"
+AMCT = ROOT / "build/bin/amct"
 NETWORKS = ["mobilenet_v1_025", "mobilenet_v2", "resnet8_cifar10", "resnet50"]
-
-
-class Samples(CalibrationDataReader):
-    def __init__(self, name, samples):
-        self.items = iter({name: sample[np.newaxis]} for sample in samples)
-
-    def get_next(self):
-        return next(self.items, None)
 
 
 def quantize(network, samples, work):
@@ -39,11 +31,8 @@ def quantize(network, samples, work):
     np.save(work / "samples.npy", samples)
     subprocess.run([AMCT, "quantize", network.path, "--data", work / "samples.npy", "--out", work / "net"], check=True,
                    stdout=subprocess.DEVNULL)
-    prepared, theirs = work / "prepared.onnx", work / "theirs.onnx"
-    quant_pre_process(networks.load_for_per_channel(network.path), str(prepared))
-    name = onnxruntime.InferenceSession(str(prepared), providers=["CPUExecutionProvider"]).get_inputs()[0].name
-    quantize_static(str(prepared), str(theirs), Samples(name, samples), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    theirs, (name,) = work / "theirs.onnx", inputs_of(network.path)
+    prepare_and_quantize(network.path, theirs, [{name: sample[np.newaxis]} for sample in samples], symbolic_shapes=True)
     return work / "net_deploy_model.onnx", work / "net_qdq.onnx", theirs
 
 
@@ -98,7 +87,7 @@ def main():
     for network in float_speed.all_networks(arguments.networks):
         with tempfile.TemporaryDirectory(prefix="amct-bench-") as folder:
             times = measure(network, arguments.rounds, arguments.cpu, pathlib.Path(folder))
-        float_speed.row(network.path.stem, *(f"{t:.2f}" for t in times), f"{times[0] / times[1]:.2f}")
+        row(network.path.stem, *(f"{t:.2f}" for t in times), f"{times[0] / times[1]:.2f}")
 
 
 if __name__ == "__main__":

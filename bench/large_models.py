@@ -7,15 +7,15 @@ files (up to the given size, three times) lie in a temporary folder and are remo
 usage: large_models.py [MEGABYTES...]     default: 500 2200
 """
 
-import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from measure import measured
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 AMCT = ROOT / "build/bin/amct"
@@ -50,12 +50,7 @@ def write_model(path, megabytes, external):
 
 
 def timed(*command):
-    measured = subprocess.run([sys.executable, ROOT / "bench/measure.py", AMCT, "-q", *map(str, command)],
-                              stdout=subprocess.PIPE, check=True)
-    result = json.loads(measured.stdout)
-    if result["status"]:
-        raise SystemExit(f"failed: {command}")
-    return result
+    return measured(AMCT, "-q", *command)
 
 
 def main():

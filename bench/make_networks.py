@@ -12,70 +12,59 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from support.assets import ROOT
+from support.models import Builder, model_of
+from support.onnx_runtime import session
 
 
-class Builder:
+class Network(Builder):
     """A graph under construction: methods add nodes and return the name of their output."""
 
     def __init__(self, name, shape):
-        self.name = name
-        self.random = np.random.default_rng(17)
-        self.nodes, self.constants = [], []
-        self.input = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *shape])
-        self.outputs = []
+        super().__init__(np.random.default_rng(17))
+        self.name, self.inputs, self.outputs = name, [("input", ["N", *shape])], []
 
     def constant(self, array, dtype=np.float32):
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(array, dtype=dtype), name))
-        return name
+        return super().constant(np.asarray(array, dtype=dtype))
 
     def weight(self, *shape, fan_in, gain=2.0):
         return self.constant(self.random.standard_normal(shape) * np.sqrt(gain / fan_in))
-
-    def op(self, kind, *inputs, outputs=1, **attributes):
-        name = f"{kind}_{len(self.nodes)}"
-        names = [f"{name}_{i}" if i else f"{name}_out" for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, inputs, names, name=name, **attributes))
-        return names[0] if outputs == 1 else names
 
     def conv(self, x, channels_in, channels, kernel=1, stride=1, group=1, bias=False, rank=2, gain=2.0):
         shape = [channels, channels_in // group, *[kernel] * rank]
         inputs = [x, self.weight(*shape, fan_in=np.prod(shape[1:]), gain=gain)]
         if bias:
             inputs.append(self.constant(self.random.standard_normal(channels) * 0.1))
-        return self.op("Conv", *inputs, kernel_shape=[kernel] * rank, strides=[stride] * rank, group=group,
+        return self.node("Conv", *inputs, kernel_shape=[kernel] * rank, strides=[stride] * rank, group=group,
                        pads=[(kernel - 1) // 2] * rank + [kernel // 2] * rank)
 
     def batch_norm(self, x, channels):
         scale, shift = self.random.uniform(0.5, 1.5, channels), self.random.standard_normal(channels) * 0.2
-        return self.op("BatchNormalization", x, *map(self.constant, (scale, shift, np.zeros(channels), np.ones(channels))))
+        return self.node("BatchNormalization", x, *map(self.constant, (scale, shift, np.zeros(channels), np.ones(channels))))
 
     def relu(self, x):
-        return self.op("Relu", x)
+        return self.node("Relu", x)
 
     def silu(self, x):
-        return self.op("Mul", x, self.op("Sigmoid", x))
+        return self.node("Mul", x, self.node("Sigmoid", x))
 
     def dense(self, x, features_in, features, gain=2.0):
         """MatMul and Add, as exporters write a linear layer behind an open batch axis."""
-        product = self.op("MatMul", x, self.weight(features_in, features, fan_in=features_in, gain=gain))
-        return self.op("Add", product, self.constant(self.random.standard_normal(features) * 0.1))
+        product = self.node("MatMul", x, self.weight(features_in, features, fan_in=features_in, gain=gain))
+        return self.node("Add", product, self.constant(self.random.standard_normal(features) * 0.1))
 
     def classifier(self, x, channels, classes):
-        pooled = self.op("Flatten", self.op("GlobalAveragePool", x))
+        pooled = self.node("Flatten", self.node("GlobalAveragePool", x))
         inputs = (self.weight(classes, channels, fan_in=channels, gain=1.0), self.constant(np.zeros(classes)))
-        return self.op("Gemm", pooled, *inputs, transB=1)
+        return self.node("Gemm", pooled, *inputs, transB=1)
 
     def output(self, x, *shape):
-        self.outputs.append(helper.make_tensor_value_info(x, TensorProto.FLOAT, ["N", *shape]))
+        self.outputs.append((x, ["N", *shape]))
 
     def model(self):
-        graph = helper.make_graph(self.nodes, self.name, [self.input], self.outputs, self.constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        return model_of(self.nodes, self.inputs, self.outputs, self.constants, opset=17, name=self.name)
 
 
 def measure_batch_norms(model):
@@ -91,10 +80,9 @@ def measure_batch_norms(model):
         node.attribute.extend([helper.make_attribute("training_mode", 1), helper.make_attribute("momentum", 0.0)])
         measured.extend(zip(node.input[3:], node.output[1:]))
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for _, name in measured)
-    session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
     dims = [d.dim_value or 4 for d in model.graph.input[0].type.tensor_type.shape.dim]
     x = np.random.default_rng(1).standard_normal(dims).astype(np.float32)
-    statistics = dict(zip((c for c, _ in measured), session.run([name for _, name in measured], {"input": x})))
+    statistics = dict(zip((c for c, _ in measured), session(probe).run([name for _, name in measured], {"input": x})))
     for tensor in model.graph.initializer:
         if tensor.name in statistics:
             tensor.CopyFrom(numpy_helper.from_array(statistics[tensor.name], tensor.name))
@@ -102,9 +90,9 @@ def measure_batch_norms(model):
 
 def resnet50():
     """He et al. 2015, with the stride in the 3x3 convolution."""
-    b = Builder("resnet50", [3, 224, 224])
+    b = Network("resnet50", [3, 224, 224])
     x = b.relu(b.batch_norm(b.conv("input", 3, 64, 7, 2), 64))
-    x = b.op("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    x = b.node("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     channels = 64
     for stage, (width, repeats) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)]):
         for block in range(repeats):
@@ -114,21 +102,21 @@ def resnet50():
             y = b.batch_norm(b.conv(y, width, 4 * width), 4 * width)
             if not block:
                 x = b.batch_norm(b.conv(x, channels, 4 * width, 1, stride), 4 * width)
-            x = b.relu(b.op("Add", y, x))
+            x = b.relu(b.node("Add", y, x))
             channels = 4 * width
     b.output(b.classifier(x, channels, 1000), 1000)
     return b.model()
 
 
 def squeeze_excite(b, x, channels, reduced):
-    s = b.op("GlobalAveragePool", x)
+    s = b.node("GlobalAveragePool", x)
     s = b.silu(b.conv(s, channels, reduced, bias=True))
-    return b.op("Mul", x, b.op("Sigmoid", b.conv(s, reduced, channels, bias=True)))
+    return b.node("Mul", x, b.node("Sigmoid", b.conv(s, reduced, channels, bias=True)))
 
 
 def efficientnet_b0():
     """Tan and Le 2019: inverted bottlenecks with SiLU and squeeze-and-excite."""
-    b = Builder("efficientnet_b0", [3, 224, 224])
+    b = Network("efficientnet_b0", [3, 224, 224])
     x = b.silu(b.batch_norm(b.conv("input", 3, 32, 3, 2), 32))
     channels = 32
     for expand, width, repeats, stride, kernel in [(1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3),
@@ -140,7 +128,7 @@ def efficientnet_b0():
             y = b.conv(y, inner, inner, kernel, stride if not block else 1, group=inner)
             y = squeeze_excite(b, b.silu(b.batch_norm(y, inner)), inner, channels // 4)
             y = b.batch_norm(b.conv(y, inner, width), width)
-            x = b.op("Add", y, x) if block else y
+            x = b.node("Add", y, x) if block else y
             channels = width
     x = b.silu(b.batch_norm(b.conv(x, channels, 1280), 1280))
     b.output(b.classifier(x, 1280, 1000), 1000)
@@ -149,32 +137,32 @@ def efficientnet_b0():
 
 def layer_norm(b, x, width):
     scale, shift = 1 + b.random.standard_normal(width) * 0.1, b.random.standard_normal(width) * 0.1
-    return b.op("LayerNormalization", x, b.constant(scale), b.constant(shift), axis=-1, epsilon=1e-12)
+    return b.node("LayerNormalization", x, b.constant(scale), b.constant(shift), axis=-1, epsilon=1e-12)
 
 
 def bert_base(layers=6, tokens=128, width=768, heads=12):
     """Devlin et al. 2018, from the embeddings on, without a mask."""
-    b = Builder("bert_base_6", [tokens, width])
+    b = Network("bert_base_6", [tokens, width])
     split, merged = b.constant([0, tokens, heads, width // heads], np.int64), b.constant([0, tokens, width], np.int64)
     x = layer_norm(b, "input", width)
     for _ in range(layers):
-        q, k, v = (b.op("Reshape", b.dense(x, width, width, 1.0), split) for _ in range(3))
-        q, v = (b.op("Transpose", y, perm=[0, 2, 1, 3]) for y in (q, v))
-        scores = b.op("Div", b.op("MatMul", q, b.op("Transpose", k, perm=[0, 2, 3, 1])), b.constant((width / heads)**0.5))
-        context = b.op("MatMul", b.op("Softmax", scores, axis=-1), v)
-        context = b.op("Reshape", b.op("Transpose", context, perm=[0, 2, 1, 3]), merged)
-        x = layer_norm(b, b.op("Add", b.dense(context, width, width, 1.0), x), width)
+        q, k, v = (b.node("Reshape", b.dense(x, width, width, 1.0), split) for _ in range(3))
+        q, v = (b.node("Transpose", y, perm=[0, 2, 1, 3]) for y in (q, v))
+        scores = b.node("Div", b.node("MatMul", q, b.node("Transpose", k, perm=[0, 2, 3, 1])), b.constant((width / heads)**0.5))
+        context = b.node("MatMul", b.node("Softmax", scores, axis=-1), v)
+        context = b.node("Reshape", b.node("Transpose", context, perm=[0, 2, 1, 3]), merged)
+        x = layer_norm(b, b.node("Add", b.dense(context, width, width, 1.0), x), width)
         y = b.dense(x, width, 4 * width)
-        y = b.op("Mul", y, b.op("Add", b.op("Erf", b.op("Div", y, b.constant(2**0.5))), b.constant(1)))
-        y = b.dense(b.op("Mul", y, b.constant(0.5)), 4 * width, width)
-        x = layer_norm(b, b.op("Add", y, x), width)
+        y = b.node("Mul", y, b.node("Add", b.node("Erf", b.node("Div", y, b.constant(2**0.5))), b.constant(1)))
+        y = b.dense(b.node("Mul", y, b.constant(0.5)), 4 * width, width)
+        x = layer_norm(b, b.node("Add", y, x), width)
     b.output(x, tokens, width)
     return b.model()
 
 
 def yolo(size=320):
     """The shape of YOLOv5s: cross-stage backbone, pooling pyramid, top-down and bottom-up neck, three heads."""
-    b = Builder("yolo", [3, size, size])
+    b = Network("yolo", [3, size, size])
 
     def conv(x, channels_in, channels, kernel=1, stride=1):
         return b.silu(b.batch_norm(b.conv(x, channels_in, channels, kernel, stride), channels))
@@ -184,11 +172,11 @@ def yolo(size=320):
         y, z = conv(x, channels_in, half), conv(x, channels_in, half)
         for _ in range(repeats):
             inner = conv(conv(y, half, half), half, half, 3)
-            y = b.op("Add", y, inner) if shortcut else inner
-        return conv(b.op("Concat", y, z, axis=1), channels, channels)
+            y = b.node("Add", y, inner) if shortcut else inner
+        return conv(b.node("Concat", y, z, axis=1), channels, channels)
 
     def upsample(x):
-        return b.op("Resize", x, "", b.constant([1, 1, 2, 2]), mode="nearest", nearest_mode="floor",
+        return b.node("Resize", x, "", b.constant([1, 1, 2, 2]), mode="nearest", nearest_mode="floor",
                     coordinate_transformation_mode="asymmetric")
 
     x = conv("input", 3, 32, 6, 2)
@@ -198,36 +186,36 @@ def yolo(size=320):
     x = cross_stage(conv(x, 256, 512, 3, 2), 512, 512, 1)
     pyramid = [conv(x, 512, 256)]
     for _ in range(3):
-        pyramid.append(b.op("MaxPool", pyramid[-1], kernel_shape=[5, 5], strides=[1, 1], pads=[2, 2, 2, 2]))
-    top = conv(conv(b.op("Concat", *pyramid, axis=1), 1024, 512), 512, 256)
-    middle = conv(cross_stage(b.op("Concat", upsample(top), p4, axis=1), 512, 256, 1, False), 256, 128)
-    n3 = cross_stage(b.op("Concat", upsample(middle), p3, axis=1), 256, 128, 1, False)
-    n4 = cross_stage(b.op("Concat", conv(n3, 128, 128, 3, 2), middle, axis=1), 256, 256, 1, False)
-    n5 = cross_stage(b.op("Concat", conv(n4, 256, 256, 3, 2), top, axis=1), 512, 512, 1, False)
+        pyramid.append(b.node("MaxPool", pyramid[-1], kernel_shape=[5, 5], strides=[1, 1], pads=[2, 2, 2, 2]))
+    top = conv(conv(b.node("Concat", *pyramid, axis=1), 1024, 512), 512, 256)
+    middle = conv(cross_stage(b.node("Concat", upsample(top), p4, axis=1), 512, 256, 1, False), 256, 128)
+    n3 = cross_stage(b.node("Concat", upsample(middle), p3, axis=1), 256, 128, 1, False)
+    n4 = cross_stage(b.node("Concat", conv(n3, 128, 128, 3, 2), middle, axis=1), 256, 256, 1, False)
+    n5 = cross_stage(b.node("Concat", conv(n4, 256, 256, 3, 2), top, axis=1), 512, 512, 1, False)
     for x, channels, stride in ((n3, 128, 8), (n4, 256, 16), (n5, 512, 32)):
-        b.output(b.op("Sigmoid", b.conv(x, channels, 255, bias=True, gain=1.0)), 255, size // stride, size // stride)
+        b.output(b.node("Sigmoid", b.conv(x, channels, 255, bias=True, gain=1.0)), 255, size // stride, size // stride)
     return b.model()
 
 
 def audio_lstm(hidden=256):
     """Keywords in one second at 16 kHz: 1-D convolutions, a bidirectional and a plain LSTM over 100 steps, mean, classes."""
-    b = Builder("audio_lstm", [1, 16000])
+    b = Network("audio_lstm", [1, 16000])
 
     def lstm(x, width, directions):
         w, r = (b.weight(directions, 4 * hidden, n, fan_in=n, gain=1.0) for n in (width, hidden))
         bias = b.constant(b.random.standard_normal((directions, 8 * hidden)) * 0.1)
-        y, _, _ = b.op("LSTM", x, w, r, bias, outputs=3, hidden_size=hidden,
+        y, _, _ = b.node("LSTM", x, w, r, bias, outputs=3, hidden_size=hidden,
                        direction="bidirectional" if directions == 2 else "forward")
-        y = b.op("Transpose", y, perm=[0, 2, 1, 3])  # (steps, N, directions, hidden)
-        return b.op("Reshape", y, b.constant([0, 0, directions * hidden], np.int64))
+        y = b.node("Transpose", y, perm=[0, 2, 1, 3])  # (steps, N, directions, hidden)
+        return b.node("Reshape", y, b.constant([0, 0, directions * hidden], np.int64))
 
     x = b.relu(b.batch_norm(b.conv("input", 1, 64, 320, 160, rank=1), 64))
     x = b.relu(b.batch_norm(b.conv(x, 64, 128, 5, rank=1), 128))
     x = b.relu(b.batch_norm(b.conv(x, 128, 128, 9, group=128, rank=1), 128))
     x = b.relu(b.batch_norm(b.conv(x, 128, 128, rank=1), 128))
-    x = lstm(b.op("Transpose", x, perm=[2, 0, 1]), 128, 2)
+    x = lstm(b.node("Transpose", x, perm=[2, 0, 1]), 128, 2)
     x = lstm(x, 2 * hidden, 1)
-    b.output(b.dense(b.op("ReduceMean", x, axes=[0], keepdims=0), hidden, 35, 1.0), 35)
+    b.output(b.dense(b.node("ReduceMean", x, axes=[0], keepdims=0), hidden, 35, 1.0), 35)
     return b.model()
 
 

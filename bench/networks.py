@@ -1,18 +1,15 @@
 """The networks and images that the whole-run benchmarks use, preprocessed independently of amct (with Pillow)."""
 
 import dataclasses
-import os
 import pathlib
-import tarfile
 import tempfile
 
 import numpy as np
 import onnx
-import onnx.version_converter
-import onnx
 from PIL import Image
 
-ASSETS = pathlib.Path(os.environ.get("AMCT_ASSETS", pathlib.Path(__file__).resolve().parents[2] / "shared/assets"))
+from support import model_data
+from support.assets import ASSETS
 
 
 @dataclasses.dataclass
@@ -49,12 +46,6 @@ NETWORKS = [
 ]
 
 
-def load_for_per_channel(path):
-    """The model at opset 13 or later: ONNX Runtime's quantizer writes per-channel files that are invalid below."""
-    model = onnx.load(str(path))
-    return model if model.opset_import[0].version >= 13 else onnx.version_converter.convert_version(model, 13)
-
-
 def imagenet_images():
     """Files and classes of the 300 photographs, in byte-wise order of the names."""
     folder = ASSETS / "datasets/imagenet300"
@@ -63,22 +54,12 @@ def imagenet_images():
 
 
 def cifar_images(work):
-    """64 training images for calibration and 500 held-back test images, unpacked below `work`."""
-    classes = None
+    """64 training images for calibration and 500 held-back test images with their classes, unpacked below `work`."""
     result = []
-    for archive, part, per_class in (("train50k", "train", 7), ("test_even5k", "test", 50)):
-        target = pathlib.Path(work) / part
-        if not target.exists():
-            with tarfile.open(ASSETS / f"datasets/cifar10/{archive}.tar.gz") as tar:
-                members = [m for m in tar.getmembers() if m.isfile()]
-                classes = sorted({m.name.split("/")[1] for m in members})
-                target.mkdir(parents=True)
-                for name in classes:
-                    chosen = sorted(m.name for m in members if m.name.split("/")[1] == name)[:per_class]
-                    for index, member in enumerate(chosen):
-                        data = tar.extractfile(member).read()
-                        (target / f"{index:03d}_{classes.index(name)}.jpg").write_bytes(data)
-        result.append([(p, int(p.stem.split("_")[1])) for p in sorted(target.iterdir())])
+    for archive, per_class in (("train50k", 7), ("test_even5k", 50)):
+        files = sorted(model_data.cifar_images(pathlib.Path(work) / archive, archive, per_class).iterdir())
+        classes = sorted({path.stem.split("_")[1] for path in files})
+        result.append([(path, classes.index(path.stem.split("_")[1])) for path in files])
     return result[0][:64], result[1]
 
 

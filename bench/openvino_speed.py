@@ -11,19 +11,17 @@ usage: openvino_speed.py [NETWORK…] [--rounds N]
 import argparse
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 
 import numpy as np
-import onnxruntime
 import openvino
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-import pictures  # noqa: E402
-from support import model_data  # noqa: E402
+import pictures
+from support import model_data
+from support.assets import ROOT
+from support.measures import sqnr
+from support.onnx_runtime import session
 
 AMCT = ROOT / "build/bin/amct"
 NETWORKS = ["mobilenet_v1_025", "mobilenet_v2", "nanodet_m", "resnet8_cifar10", "ultraface_rfb320_simplified"]
@@ -49,23 +47,11 @@ class OpenVino:
 
 class OnnxRuntime:
     def __init__(self, path):
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = session(path)
         self.name = self.session.get_inputs()[0].name
 
     def run(self, x):
-        return [np.asarray(value, np.float64) for value in self.session.run(None, {self.name: x})]
-
-
-def sqnr(engine, reference, samples):
-    signal = noise = 0.0
-    for x, expected in zip(samples, reference):
-        for ours, theirs in zip(engine.run(x), expected):
-            signal += np.sum(theirs**2)
-            noise += np.sum((ours - theirs) ** 2)
-    return 10 * np.log10(signal / max(noise, 1e-30))
+        return self.session.run(None, {self.name: x})
 
 
 def measure(name, rounds, work):
@@ -84,8 +70,8 @@ def measure(name, rounds, work):
             start = time.perf_counter()
             engine.run(samples[0])
             best[label] = min(best[label], time.perf_counter() - start)
-    reference = [engines["float"].run(x) for x in samples]
-    ratios = {label: sqnr(engines[label], reference, samples) for label in ("ort", "openvino", "ort_ort")}
+    outputs = {label: [value for x in samples for value in engine.run(x)] for label, engine in engines.items()}
+    ratios = {label: sqnr(outputs["float"], outputs[label]) for label in ("ort", "openvino", "ort_ort")}
     layers = {label: "{} of {}".format(*engines[label].integer_layers()) for label in ("ort", "openvino")}
     return {label: 1000 * value for label, value in best.items()}, ratios, layers
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 import networks
+from support.assets import ASSETS
 
 FOLDERS = {"faces": "face_images", "objects": "nanodet_images"}
 
@@ -25,7 +26,7 @@ def detector_input(item, path):
 
 
 def detector_files(item):
-    return sorted((networks.ASSETS / "datasets" / FOLDERS[item.data]).glob("*.jpg"))
+    return sorted((ASSETS / "datasets" / FOLDERS[item.data]).glob("*.jpg"))
 
 
 def samples(item, work, count=8):

@@ -7,11 +7,9 @@ import argparse
 import pathlib
 import tempfile
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
-from float_speed import Network, measure, reason_of, row
+from float_speed import Network, measure, reason_of
+from support.recurrent import bare_layer
+from tables import row
 
 # operator, attributes, batch, inputs, hidden units, steps
 CASES = [
@@ -30,20 +28,6 @@ CASES = [
     ("GRU", {"linear_before_reset": 1}, 8, 128, 256, 100),
     ("RNN", {}, 1, 128, 256, 100),
 ]
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-
-
-def layer(path, kind, attributes, batch, inputs, hidden, steps):
-    random = np.random.default_rng(5)
-    directions = 2 if attributes.get("direction") == "bidirectional" else 1
-    rows = GATES[kind] * hidden
-    shapes = {"w": (directions, rows, inputs), "r": (directions, rows, hidden), "b": (directions, 2 * rows)}
-    weights = [numpy_helper.from_array((random.standard_normal(s) / np.sqrt(s[-1])).astype(np.float32), n)
-               for n, s in shapes.items()]
-    node = helper.make_node(kind, ["x", "w", "r", "b"], ["y"], hidden_size=hidden, **attributes)
-    graph = helper.make_graph([node], kind, [helper.make_tensor_value_info("x", TensorProto.FLOAT, [steps, batch, inputs])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
 
 
 def main():
@@ -59,7 +43,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="amct-bench-") as folder:
         work = pathlib.Path(folder)
         for kind, attributes, *extents in CASES:
-            layer(work / "layer.onnx", kind, attributes, *extents)
+            bare_layer(work / "layer.onnx", kind, *extents, **attributes)
             cells = []
             for threads in arguments.threads:
                 try:

@@ -8,15 +8,14 @@ usage: weight_groups.py
 
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from support import model_data  # noqa: E402
+from support import model_data
+from support.assets import ASSETS, ROOT
+from support.measures import sqnr
+from support.onnx_runtime import session
 
 AMCT = ROOT / "build/bin/amct"
 SETTINGS = [[], ["--weight-bits", "4"], ["--weight-bits", "4", "--weight-group", "64"],
@@ -28,7 +27,7 @@ SETTINGS = [[], ["--weight-bits", "4"], ["--weight-bits", "4", "--weight-group",
 
 
 def logits(path, tokens):
-    runner = model_data.session(path)
+    runner = session(path)
     return np.stack([runner.run(None, {"input_ids": row[None, :-1]})[0][0] for row in tokens]).astype(np.float64)
 
 
@@ -38,14 +37,10 @@ def perplexity(values, tokens):
     return np.exp(-np.take_along_axis(chances, tokens[:, 1:, None], -1).mean())
 
 
-def sqnr(reference, other):
-    return 10 * np.log10(np.sum(reference**2) / np.sum((reference - other) ** 2))
-
-
 def main():
     item = model_data.model("stories260K")
     length = model_data.inputs_of(item.path)["input_ids"][1]
-    tokens = np.load(model_data.ASSETS / "llm/sampled_tokens_64x256.npy")[32:, :length + 1].astype(np.int64)
+    tokens = np.load(ASSETS / "llm/sampled_tokens_64x256.npy")[32:, :length + 1].astype(np.int64)
     reference = logits(item.path, tokens)
     print("\n## Groups of weights\n\nstories260K: QDQ file in ONNX Runtime, SQNR of the logits, perplexity. Command: "
           "`scripts/python bench/weight_groups.py`.\n\n| settings | kB | QDQ | fake-quant | perplexity |\n|---|---|---|---|---|")

@@ -25,13 +25,26 @@ def quantize(source, target, feeds, **options):
     quantize_static(str(source), str(target), Feeds(feeds), quant_format=QuantFormat.QDQ, **options)
 
 
+def at_opset_13(path):
+    """A model raised: below, the quantizer's files of scales per channel are invalid. At 13 an empty constant for an optional
+    input of Resize, which opset 11 wants, is wrong."""
+    model = onnx.load(str(path))
+    if model.opset_import[0].version >= 13:
+        return model
+    model = onnx.version_converter.convert_version(model, 13)
+    empty = {item.name for item in model.graph.initializer if 0 in item.dims}
+    empty |= {node.output[0] for node in model.graph.node
+              if node.op_type == "Constant" and 0 in next(iter(node.attribute)).t.dims}
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            node.input[:] = ["" if name in empty else name for name in node.input]
+    return model
+
+
 def prepare_and_quantize(source, target, feeds, symbolic_shapes=False):
     """As its documentation says: the model prepared, uint8 activations, int8 weights with a scale for each channel.
-    `symbolic_shapes` needs sympy. Below opset 13 its files of scales per channel are invalid: the model is raised."""
-    model = onnx.load(str(source))
-    if model.opset_import[0].version < 13:
-        model = onnx.version_converter.convert_version(model, 13)
+    `symbolic_shapes` needs sympy."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = pathlib.Path(folder) / "prepared.onnx"
-        quant_pre_process(model, str(prepared), skip_symbolic_shape=not symbolic_shapes)
+        quant_pre_process(at_opset_13(source), str(prepared), skip_symbolic_shape=not symbolic_shapes)
         quantize(prepared, target, feeds, per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)

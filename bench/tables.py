@@ -1,0 +1,5 @@
+"""Tables in Markdown, row by row as they are measured."""
+
+
+def row(*cells):
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
