@@ -21,7 +21,7 @@ TEXT = """
 
 SQNR of the fake-quant model's output in dB (top-1 of 300 photographs). Weighted (`--nuq-weighted`): the distinct values of a layer cost least
 in the expected error of its result instead of in the error of its weights. That is better in 9 of 12 cases and worse in 3, because inputs
-are correlated and errors of one layer meet those of others; try both. Command: `bench/nuq.py`.
+are correlated and errors of one layer meet those of others; try both. Command: `scripts/python bench/nuq.py`.
 """
 NAMES = ["mnist_cntk", "mobilenet_v1_025", "mobilenet_v2", "resnet8_cifar10", "ultraface_rfb320_simplified", "vnn_mnistfc_256x4"]
 
