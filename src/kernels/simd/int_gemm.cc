@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-// Arrays of vectors need vectors of known size.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd/int_gemm.cc"
 #include <hwy/foreach_target.h>
