@@ -52,7 +52,7 @@ ScaleGrid scale_grid(const Node& node, const Dims& x, const Dims& scale, Layout 
   grid.block = block_size;
   if (block_size < 0 || scale.size() != x.size()) misfit();
   for (size_t i = 0; i < x.size(); ++i) {
-    const int64_t expected = i == axis ? (x[i] + block_size - 1) / block_size : x[i];
+    const int64_t expected = i == axis ? ScaleGrid::blocks_of(x[i], block_size) : x[i];
     if (scale[i] != expected) misfit();
   }
   return grid;

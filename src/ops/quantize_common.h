@@ -28,13 +28,14 @@ struct ScaleGrid {
   int64_t inner = 1;
   int64_t block = 1;  // elements of the axis that share a scale
 
+  static int64_t blocks_of(int64_t extent, int64_t block) { return extent / block + (extent % block != 0 ? 1 : 0); }
   int64_t scale_index(int64_t o, int64_t i, int64_t k) const {
     switch (kind) {
       case Kind::kTensor: return 0;
       case Kind::kAxis: return i;
       case Kind::kBlock: break;
     }
-    return (o * ((extent + block - 1) / block) + i / block) * inner + k;
+    return (o * blocks_of(extent, block) + i / block) * inner + k;
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "ir/dispatch.h"
 
@@ -64,7 +65,8 @@ void check_entries(const InferContext& c, size_t port, std::initializer_list<int
   if (!c.has(port)) return;
   const auto count = c.shape(port).element_count();
   if (!count || std::find(counts.begin(), counts.end(), *count) != counts.end()) return;
-  c.fail(fmt::format("input {} has {} entries; {} are needed", port, *count, fmt::join(counts, " or ")));
+  c.fail(fmt::format("input {} has {} entries; {} are needed", port, *count,
+                     fmt::join(std::set<int64_t>(counts), " or ")));
 }
 
 }  // namespace amct

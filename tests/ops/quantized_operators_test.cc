@@ -1,5 +1,6 @@
 // What ONNX's and Ascend's operators on quantized operands refuse, and results of no elements.
 #include <cmath>
+#include <limits>
 
 #include "ops/movement_support.h"
 
@@ -152,6 +153,16 @@ TEST(DequantizeLinear, RefusesZeroPointsOfAnotherType) {
   EXPECT_ERROR(run_op(op, {x, kOne, Tensor::scalar<int32_t>(1)}), "zero point 2 is int32");
   EXPECT_ERROR(run_op(op, {x, kOne, Tensor::scalar(1.0f)}), "zero point 2 is float32");
   EXPECT_ERROR(run_op(op, {x, Tensor::scalar<int32_t>(1)}), "scale 1 is int32");
+}
+
+TEST(DequantizeLinear, TakesBlocksOfAnyLength) {
+  const Tensor x = filled<int8_t>({2, 3}, 5), scales = filled({2, 1}, 0.5f);
+  for (const int64_t block : {int64_t{3}, int64_t{1000}, std::numeric_limits<int64_t>::max()}) {
+    const Tensor y = run_op("dequantize_linear", {x, scales}, {{"axis", int64_t{1}}, {"block_size", block}});
+    EXPECT_TRUE(y.same_bytes(filled({2, 3}, 2.5f))) << block;
+  }
+  EXPECT_ERROR(run_op("dequantize_linear", {x, scales}, {{"axis", int64_t{1}}, {"block_size", int64_t{2}}}),
+               "do not fit data");
 }
 
 TEST(QuantizeLinear, RefusesZeroPointsThatAreNoIntegersToQuantizeTo) {

@@ -40,10 +40,11 @@ void each_window(const IntConvShape& shape, const void* x, int threads, F&& f) {
     std::vector<const uint8_t*> elements;
   };
   const IntConvShape::Spatial& out = shape.output;
-  const int64_t rows = out[0] * out[1],
-                most = std::min(IntConvShape::product(shape.kernel), IntConvShape::product(shape.input));
+  const int64_t rows = out[0] * out[1];
+  IntConvShape::Spatial most;  // elements of a window within the input
+  for (size_t i = 0; i < 3; ++i) most[i] = std::min(shape.kernel[i], shape.input[i]);
   std::vector<List> lists(static_cast<size_t>(threads));  // whole before the threads start: none may fail for memory
-  for (List& list : lists) list.elements.reserve(static_cast<size_t>(most));
+  for (List& list : lists) list.elements.reserve(static_cast<size_t>(IntConvShape::product(most)));
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int64_t row = 0; row < shape.batch * rows; ++row) {
     std::vector<const uint8_t*>& elements = lists[static_cast<size_t>(omp_get_thread_num())].elements;
