@@ -173,6 +173,10 @@ class LayerStep : public Step {
   }
   size_t scratch_bytes() const override { return scratch_bytes_; }
   std::string implementation() const override { return "simd"; }
+  bool reads(size_t input) const override {
+    const Ports& ports = ascend_recurrent_ports(cell_);
+    return input != ports.w && input != ports.r && input != ports.b && input != ports.deq_scale;
+  }
 
  private:
   RecurrentCell cell_;
@@ -245,8 +249,10 @@ std::unique_ptr<Step> lower_ascend_recurrent(const LowerContext& c, RecurrentCel
   for (const size_t port : {ports.w, ports.r, ports.b, ports.deq_scale}) {
     if (c.has(port) && c.input(port).constant == nullptr) return nullptr;
   }
+  std::vector<Tensor> resident;  // while the weights are packed
   Constants constants = constants_of(c.node(), ports, [&](size_t port) {
-    return c.has(port) && c.input(port).constant != nullptr ? c.input(port).constant->view() : TensorView{};
+    if (!c.has(port)) return TensorView{};
+    return resident.emplace_back(c.input(port).constant->resident()).view();
   });
   return std::make_unique<LayerStep>(cell, std::move(constants), c.input(ports.x).dims,
                                      c.input(ports.initial_h).dims[2]);

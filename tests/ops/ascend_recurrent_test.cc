@@ -11,6 +11,7 @@
 #include <random>
 
 #include "exec/session.h"
+#include "ops/lowering_harness.h"
 #include "support/errors.h"
 #include "support/sample_node.h"
 
@@ -231,6 +232,18 @@ TEST(AscendRecurrent, SumsOfManyInputsDoNotOverflow) {
   SampleNode node = layer.node();
   const std::vector<Tensor> out = run_filled(node.node(), node.inputs, 0xff);
   EXPECT_NEAR(out[0].values<float>()[0], layer.reference()[0][0], 1e-6);
+}
+
+TEST(AscendRecurrent, LetsItsWeightsGo) {
+  for (const RecurrentCell cell : {RecurrentCell::kLstm, RecurrentCell::kGru}) {
+    SampleNode layer = Layer({cell, 2, 3, 4, 5}, 9).node();
+    update_types(layer.graph);
+    const auto step = lower_case(layer, Layout::kPlain, Layout::kPlain);
+    ASSERT_NE(step, nullptr);
+    const AscendRecurrentPorts& ports = ascend_recurrent_ports(cell);
+    for (const size_t port : {ports.w, ports.r, ports.b, ports.deq_scale}) EXPECT_FALSE(step->reads(port)) << port;
+    for (const size_t port : {ports.x, ports.initial_h, ports.lengths}) EXPECT_TRUE(step->reads(port)) << port;
+  }
 }
 
 std::string refusal(const std::function<void(SampleNode&)>& change, RecurrentCell cell = RecurrentCell::kLstm) {
