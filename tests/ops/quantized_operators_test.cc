@@ -139,7 +139,8 @@ TEST(AscendQuant, RefusesOffsetsAndScalesThatMeanNothing) {
     EXPECT_ERROR(run("INT8", 4, offset), "an integer from -128 to 127 is needed");
   }
   EXPECT_ERROR(run("INT16", 4, 32768), "an integer from -32768 to 32767");
-  EXPECT_ERROR(run("INT4", 4, 8), "an integer from -8 to 7");
+  EXPECT_EQ(run("INT4", 4, 17).to_doubles(), (std::vector<double>{7, 7})) << "as AMCT has it";
+  EXPECT_ERROR(run("INT4", 4, 128), "an integer from -128 to 127");
   for (const double scale : {0.0, -1.0, double{INFINITY}, double{NAN}}) {
     EXPECT_ERROR(run("INT8", scale, 0), "a number above 0 is needed");
   }
