@@ -9,7 +9,7 @@ import tempfile
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 
 from support.measures import part_of_range
 from support.onnx_runtime import session
@@ -17,6 +17,12 @@ from support.program import run_model
 
 # Elements, those that differ by one quantum and by more; largest difference of an output as a part of its range.
 Count = collections.namedtuple("Count", "elements one more output")
+
+
+def agree(count, share=2e-5, output=1e-4):
+    """Whether few enough differ, by one quantum alone, for a float sum's last bit to be the cause."""
+    return (count.elements > 0 and count.more == 0 and count.one <= max(2, share * count.elements) and
+            count.output <= output)
 
 
 def distances(integers, other):
@@ -33,6 +39,13 @@ class QuantizedParts:
         self.inputs = [v.name for v in graph.input if v.name not in self.constants]
         self.quantized = [n.output[0] for n in graph.node if n.op_type in ("QuantizeLinear", "Round") and not self.is_constant(n)]
         self.outputs = [value.name for value in graph.output if value.name not in self.quantized]
+
+    def narrow(self, name):
+        """The type of a tensor of 4 bits and the one of 8 bits that NumPy has in its place, else None."""
+        node = self.producers.get(name)
+        zero = self.constants.get(node.input[2]) if node is not None and len(node.input) > 2 else None
+        kinds = {TensorProto.UINT4: TensorProto.UINT8, TensorProto.INT4: TensorProto.INT8}
+        return (zero.data_type, kinds[zero.data_type]) if zero is not None and zero.data_type in kinds else None
 
     def is_constant(self, node):
         """True for what is computed from constants alone."""
@@ -71,13 +84,23 @@ class QuantizedParts:
     def run_part(self, tensor, values, optimize_of):
         """The tensor as ONNX Runtime computes it from `values` of what it reads; the kinds of its nodes."""
         nodes, reads = self.part(tensor)
-        feed = {name: values[name] for name in reads}
+        feed = {}
+        for name in reads:
+            if kinds := self.narrow(name):
+                nodes = [helper.make_node("Cast", [name + ".wide"], [name], to=kinds[0]), *nodes]
+                feed[name + ".wide"] = values[name].astype(helper.tensor_dtype_to_np_dtype(kinds[1]))
+            else:
+                feed[name] = values[name]
+        output = tensor
+        if kinds := self.narrow(tensor):
+            output = tensor + ".wide"
+            nodes = [*nodes, helper.make_node("Cast", [tensor], [output], to=kinds[1])]
         inputs = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for n, x in feed.items()]
         used = {name for node in nodes for name in node.input}
-        graph = helper.make_graph(nodes, "part", inputs, [helper.make_empty_tensor_value_info(tensor)],
+        graph = helper.make_graph(nodes, "part", inputs, [helper.make_empty_tensor_value_info(output)],
                                   [self.constants[name] for name in sorted(used & self.constants.keys())])
         model = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
-        kinds = [node.op_type for node in nodes if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
+        kinds = [node.op_type for node in nodes if node.op_type not in ("QuantizeLinear", "DequantizeLinear", "Cast")]
         return session(model, optimize=optimize_of(kinds)).run(None, feed)[0], "+".join(kinds) or "QuantizeLinear"
 
     def compare(self, feed, *options, optimize_of=lambda kinds: False, by_kind=None):

@@ -14,7 +14,7 @@ from support.model_data import data_for, model as asset
 from support.models import constants_of, save_model
 from support.onnx_runtime import session
 from support.program import run_model
-from support.quantized_parts import QuantizedParts
+from support.quantized_parts import QuantizedParts, agree
 
 
 class HalfCase(CommandTest):
@@ -32,10 +32,7 @@ class HalfCase(CommandTest):
             self.assertGreater(sqnr(theirs, ours), 60)
         else:
             count = QuantizedParts(path).compare(feeds, "--exact")
-            self.assertGreater(count.elements, 0)
-            self.assertEqual(count.more, 0, count)
-            self.assertLessEqual(count.one, 0.005 * count.elements, count)
-            self.assertLess(count.output, 0.002, count)
+            self.assertTrue(agree(count, 0.005, output=0.002), count)
         self.assertGreater(sqnr(session(half).run(None, feeds)[0], theirs), bound)
 
     def check_factors(self, model, half, *data, within=0.002):

@@ -20,7 +20,7 @@ from support import model_data
 from support.assets import ROOT, assets_or_exit
 from support.onnx_runtime import session
 from support.program import amct, amct_json
-from support.quantized_parts import QuantizedParts
+from support.quantized_parts import QuantizedParts, agree
 
 PINNED = ROOT / "tests/workflow/pinned/matrix.json"
 TOLERANCE = 1.0  # dB
@@ -55,8 +55,7 @@ class Case:
         item, = session(path, optimize=False).get_inputs()
         x = np.random.default_rng(3).uniform(-1, 1, [d if isinstance(d, int) else 1 for d in item.shape]).astype(np.float32)
         count = QuantizedParts(path).compare({item.name: x}, "--exact")
-        allowed = max(2, (1e-3 if wide else 2e-5) * count.elements)
-        if count.elements == 0 or count.one > allowed or count.more or count.output > 1e-4:
+        if not agree(count, 1e-3 if wide else 2e-5):
             raise RuntimeError(f"{path.name}: {count} against ONNX Runtime")
 
     def run(self, setting):

@@ -13,6 +13,7 @@ from support.command_test import CommandTest, small_network
 from support.measures import sqnr
 from support.model_data import data_for, feeds_of, model as asset
 from support.onnx_runtime import session
+from support.quantized_parts import QuantizedParts, agree
 
 NARROW = ["--weight-bits", "4", "--activation-bits", "4"]
 
@@ -62,6 +63,12 @@ class NarrowActivations(CommandTest):
         for output in report["outputs"]:
             self.assertTrue(output["sqnr_db"] is None or output["sqnr_db"] > 100, output)
 
+    def check_integers(self, prefix, feed):
+        """Every integer of both files is the one that ONNX Runtime computes."""
+        for form in ("fake_quant_model", "qdq"):
+            count = QuantizedParts(self.work / f"{prefix}_{form}.onnx").compare(feed, "--exact")
+            self.assertTrue(agree(count), f"{form}: {count}")
+
     def test_small_network(self):
         rng = np.random.default_rng(5)
         small_network(self.model, weights={"pw.weight": rng.normal(0, 0.4, (9, 9, 1, 1)), "fc.weight": rng.normal(0, 0.5, (7, 9))})
@@ -77,6 +84,7 @@ class NarrowActivations(CommandTest):
         feeds = [{"x": self.samples[i:i + 1]} for i in range(len(self.samples))]
         fake, qdq = (outputs(self.work / f"narrow_{form}.onnx", feeds) for form in ("fake_quant_model", "qdq"))
         self.assertGreater(sqnr(fake, qdq), 20)
+        self.check_integers("narrow", feeds[0])
 
     def test_real_networks(self):
         needs_assets(self)
@@ -91,6 +99,7 @@ class NarrowActivations(CommandTest):
                 self.check_pairs(self.work / f"{name}_qdq.onnx", narrow)
                 self.check_deploy(name, narrow, data)
                 feeds = feeds_of(item)[:16]
+                self.check_integers(name, feeds[0])
                 original = outputs(item.path, feeds)
                 decibels = {form: sqnr(original, outputs(self.work / f"{name}_{form}.onnx", feeds))
                             for form in ("fake_quant_model", "qdq")}

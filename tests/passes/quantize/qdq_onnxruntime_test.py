@@ -16,7 +16,7 @@ import onnx
 from support.assets import assets_or_exit
 from support.measures import sqnr
 from support.onnx_runtime import kernels, session
-from support.quantized_parts import QuantizedParts
+from support.quantized_parts import QuantizedParts, agree
 from support.their_quantizer import prepare_and_quantize
 
 SEED = 7
@@ -63,7 +63,7 @@ def check(tool, folder, model, shape, faults):
           f"our executor against ONNX Runtime {count}; {dict(counts)}")
     if left:
         faults.append(f"{name}: left in float: {left}")
-    if count.one > 1e-4 * count.elements or count.more or count.output > 1e-4:
+    if not agree(count, 1e-4):
         faults.append(f"{name}: our executor and ONNX Runtime differ: {count}")
     if ratio < fake_ratio - 3:
         faults.append(f"{name}: QDQ {ratio:.1f} dB, fake-quant {fake_ratio:.1f} dB")
