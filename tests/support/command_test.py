@@ -45,7 +45,7 @@ def small_network(path, *, batch="N", opset=13, scale=1.0, weights=None):
         helper.make_node("Gemm", ["f1", "fc.weight", "fc.bias"], ["logits"], "fc", transB=1),
         helper.make_node("Softmax", ["logits"], ["probabilities"], "softmax", axis=1),
     ]
-    save_model(path, nodes, [("x", [batch, 3, 12, 10])], [("probabilities", [batch, 7])], constants, opset=opset)
+    return save_model(path, nodes, [("x", [batch, 3, 12, 10])], [("probabilities", [batch, 7])], constants, opset=opset)
 
 
 class CommandTest(unittest.TestCase):

@@ -24,7 +24,9 @@ def model_of(nodes, inputs, outputs, constants, *, opset=13, ir_version=8, name=
 
 
 def save_model(path, nodes, inputs, outputs, constants=None, **options):
-    onnx.save(model_of(nodes, inputs, outputs, constants or {}, **options), str(path))
+    model = model_of(nodes, inputs, outputs, constants or {}, **options)
+    onnx.save(model, str(path))
+    return model
 
 
 def constants_of(path):
