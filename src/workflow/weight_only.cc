@@ -33,6 +33,7 @@ void check_weight_only(const QuantizeRequest& request) {
       {request.nuq_weighted, "--nuq-weighted"},
       {request.calibrate_with_quantized_weights.has_value(), "--calibrate-weights"},
       {!request.parts.empty(), "--calibration"},
+      {request.resume, "--resume"},
       {request.others != nullptr, "--workers"},
   };
   Faults faults;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <utility>
+#include <vector>
 
 #include "ir/random_tensor.h"
 #include "ir/text.h"
@@ -80,7 +81,8 @@ std::vector<double> expected(int64_t count, size_t channels, int64_t inner) {
 
 TEST(InputEnergies, AreMeanSquaresOfChannels) {
   const MemorySource source(samples());
-  for (const auto& [batch, count] : {std::pair<int, int64_t>{1, 2}, {1, kSamples}, {2, kSamples}, {3, 2}}) {
+  const std::vector<std::pair<int, int64_t>> cases = {{1, 2}, {1, kSamples}, {2, kSamples}, {3, 2}};
+  for (const auto& [batch, count] : cases) {
     const Graph graph = network(batch);
     const auto energies = input_energies(graph, plan_for(graph), source, count, 1);
     ASSERT_EQ(energies.size(), 2u);

@@ -4,7 +4,7 @@ import unittest
 
 import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from support.assets import needs_assets
 from support.command_test import CommandTest
@@ -125,12 +125,20 @@ class WeightOnly(CommandTest):
         prefix = self.quantize_weights(self.model, "--config", config)
         self.check_file(prefix.with_name("w_qdq.onnx"), {"conv1", "dw", "pw"}, "8")
 
+    def test_few_distinct_weights(self):
+        prefix = self.quantize_weights(self.model, "--nuq", "16")
+        file = self.check_file(prefix.with_name("w_qdq.onnx"), {"conv1", "dw", "pw", "fc"}, "8")
+        weights = [numpy_helper.to_array(item) for item in file.graph.initializer if item.name.endswith(".weight.quantized")]
+        self.assertEqual(len(weights), 4)
+        for weight in weights:
+            self.assertLessEqual(len(np.unique(weight)), 16)
+
     def test_what_has_no_meaning(self):
         command = ["quantize", self.model, "--weight-only", "--out", self.work / "x/w"]
         self.faults(*command, "--activation-bits", "16", "--balance", "--shift", "--search", "mse", "--joint",
                     says=[[option, "--weight-only"] for option in ("--activation-bits", "--search", "--balance", "--joint", "--shift")])
-        self.faults(*command, "--nuq-loss", "1", "--nuq", "16", "--data", self.data, "--workers", "2",
-                    says=[[option, "--weight-only"] for option in ("--nuq-loss", "--workers")])
+        self.faults(*command, "--nuq-loss", "1", "--nuq", "16", "--data", self.data, "--workers", "2", "--resume",
+                    says=[[option, "--weight-only"] for option in ("--nuq-loss", "--resume", "--workers")])
         self.fails(*command, "--weight-bits", "6", says=["4 or 8 bits"])
         self.fails(*command, "--emit", "deploy", code=2, says=["deploy", "float activations", "--emit fake,qdq"])
         for target in ("tensorrt", "openvino"):
