@@ -87,6 +87,14 @@ std::string format_layer(const LayerPlan& layer) {
   return text + "\n    }";
 }
 
+// Of a plan for weights alone: their scales follow from the weights, and groups of a large model have millions.
+std::string format_settings(LayerPlan layer) {
+  if (layer.weight) layer.weight->scales.clear();
+  if (layer.weight) layer.weight->clusters.clear();
+  if (layer.hidden) layer.hidden->weight.scales.clear();
+  return format_layer(layer);
+}
+
 std::string format_tensor(const TensorPlan& tensor) {
   std::string text = fmt::format("    {{\n      \"tensor\": {},\n      \"activation\": {}", quote(tensor.tensor),
                                  format_activation(tensor.activation, "      "));
@@ -112,7 +120,9 @@ std::string format_list(const std::vector<std::string>& items) {
 
 std::string format_plan(const Plan& plan) {
   std::vector<std::string> layers, tensors, groups, warnings, downgrades;
-  for (const LayerPlan& layer : plan.layers) layers.push_back(format_layer(layer));
+  for (const LayerPlan& layer : plan.layers) {
+    layers.push_back(plan.weight_only ? format_settings(layer) : format_layer(layer));
+  }
   for (const TensorPlan& tensor : plan.tensors) tensors.push_back(format_tensor(tensor));
   for (const std::vector<std::string>& group : plan.joint) groups.push_back(format_group(group));
   for (const std::string& warning : plan.warnings) warnings.push_back("    " + quote(warning));

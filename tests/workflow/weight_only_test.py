@@ -56,6 +56,7 @@ class WeightOnly(CommandTest):
             prefix = self.quantize_weights(item.path, "--weight-bits", bits, *(["--weight-group", group] if group else []))
             plan = self.plan("w")
             layers = {layer["name"] for layer in plan["layers"] if layer["quantize"]}
+            self.assertFalse([layer["name"] for layer in plan["layers"] if layer.get("weight", {}).get("scales")])
             self.assertEqual(len(layers), 36)
             qdq, fake = (prefix.with_name(f"w_{form}.onnx") for form in ("qdq", "fake_quant_model"))
             self.check_file(qdq, layers, bits, group)
