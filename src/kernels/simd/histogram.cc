@@ -142,20 +142,39 @@ void LinearHistogram::settle() {
   for (Tail& tail : tails_) tail.trim();
 }
 
+// Beyond the largest value all are empty: those of a sign that does not occur are never touched.
+int LinearHistogram::buckets_in_use(bool negative) const {
+  if (largest_[negative] == 0) return 0;
+  if (largest_[negative] >= bound()) return kSignBuckets;
+  const auto bucket = static_cast<int>(bucket_of(negative, largest_[negative])) - static_cast<int>(kSignBuckets);
+  return negative ? -bucket : bucket + 1;
+}
+
+namespace {
+
+// Adds up 2^shift neighbours each of `count` buckets, the first at `first` and the next one `step` further.
+template <typename T>
+void widen(T* first, int step, int count, int shift) {
+  const int group = 1 << std::min(shift, kBucketBits);
+  for (int to = 0, from = 0; from < count; ++to) {
+    const int end = from + std::min(group, count - from);
+    T sum = 0;
+    for (; from < end; ++from) sum += std::exchange(first[from * step], 0);
+    first[to * step] = sum;
+  }
+}
+
+}  // namespace
+
 void LinearHistogram::grow(int exponent) {
-  const auto shift = static_cast<int>(std::min(exponent - exponent_, 31));
+  const int shift = exponent - exponent_;
   const uint32_t old_bound = bound();
-  const auto widen = [&](auto* table) {  // table[0] is the bucket that begins at zero
-    const auto move = [&](int from) {
-      const auto count = std::exchange(table[from], 0);
-      table[from >> shift] += count;
-    };
-    const int buckets = kSignBuckets;
-    for (int i = 0; i < buckets; ++i) move(i);
-    for (int i = -1; i >= -buckets; --i) move(i);
+  const auto widen_both = [&](auto* table) {
+    widen(table + kSignBuckets, 1, buckets_in_use(false), shift);
+    widen(table + kSignBuckets - 1, -1, buckets_in_use(true), shift);
   };
-  if (pending_ > 0) widen(counters_.get() + kSignBuckets);
-  if (totals_) widen(totals_.get() + kSignBuckets);
+  if (pending_ > 0) widen_both(counters_.get());
+  if (totals_) widen_both(totals_.get());
   exponent_ = exponent;
   for (const bool negative : {false, true}) {
     for (const uint32_t magnitude : tails_[negative].kept()) {
@@ -183,33 +202,50 @@ void LinearHistogram::merge(const LinearHistogram& other) {
   zeros_ += other.zeros_;
   least_ = std::min(least_, other.least_);
   if (other.exponent_ > exponent_) grow(other.exponent_);
-  const int shift = std::min(exponent_ - other.exponent_, 31);
-  for (int i = -static_cast<int>(kSignBuckets); i < static_cast<int>(kSignBuckets); ++i) {
-    const uint64_t count = other.count_of(static_cast<size_t>(i + static_cast<int>(kSignBuckets)));
-    if (count > 0) add_to_bucket(static_cast<size_t>((i >> shift) + static_cast<int>(kSignBuckets)), count);
-  }
   const uint32_t old_bound = bound();
   for (const bool negative : {false, true}) {
     const uint32_t largest = other.largest_[negative];
-    if (largest == 0) continue;
     if (largest > largest_[negative]) displace(negative, largest);
     if (largest == largest_[negative]) {
       largest_counts_[negative] += other.largest_counts_[negative];
-    } else if (largest < old_bound) {
+    } else if (largest != 0 && largest < old_bound) {
       add_to_bucket(bucket_of(negative, largest), other.largest_counts_[negative]);
     }
+  }
+  add_buckets(other);
+  for (const bool negative : {false, true}) {
     for (const uint32_t magnitude : other.tails_[negative].kept()) {
-      const bool elsewhere = magnitude < other.bound() || magnitude == largest;  // in the other's buckets or largest
-      if (!elsewhere && magnitude < old_bound) add_to_bucket(bucket_of(negative, magnitude), 1);
+      const bool in_bucket = magnitude < other.bound() || magnitude == other.largest_[negative];
+      if (!in_bucket && magnitude < old_bound) add_to_bucket(bucket_of(negative, magnitude), 1);
       keep(negative, magnitude, magnitude < old_bound);
     }
+  }
+}
+
+// Of one whose buckets are not wider.
+void LinearHistogram::add_buckets(const LinearHistogram& other) {
+  const int shift = std::min(exponent_ - other.exponent_, 31);
+  const int first = static_cast<int>(kSignBuckets) - other.buckets_in_use(true);
+  const int last = static_cast<int>(kSignBuckets) + other.buckets_in_use(false);
+  if (shift == 0 && !other.totals_ && pending_ + other.pending_ <= kLimit) {
+    uint32_t* to = counters_.get();
+    const uint32_t* from = other.counters_.get();
+    for (int i = first; i < last; ++i) to[i] += from[i];
+    pending_ += other.pending_;
+    return;
+  }
+  for (int i = first; i < last; ++i) {
+    const uint64_t count = other.count_of(static_cast<size_t>(i));
+    const int bucket = ((i - static_cast<int>(kSignBuckets)) >> shift) + static_cast<int>(kSignBuckets);
+    if (count > 0) add_to_bucket(static_cast<size_t>(bucket), count);
   }
 }
 
 void LinearHistogram::for_each(bool negative,
                                const std::function<void(double inner, double outer, uint64_t count)>& visit) const {
   const double step = width();
-  for (size_t i = 0; i < kSignBuckets; ++i) {
+  const auto in_use = static_cast<size_t>(buckets_in_use(negative));
+  for (size_t i = 0; i < in_use; ++i) {
     const uint64_t count = count_of(negative ? kSignBuckets - 1 - i : kSignBuckets + i);
     if (count > 0) visit(static_cast<double>(i) * step, static_cast<double>(i + 1) * step, count);
   }

@@ -76,6 +76,8 @@ class LinearHistogram {
   // Keeps a magnitude in its tail. `counted`: it is in a bucket or equals the largest.
   void keep(bool negative, uint32_t magnitude, bool counted);
   void grow(int exponent);
+  void add_buckets(const LinearHistogram& other);
+  int buckets_in_use(bool negative) const;
   void fold();  // moves the 32-bit counters into the 64-bit totals
 
   Table<uint32_t> counters_;
