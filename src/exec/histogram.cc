@@ -126,8 +126,17 @@ void Histogram::merge(const Histogram& other) {
 }
 
 void Histogram::degrade() {
+  constexpr uint64_t kFew = 8;  // are counted faster among all the others
   buckets_ = std::make_unique<LinearHistogram>(tail_capacity_);
-  exact_->for_each([&](float value, uint64_t n) { buckets_->add(value, n); });
+  std::vector<float> values;
+  exact_->for_each([&](float value, uint64_t n) {
+    if (n <= kFew) {
+      values.insert(values.end(), n, value);
+    } else {
+      buckets_->add(value, n);
+    }
+  });
+  buckets_->add(values);
   exact_.reset();
 }
 

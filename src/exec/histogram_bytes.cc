@@ -249,15 +249,11 @@ Histogram Histogram::read(ByteReader& in) {
   return result;
 }
 
-bool SampledHistogram::finite() const {
-  return (exact_ ? all_finite(*exact_) : extremes_.finite()) && chosen_.finite();
-}
+bool SampledHistogram::finite() const { return extremes_.finite() && chosen_.finite(); }
 
 void SampledHistogram::write(ByteWriter& out) const {
   chosen_.write(out);
   out.number(count_);
-  out.number(exact_ ? 1 : 0);
-  if (exact_) return write_exact(*exact_, out);
   out.number(extremes_.zeros());
   out.fixed(extremes_.least_pattern(), 4);
   for (const bool negative : {false, true}) write_tail(extremes_, negative, out);
@@ -269,15 +265,8 @@ SampledHistogram SampledHistogram::read(ByteReader& in) {
   result.chosen_ = std::move(chosen);
   result.count_ = in.number(kMostValues);
   uint64_t total = 0;
-  if (in.number(1) == 1) {
-    read_exact(in, *result.exact_, total);
-    if (total != result.count_) ByteReader::fail();
-  } else {
-    result.exact_.reset();
-    read_extremes(in, result.tail_capacity(), result.extremes_, total);
-    if (total > result.count_) ByteReader::fail();
-  }
-  if (result.chosen_.count() > result.count_) ByteReader::fail();
+  read_extremes(in, result.tail_capacity(), result.extremes_, total);
+  if (total > result.count_ || result.chosen_.count() > result.count_) ByteReader::fail();
   return result;
 }
 

@@ -8,8 +8,8 @@
 namespace amct {
 namespace {
 
-constexpr int64_t kPiece = 8192;     // values
-constexpr int64_t kFewestRows = 32;  // that are counted of a sample
+constexpr int64_t kPiece = 8192;    // values
+constexpr int64_t kFewestRows = 8;  // that are counted of a sample
 
 // Rows of a sample for one that is counted: odd, and without a common factor with the extent of the next axis.
 int64_t stride_of(int64_t every, int64_t rows, int64_t next_extent) {
@@ -59,33 +59,42 @@ void Observer::observe_sample(const TensorView& view, int64_t sample, const Rows
   for (int64_t row = 0; row < rows.count; row += rows_of_piece) {
     const auto begin = static_cast<size_t>((sample * rows.count + row) * rows.length);
     const auto count = static_cast<size_t>(std::min(rows_of_piece, rows.count - row) * rows.length);
-    std::span<const float> piece;
-    if (view.dtype == DType::kFloat32) {
-      piece = {view.as<float>() + begin, count};
-    } else {
-      converted_.resize(count);
-      visit_numeric(view.dtype, [&]<typename T>(Tag<T>) {
-        std::transform(view.as<T>() + begin, view.as<T>() + begin + count, converted_.begin(),
-                       [](T element) { return static_cast<float>(element); });
-      });
-      piece = converted_;
+    const std::span<const float> piece = floats(view, begin, count);
+    if (!sampled_) {
+      histogram_.add(piece);
+      if (sums != nullptr) sums->add_rows(piece, rows.length);
+      continue;
     }
-    const std::span<const float> chosen = chosen_rows(piece, row, rows);
-    sampled_ ? sampled_->add(piece, chosen) : histogram_.add(piece);
-    if (sums != nullptr) sums->add_rows(chosen, rows.length);
+    sampled_->add_all(piece);
+    choose_rows(piece, row, rows);
+    if (chosen_.size() >= static_cast<size_t>(kPiece)) count_chosen(rows, sums);
   }
+  if (sampled_) count_chosen(rows, sums);
+}
+
+std::span<const float> Observer::floats(const TensorView& view, size_t begin, size_t count) {
+  if (view.dtype == DType::kFloat32) return {view.as<float>() + begin, count};
+  converted_.resize(count);
+  visit_numeric(view.dtype, [&]<typename T>(Tag<T>) {
+    std::transform(view.as<T>() + begin, view.as<T>() + begin + count, converted_.begin(),
+                   [](T element) { return static_cast<float>(element); });
+  });
+  return converted_;
 }
 
 // Of a piece that begins with row `first`.
-std::span<const float> Observer::chosen_rows(std::span<const float> piece, int64_t first, const Rows& rows) {
-  if (rows.stride == 1) return piece;
-  chosen_.clear();
+void Observer::choose_rows(std::span<const float> piece, int64_t first, const Rows& rows) {
   const auto end = first + static_cast<int64_t>(piece.size()) / rows.length;
   for (int64_t row = (first + rows.stride - 1) / rows.stride * rows.stride; row < end; row += rows.stride) {
     const auto at = piece.begin() + (row - first) * rows.length;
     chosen_.insert(chosen_.end(), at, at + rows.length);
   }
-  return chosen_;
+}
+
+void Observer::count_chosen(const Rows& rows, ChannelSums* sums) {
+  sampled_->add_chosen(chosen_);
+  if (sums != nullptr) sums->add_rows(chosen_, rows.length);
+  chosen_.clear();
 }
 
 void Observer::merge(const Observer& other) {

@@ -25,8 +25,8 @@ class Observer {
   explicit Observer(size_t tail_capacity = 256, int64_t every = 1);
 
   // How many values a search can do with: tensors with more of them have some left out of the buckets.
-  static constexpr uint64_t kEnoughValues = uint64_t{1} << 21;
-  static constexpr int64_t kMostEvery = 16;
+  static constexpr uint64_t kEnoughValues = uint64_t{1} << 19;
+  static constexpr int64_t kMostEvery = 32;
   static int64_t every_for(uint64_t expected_count);
 
   // Counts all elements; axis 0 is the batch. Floats of 64 bits and integers are rounded to float32. `sums`, if given,
@@ -37,6 +37,7 @@ class Observer {
   // Throws Error(kNumeric) if there was a NaN or an infinity; the caller adds the tensor's name.
   Distribution finish() const { return sampled_ ? sampled_->finish() : histogram_.finish(); }
   const Histogram& histogram() const { return histogram_; }
+  bool empty() const { return (sampled_ ? sampled_->count() : histogram_.count()) == 0; }
   size_t tail_capacity() const { return histogram_.tail_capacity(); }
   bool finite() const { return sampled_ ? sampled_->finite() : histogram_.finite(); }
   bool merges_with(const Observer& other) const {
@@ -50,12 +51,14 @@ class Observer {
  private:
   struct Rows;
   void observe_sample(const TensorView& view, int64_t sample, const Rows& rows, ChannelSums* sums);
-  std::span<const float> chosen_rows(std::span<const float> piece, int64_t first, const Rows& rows);
+  std::span<const float> floats(const TensorView& view, size_t begin, size_t count);
+  void choose_rows(std::span<const float> piece, int64_t first, const Rows& rows);
+  void count_chosen(const Rows& rows, ChannelSums* sums);
 
   int64_t every_;
   Histogram histogram_;
   std::unique_ptr<SampledHistogram> sampled_;  // instead of the histogram
-  std::vector<float> converted_, chosen_;      // one piece
+  std::vector<float> converted_, chosen_;      // about a piece
 };
 
 }  // namespace amct

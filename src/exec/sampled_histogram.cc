@@ -74,38 +74,15 @@ Segment mirrored(const Segment& segment) { return {-segment.high, -segment.low, 
 
 }  // namespace
 
-SampledHistogram::SampledHistogram(size_t tail_capacity)
-    : exact_(std::make_unique<ValueCounts>()), extremes_(tail_capacity), chosen_(tail_capacity) {}
-
-void SampledHistogram::add(std::span<const float> values, std::span<const float> chosen) {
-  count_ += values.size();
-  chosen_.add(chosen);
-  if (exact_) {
-    values = values.subspan(exact_->add(values));
-    if (exact_->overfull()) degrade();
-  }
-  if (!values.empty()) extremes_.add(values);
-}
-
-void SampledHistogram::degrade() {
-  exact_->for_each([&](float value, uint64_t n) { extremes_.add(value, n); });
-  exact_.reset();
-}
+SampledHistogram::SampledHistogram(size_t tail_capacity) : extremes_(tail_capacity), chosen_(tail_capacity) {}
 
 void SampledHistogram::merge(const SampledHistogram& other) {
   count_ += other.count_;
   chosen_.merge(other.chosen_);
-  if (!other.exact_) {
-    if (exact_) degrade();
-    extremes_.merge(other.extremes_);
-    return;
-  }
-  other.exact_->for_each([&](float value, uint64_t n) { exact_ ? exact_->add(value, n) : extremes_.add(value, n); });
-  if (exact_ && exact_->overfull()) degrade();
+  extremes_.merge(other.extremes_);
 }
 
 Distribution SampledHistogram::finish() const {
-  if (exact_) return exact_distribution(*exact_, count_);
   if (!extremes_.finite()) fail_not_finite();
   const Side negative = side_of(extremes_, true), positive = side_of(extremes_, false);
   const Distribution chosen = chosen_.finish();

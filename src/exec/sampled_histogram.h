@@ -1,16 +1,14 @@
 // The statistic of a tensor with more values than a search needs: every value takes part in what must be exact (the
 // number of values and of zeros, the extremes and how many equal them, the tails beyond the percentiles), a part of
-// them, chosen by position, says how the rest is distributed. Few-valued tensors stay exact counts of all values.
-// Depends on the values and the choice alone: any order and any merging gives the same bits.
+// them, chosen by position, says how the rest is distributed. Depends on the values and the choice alone: any order and
+// any merging gives the same bits.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "exec/histogram.h"
 #include "kernels/simd/extremes.h"
-#include "kernels/simd/value_counts.h"
 
 namespace amct {
 
@@ -18,8 +16,12 @@ class SampledHistogram {
  public:
   explicit SampledHistogram(size_t tail_capacity);
 
-  // `chosen` are some of `values`.
-  void add(std::span<const float> values, std::span<const float> chosen);
+  // All values, and those of them that are chosen; in any order and any pieces.
+  void add_all(std::span<const float> values) {
+    count_ += values.size();
+    extremes_.add(values);
+  }
+  void add_chosen(std::span<const float> values) { chosen_.add(values); }
   void prefetch() const { chosen_.prefetch(); }
   void merge(const SampledHistogram& other);  // of equal tail capacity
 
@@ -31,13 +33,11 @@ class SampledHistogram {
   void write(ByteWriter& out) const;
   static SampledHistogram read(ByteReader& in);
   size_t tail_capacity() const { return chosen_.tail_capacity(); }
+  uint64_t count() const { return count_; }  // of all values
 
  private:
-  void degrade();  // from exact counts
-
   uint64_t count_ = 0;
-  std::unique_ptr<ValueCounts> exact_;  // of all values; null once there are too many different ones
-  Extremes extremes_;                   // of all values, once `exact_` is null
+  Extremes extremes_;  // of all values
   Histogram chosen_;
 };
 

@@ -23,7 +23,7 @@
 namespace amct {
 
 // To be raised with the layout, and with everything that changes what is counted or computed.
-constexpr uint64_t kCalibrationVersion = 2;
+constexpr uint64_t kCalibrationVersion = 3;
 
 // What parts that belong together agree on, but for the instruction set.
 struct CalibrationIdentity {

@@ -164,7 +164,7 @@ TEST(HistogramBytes, NegativeZeroIsZero) {
 
   const auto sampled = [](std::span<const float> x) {
     SampledHistogram histogram(kTail);
-    histogram.add(x, {});
+    histogram.add_all(x);
     return histogram;
   };
   const auto again = [](const SampledHistogram& histogram) {

@@ -52,6 +52,28 @@ HWY_EXPORT(LookUp);
 namespace {
 constexpr size_t kChunk = 1024;
 constexpr size_t kSlack = 64;  // lanes of the widest vector, that a compressed store may write beyond its count
+
+// True only if there are more than kLimit distinct values: different ones may share a place and pass for one. Most
+// tensors have many, and are told by this before they fill a table.
+bool has_many(std::span<const float> values) {
+  constexpr int kPlaceBits = 14;
+  uint64_t places[(size_t{1} << kPlaceBits) / 64] = {};
+  size_t taken = 0;
+  while (taken + values.size() > ValueCounts::kLimit) {
+    const auto chunk = values.first(std::min(kChunk, values.size()));
+    for (const float value : chunk) {
+      const uint32_t place = (std::bit_cast<uint32_t>(value + 0.0f) * 0x9e3779b1u) >> (32 - kPlaceBits);
+      uint64_t& word = places[place / 64];
+      const uint64_t bit = uint64_t{1} << (place % 64);
+      taken += (word & bit) == 0 ? 1 : 0;
+      word |= bit;
+    }
+    if (taken > ValueCounts::kLimit) return true;
+    values = values.subspan(chunk.size());
+  }
+  return false;
+}
+
 }  // namespace
 
 // At most a quarter of the slots is taken, unless the table is as large as it may become: it exceeds the limit by more
@@ -76,7 +98,12 @@ size_t ValueCounts::add(std::span<const float> values) {
   size_t taken = 0;
   uint32_t hits[kChunk + kSlack];
   uint32_t misses[kChunk + kSlack];
+  size_t missed = distinct_ == 0 ? kChunk : 0;  // of the chunk before: where most are known, looking ahead is in vain
   while (taken < values.size() && !overfull()) {
+    if (missed > kChunk / 4 && has_many(values.subspan(taken))) {
+      saw_many_ = true;
+      break;
+    }
     const size_t count = std::min(kChunk, values.size() - taken);
     make_room(count);
     if (pending_ + count > 0xffffffffu) fold();
@@ -87,6 +114,7 @@ size_t ValueCounts::add(std::span<const float> values) {
     for (size_t i = 0; i < count - found; ++i) ++counters[find_or_insert(misses[i]) * kLanes];
     pending_ += count;
     taken += count;
+    missed = count - found;
   }
   return taken;
 }

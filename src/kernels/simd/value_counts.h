@@ -16,11 +16,11 @@ class ValueCounts {
   static constexpr size_t kLimit = 2048;  // distinct values: images of 256 levels, eight normalisations
 
   // Counts values until more than kLimit distinct ones are known; returns how many values it took (a prefix). The table
-  // may then hold somewhat more than kLimit, and takes no more.
+  // may then hold somewhat more than kLimit, or less, if it saw what was to come; it takes no more.
   size_t add(std::span<const float> values);
   void add(float value, uint64_t count);
-  size_t distinct() const { return distinct_; }
-  bool overfull() const { return distinct_ > kLimit; }
+  size_t distinct() const { return distinct_; }  // in the table
+  bool overfull() const { return saw_many_ || distinct_ > kLimit; }
 
   size_t resident_bytes() const {
     return (keys_.size() + counters_.size()) * sizeof(uint32_t) + totals_.size() * sizeof(uint64_t);
@@ -45,6 +45,7 @@ class ValueCounts {
   std::vector<uint64_t> totals_;
   uint64_t pending_ = 0;
   size_t distinct_ = 0;
+  bool saw_many_ = false;  // more than kLimit values, which did not come into the table
 };
 
 }  // namespace amct

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <vector>
@@ -43,13 +44,37 @@ TEST(ValueCounts, CountsWhileItGrows) {
 TEST(ValueCounts, TakesAPrefixWhenThereAreTooMany) {
   std::vector<float> values(10'000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
-  ValueCounts counts;
-  EXPECT_EQ(counts.add(std::span(values).first(5)), 5u);
-  const size_t taken = 5 + counts.add(std::span(values).subspan(5));
-  EXPECT_TRUE(counts.overfull());
-  EXPECT_LT(taken, values.size());
-  EXPECT_EQ(contents(counts).size(), taken);
-  EXPECT_EQ(counts.distinct(), taken);
+  for (const size_t step : {size_t{700}, size_t{1500}, values.size()}) {
+    ValueCounts counts;
+    size_t taken = counts.add(std::span(values).first(5));
+    EXPECT_EQ(taken, 5u);
+    for (bool all = true; all && taken < values.size();) {
+      const auto some = std::span(values).subspan(taken, std::min(step, values.size() - taken));
+      const size_t count = counts.add(some);
+      all = count == some.size();
+      taken += count;
+    }
+    EXPECT_TRUE(counts.overfull());
+    EXPECT_LT(taken, values.size());
+    EXPECT_EQ(contents(counts).size(), taken);
+    EXPECT_EQ(counts.distinct(), taken);
+  }
+}
+
+// The limit is met exactly, whether values come at once, which is seen ahead, or in pieces.
+TEST(ValueCounts, TakesAsManyAsTheLimit) {
+  for (const size_t distinct : {ValueCounts::kLimit, ValueCounts::kLimit + 1}) {
+    for (const size_t step : {size_t{100}, size_t{9000}}) {
+      std::vector<float> values(9000);
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % distinct) - 1000;
+      values.back() = -0.0f;
+      ValueCounts counts;
+      for (size_t i = 0; i < values.size() && !counts.overfull(); i += step) {
+        counts.add(std::span(values).subspan(i, std::min(step, values.size() - i)));
+      }
+      EXPECT_EQ(counts.overfull(), distinct > ValueCounts::kLimit) << distinct << " in pieces of " << step;
+    }
+  }
 }
 
 TEST(ValueCounts, ZerosAreOneValue) {
