@@ -9,6 +9,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "exec/deferred_kernels.h"
 #include "exec/describe.h"
 #include "exec/program_impl.h"
 #include "exec/steps.h"
@@ -51,6 +52,7 @@ class Compiler {
         throw error.with({.model = graph_.info.path, .node = graph_.node(id).name, .op = graph_.node(id).op});
       }
     }
+    deferred_.run(graph_, std::max(p_.options.threads, p_.options.compilers));
     for (const ValueId id : p_.wanted) make_readable(id);
     for (const auto& [id, place] : p_.readable) touch(place);  // to the end
     for (const Place& place : p_.inputs) {
@@ -136,11 +138,6 @@ class Compiler {
 
   // --- layouts -------------------------------------------------------------------------------------------------------
 
-  static bool follows_layout(const Node& node, size_t port) {
-    const InputPort* input = node.row->input_port(port);
-    return input != nullptr && (input->role == Role::kActivation || input->broadcasts);
-  }
-
   Layout preferred_layout(const Node& node) {
     const size_t rank = dims(first_output(node)).size();
     if (!p_.options.compiled_kernels || rank < 3) return Layout::kPlain;
@@ -179,10 +176,6 @@ class Compiler {
     const size_t rank = dims(first_output(node)).size();
     extents.insert(extents.begin(), rank - std::min(rank, extents.size()), 1);
     return extents;
-  }
-
-  Layout port_layout(const Node& node, size_t port, const Dims& extents, Layout layout) const {
-    return extents.size() >= 3 && follows_layout(node, port) ? layout : Layout::kPlain;
   }
 
   // --- epilogues -----------------------------------------------------------------------------------------------------
@@ -237,8 +230,10 @@ class Compiler {
       const ThreadLimit limit(p_.options.threads);
       for (const Layout layout : {preferred, Layout::kPlain}) {
         for (size_t taken = chain.size() + 1; taken-- > 0;) {
+          DeferredWork work;
           std::unique_ptr<Step> step = lower(node, layout, {chain.begin(), chain.begin() + static_cast<long>(taken)});
           if (step == nullptr) continue;
+          deferred_.add(id, work);
           chain.resize(taken);
           emit(id, std::move(step), layout, chain);
           return;
@@ -385,6 +380,7 @@ class Compiler {
   std::vector<bool> absorbed_;
   std::vector<bool> runs_;
   std::unordered_map<ValueId, Dims> concrete_;
+  DeferredKernels deferred_;
 };
 
 }  // namespace

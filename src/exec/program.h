@@ -21,6 +21,7 @@ namespace amct {
 
 struct CompileOptions {
   int threads = 1;
+  int compilers = 1;             // threads that compile, if more than `threads`
   std::vector<ValueId> keep;     // values that stay readable after a run, besides the graph outputs
   std::vector<ValueId> observe;  // values handed to the observer as soon as they are computed
   bool absorb = true;            // let compute steps take in epilogues

@@ -77,4 +77,13 @@ bool same_order_in_all_layouts(const Dims& dims) {
   return extents.channels == 1 || extents.positions == 1;
 }
 
+bool follows_layout(const Node& node, size_t port) {
+  const InputPort* input = node.row->input_port(port);
+  return input != nullptr && (input->role == Role::kActivation || input->broadcasts);
+}
+
+Layout port_layout(const Node& node, size_t port, const Dims& extents, Layout layout) {
+  return extents.size() >= 3 && follows_layout(node, port) ? layout : Layout::kPlain;
+}
+
 }  // namespace amct

@@ -19,6 +19,10 @@ std::unique_ptr<Step> make_reorder_step(const Dims& dims, Layout to);
 // Reorders a whole tensor (constants, at compile time).
 Tensor to_layout(const Tensor& tensor, Layout layout);
 
+// True if input `port` comes in the layout that the node works in, where its extents have layouts; and the one it has.
+bool follows_layout(const Node& node, size_t port);
+Layout port_layout(const Node& node, size_t port, const Dims& extents, Layout layout);
+
 // True if both layouts store these extents in the same order (rank below 3, one channel, or one position).
 bool same_order_in_all_layouts(const Dims& dims);
 

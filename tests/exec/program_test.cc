@@ -151,6 +151,24 @@ TEST(Program, GivesTheSameBitsInEveryWorker) {
   for (const Tensor& result : results) EXPECT_TRUE(result.same_bytes(expected));
 }
 
+TEST(Program, IsTheSameWhicheverThreadsCompileIt) {
+  const Network net = residual_network(11);
+  const auto graph = std::make_shared<const Graph>(net.graph);
+  std::mt19937 random(12);
+  const Tensor x = uniform({1, 3, 11, 9}, random);
+  std::vector<Tensor> first;
+  for (const int compilers : {1, 3, 8}) {
+    Runner runner(Program::compile(graph, {.dims = {{graph->inputs()[0], x.dims()}}}, {.compilers = compilers}));
+    std::memcpy(runner.input(0).data, x.bytes().data(), x.byte_size());
+    runner.run();
+    for (size_t i = 0; i < graph->outputs().size(); ++i) {
+      const Tensor result = Tensor::copy_of(runner.output(i));
+      if (compilers == 1) first.push_back(result);
+      EXPECT_TRUE(result.same_bytes(first[i])) << compilers << " compilers, output " << i;
+    }
+  }
+}
+
 TEST(Program, LeavesOutWhatLiesBehindAnOpaqueNode) {
   Network net(8);
   const ValueId x = net.input({2, 3});

@@ -1,11 +1,13 @@
 #include "kernels/dnnl/seam.h"
 
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <limits>
 
 #include "base/error.h"
+#include "kernels/deferred_work.h"
 
 namespace amct::dnn {
 namespace {
@@ -230,11 +232,19 @@ const std::string& Kernel::implementation() const { return impl_->implementation
 
 KernelBuilder::KernelBuilder() : impl_(std::make_shared<Kernel::Impl>()) {}
 
-void KernelBuilder::set_primitive(dnnl::primitive primitive, std::string implementation, const MemoryDesc& scratchpad) {
-  impl_->primitive = std::move(primitive);
+void KernelBuilder::set_primitive(std::function<dnnl::primitive()> create, std::string implementation,
+                                  const MemoryDesc& scratchpad) {
+  tasks_.push_back([create = std::move(create)](Kernel::Impl& impl) { impl.primitive = create(); });
   impl_->implementation = std::move(implementation);
   impl_->scratchpad = scratchpad;
   impl_->scratch_bytes = aligned(scratchpad.get_size());
+}
+
+// A constant operand whose memory is made later.
+void KernelBuilder::fill_slot(int argument, const MemoryDesc& desc, std::function<dnnl::memory(Kernel::Impl&)> make) {
+  tasks_.push_back(
+      [make = std::move(make), at = impl_->slots.size()](Kernel::Impl& impl) { impl.slots[at].constant = make(impl); });
+  impl_->slots.push_back({argument, desc, -1, {}});
 }
 
 void KernelBuilder::input(int argument, const MemoryDesc& desc, int index) {
@@ -243,12 +253,13 @@ void KernelBuilder::input(int argument, const MemoryDesc& desc, int index) {
 
 void KernelBuilder::constant(int argument, const MemoryDesc& desc, const Tensor& value) {
   AMCT_CHECK(value.byte_size() == desc.get_size(), "a constant operand has the wrong size");
-  // Constants may lie anywhere in a mapped file.
-  const Tensor resident = value.resident();
-  const bool is_aligned = reinterpret_cast<uintptr_t>(resident.bytes().data()) % kAlignment == 0;
-  const Tensor& kept = impl_->keep_alive.emplace_back(is_aligned ? resident : Tensor::copy_of(resident.view()));
-  void* address = const_cast<std::byte*>(kept.bytes().data());
-  impl_->slots.push_back({argument, desc, -1, dnnl::memory(desc, engine(), address)});
+  fill_slot(argument, desc, [desc, value](Kernel::Impl& impl) {
+    // Constants may lie anywhere in a mapped file.
+    const Tensor resident = value.resident();
+    const bool is_aligned = reinterpret_cast<uintptr_t>(resident.bytes().data()) % kAlignment == 0;
+    const Tensor& kept = impl.keep_alive.emplace_back(is_aligned ? resident : Tensor::copy_of(resident.view()));
+    return dnnl::memory(desc, engine(), const_cast<std::byte*>(kept.bytes().data()));
+  });
 }
 
 void KernelBuilder::packed(int argument, const MemoryDesc& given, const MemoryDesc& wanted, const Tensor& value,
@@ -259,23 +270,25 @@ void KernelBuilder::packed(int argument, const MemoryDesc& given, const MemoryDe
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   const dnnl::reorder::primitive_desc desc(engine(), given, engine(), wanted, attr);
-  dnnl::reorder reorder(desc);
   if (!value) {
     const size_t offset = impl_->scratch_bytes;
     const size_t scratch_offset = offset + aligned(wanted.get_size());
     impl_->scratch_bytes = scratch_offset + aligned(desc.scratchpad_desc().get_size());
-    impl_->packs.push_back({reorder, given, wanted, desc.scratchpad_desc(), argument, index, offset, scratch_offset});
+    impl_->packs.push_back(
+        {dnnl::reorder(desc), given, wanted, desc.scratchpad_desc(), argument, index, offset, scratch_offset});
     return;
   }
   AMCT_CHECK(value.byte_size() == given.get_size(), "a constant operand has the wrong size");
-  const Tensor resident = value.resident();
-  dnnl::memory from(given, engine(), const_cast<std::byte*>(resident.bytes().data()));
-  dnnl::memory to(wanted, engine());
-  dnnl::memory scratchpad(desc.scratchpad_desc(), engine());
-  dnnl::stream stream(engine());
-  reorder.execute(stream, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scratchpad}});
-  stream.wait();
-  impl_->slots.push_back({argument, wanted, -1, to});
+  fill_slot(argument, wanted, [desc, given, wanted, value](Kernel::Impl&) {
+    const Tensor resident = value.resident();
+    dnnl::memory from(given, engine(), const_cast<std::byte*>(resident.bytes().data()));
+    dnnl::memory to(wanted, engine());
+    dnnl::memory scratchpad(desc.scratchpad_desc(), engine());
+    dnnl::stream stream(engine());
+    dnnl::reorder(desc).execute(stream, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scratchpad}});
+    stream.wait();
+    return to;
+  });
 }
 
 void KernelBuilder::output(const MemoryDesc& desc) { impl_->dst = desc; }
@@ -290,6 +303,21 @@ void KernelBuilder::operands(const std::vector<PostOp>& post_ops, const MemoryDe
   }
 }
 
-std::unique_ptr<Kernel> KernelBuilder::finish() { return std::make_unique<Kernel>(std::move(impl_)); }
+std::unique_ptr<Kernel> KernelBuilder::finish() {
+  if (!DeferredWork::is_collected()) {
+    for (const Task& task : tasks_) task(*impl_);
+  } else {
+    // Primitives are tuned for the limit they are created under.
+    DeferredWork::put_off([impl = impl_, tasks = std::move(tasks_), threads = omp_get_max_threads()] {
+      const ThreadLimit limit(threads);
+      try {
+        for (const Task& task : tasks) task(*impl);
+      } catch (const dnnl::error& error) {
+        rethrow(error);
+      }
+    });
+  }
+  return std::make_unique<Kernel>(std::move(impl_));
+}
 
 }  // namespace amct::dnn

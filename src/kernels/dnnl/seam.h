@@ -6,6 +6,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,7 +59,8 @@ std::unique_ptr<Kernel> guarded(int threads, F&& create) {
 // True for the library's reference implementations, which are slower than ours would be.
 bool is_reference(const std::string& implementation);
 
-// Puts a kernel together from a primitive descriptor and its operands.
+// Puts a kernel together from a primitive descriptor and its operands. Creating the primitive and packing constants
+// is left to whoever collects deferred work (kernels/deferred_work.h); without one, `finish` does it.
 class KernelBuilder {
  public:
   KernelBuilder();
@@ -66,7 +68,7 @@ class KernelBuilder {
   template <typename P>
   bool take(const typename P::primitive_desc& desc) {
     if (desc.get(true) == nullptr || is_reference(desc.impl_info_str())) return false;
-    set_primitive(P(desc), desc.impl_info_str(), desc.scratchpad_desc());
+    set_primitive([desc] { return P(desc); }, desc.impl_info_str(), desc.scratchpad_desc());
     return true;
   }
   void input(int argument, const MemoryDesc& desc, int index);  // read from address `index` of bind
@@ -79,8 +81,11 @@ class KernelBuilder {
   std::unique_ptr<Kernel> finish();
 
  private:
-  void set_primitive(dnnl::primitive primitive, std::string implementation, const MemoryDesc& scratchpad);
+  using Task = std::function<void(Kernel::Impl&)>;
+  void set_primitive(std::function<dnnl::primitive()> create, std::string implementation, const MemoryDesc& scratchpad);
+  void fill_slot(int argument, const MemoryDesc& desc, std::function<dnnl::memory(Kernel::Impl&)> make);
   std::shared_ptr<Kernel::Impl> impl_;
+  std::vector<Task> tasks_;
 };
 
 }  // namespace amct::dnn
