@@ -8,7 +8,9 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
+#include "base/thread_pool.h"
 #include "kernels/dnnl/isa.h"
 #include "passes/quantize/fake_quantize_weights.h"
 #include "passes/quantize/hidden_states.h"
@@ -65,15 +67,15 @@ class PartObserver {
 
   void collect() {
     const std::vector<TensorBins>* ordered = ordered_ ? &ordered_->finish() : nullptr;
-    for (size_t i = 0; i < tensors_.size(); ++i) {
+    parallel_for(tensors_.size(), static_cast<int>(by_worker_.size()), [&](int, size_t i) {
       TensorPart& into = part_.tensors.at(tensors_[i].name);
       for (Statistics& statistics : by_worker_) {
         if (i >= statistics.size() || statistics[i] == nullptr) continue;
-        into.statistics.merge(*statistics[i]);
+        into.statistics.merge(std::move(*statistics[i]));
         statistics[i].reset();
       }
       if (ordered != nullptr) into.ordered = (*ordered)[i];
-    }
+    });
   }
 
   size_t granularity() const { return ordered_ ? ordered_->runs_of_a_batch() : 1; }
@@ -166,7 +168,7 @@ void observe(const Graph& model, Plan& plan, const DataSource& source, const Obs
   const auto start = Clock::now();
   auto calibrated = std::make_shared<const Graph>(
       plan.calibrate_with_quantized_weights ? fake_quantized_weights(graph, plan) : graph);
-  CompileOptions compile{.threads = 1};
+  CompileOptions compile{.threads = 1, .compilers = options.workers};
   for (const ObservedTensor& tensor : tensors) compile.observe.push_back(tensor.value);
   const auto program = compile_for_samples(calibrated, source, compile);
   times.compile_seconds += seconds_since(start);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include "passes/quantize/bias_correction.h"
 #include "passes/quantize/hidden_states.h"
@@ -101,6 +102,14 @@ void TensorStatistics::add(const TensorView& values) {
 void TensorStatistics::merge(const TensorStatistics& other) {
   observer_.merge(other.observer_);
   channels_.merge(other.channels_);
+}
+
+void TensorStatistics::merge(TensorStatistics&& other) {
+  if (observer_.empty() && merges_with(other)) {
+    *this = std::move(other);
+  } else {
+    merge(std::as_const(other));
+  }
 }
 
 bool TensorStatistics::merges_with(const TensorStatistics& other) const {

@@ -56,6 +56,7 @@ class TensorStatistics {
         channel_axis_(view.channel_axis) {}
   void add(const TensorView& values);
   void merge(const TensorStatistics& other);
+  void merge(TensorStatistics&& other);  // costs nothing where nothing has been added yet
   const Observer& observer() const { return observer_; }
   size_t tail_capacity() const { return tail_capacity_; }
   Distribution distribution() const { return observer_.finish(); }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <numeric>
 #include <optional>
 
 #include "ops/op_row.h"
@@ -63,6 +64,18 @@ std::vector<double> coverage(const Node& node, const Dims& kernel, const Dims& i
   return shares;
 }
 
+double dot(const float* a, const double* b, size_t count) {
+  constexpr size_t kLanes = 8;
+  double lanes[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (size_t k = 0; k < kLanes; ++k) lanes[k] += static_cast<double>(a[i + k]) * b[i + k];
+  }
+  double sum = std::accumulate(lanes, lanes + kLanes, 0.0);
+  for (; i < count; ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
 // (out, in / group, taps): correction[o] = sum of delta * mean of the input channel * coverage of the tap.
 std::vector<float> correct_window(const Graph& graph, const Node& node, const Tensor& delta,
                                   const std::vector<double>& means) {
@@ -76,14 +89,15 @@ std::vector<float> correct_window(const Graph& graph, const Node& node, const Te
   const auto in = static_cast<size_t>(delta.dims()[1]);
   if (means.size() != in * groups || out % groups != 0) return {};
   const auto values = delta.values<float>();
+  std::vector<double> expected;  // of the values that a weight meets, by group, input and tap
+  for (const double mean : means) {
+    for (const double share : shares) expected.push_back(mean * share);
+  }
+  const size_t weights = in * shares.size();  // of an output
   std::vector<float> correction(out);
   for (size_t o = 0; o < out; ++o) {
-    double sum = 0;
-    for (size_t i = 0; i < in; ++i) {
-      const double mean = means[o / (out / groups) * in + i];
-      for (size_t k = 0; k < shares.size(); ++k) sum += values[(o * in + i) * shares.size() + k] * mean * shares[k];
-    }
-    correction[o] = static_cast<float>(sum);
+    const double* means_of_group = expected.data() + o / (out / groups) * weights;
+    correction[o] = static_cast<float>(dot(values.data() + o * weights, means_of_group, weights));
   }
   return correction;
 }
