@@ -8,6 +8,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -131,7 +132,13 @@ void finish(QuantizeReport& report, const Arguments& arguments, const GlobalOpti
   if (global.json || log_level() >= LogLevel::kInfo) print_report(report, global);
 }
 
-QuantizeRequest request_of(const Arguments& arguments, DataOptions data) {
+// Batches that are asked for, if so: a plan has no number of them.
+std::optional<int64_t> batches_of(const AmctOnnxFlags& flags) {
+  if (flags.calibration_config.empty()) return flags.batch_num;
+  return ConfigFile::read(flags.calibration_config).batch_num();
+}
+
+QuantizeRequest request_of(const Arguments& arguments, DataOptions data, std::optional<int64_t> batches) {
   const AmctOnnxFlags& flags = arguments.flags;
   QuantizeRequest request;
   request.model = flags.model;
@@ -141,9 +148,7 @@ QuantizeRequest request_of(const Arguments& arguments, DataOptions data) {
   request.plan_file = false;
   request.emit = arguments.emit.empty() ? std::set{Emit::kFake, Emit::kDeploy} : parse_emit(arguments.emit);
   request.data_options = std::move(data);
-  // A plan says for itself whether biases are corrected, and has no number of batches.
-  std::optional<int64_t> batches = flags.batch_num.value_or(1);
-  if (!flags.calibration_config.empty()) batches = ConfigFile::read(flags.calibration_config).batch_num();
+  // A plan says for itself whether biases are corrected.
   if (flags.calibration_config.empty() || batches) request.correct_bias = false;
   if (flags.evaluator) return request;
   request.batch = samples_in_batch(request.data_options, batches.value_or(1));
@@ -151,23 +156,34 @@ QuantizeRequest request_of(const Arguments& arguments, DataOptions data) {
   return request;
 }
 
+// Only HFMG follows the batches, and takes the samples so many at a time.
+void warn_of_unequal(const std::vector<int64_t>& rows) {
+  const auto other =
+      std::ranges::find_if(rows.begin(), rows.end() - 1, [&](int64_t count) { return count != rows.front(); });
+  const bool is_last_larger = rows.back() > rows.front();
+  if (other == rows.end() - 1 && !is_last_larger) return;
+  log_warning(fmt::format("calibration() runs batches of {} and of {} samples; hfmg takes {} at a time", rows.front(),
+                          *other, rows.front()));
+}
+
 // The class feeds the calibration: all that it runs, or as many batches as asked for.
 void calibration_with_evaluator(const Arguments& arguments, const GlobalOptions& global) {
   const AmctOnnxFlags& flags = arguments.flags;
-  std::optional<int64_t> batches = flags.batch_num;
-  if (!flags.calibration_config.empty()) batches = ConfigFile::read(flags.calibration_config).batch_num();
+  const std::optional<int64_t> batches = batches_of(flags);
   PythonEvaluator evaluator(*flags.evaluator);
   const ScratchFolder folder;
-  const PythonEvaluator::Feeds feeds = evaluator.calibrate(flags.model, folder.path());
-  if (batches && *batches > feeds.runs) {
+  std::vector<int64_t> rows = evaluator.calibrate(flags.model, folder.path());
+  if (batches && *batches > static_cast<int64_t>(rows.size())) {
     throw Error(ErrorCode::kInput,
-                fmt::format("calibration() runs the model {} times, batch_num is {}", feeds.runs, *batches),
+                fmt::format("calibration() runs the model {} times, batch_num is {}", rows.size(), *batches),
                 {.file = *flags.evaluator}, "let it run more batches, or lower batch_num");
   }
-  QuantizeRequest request = request_of(arguments, {});
+  if (batches) rows.resize(static_cast<size_t>(*batches));
+  warn_of_unequal(rows);
+  QuantizeRequest request = request_of(arguments, {}, batches);
   request.data = folder.path();
-  request.batch = std::max<int64_t>(1, feeds.samples / feeds.runs);
-  request.samples = batches ? *batches * request.batch : feeds.samples;
+  request.batch = std::max<int64_t>(1, rows.front());
+  request.samples = std::accumulate(rows.begin(), rows.end(), int64_t{0});
   request.workers = global.worker_count();
   QuantizeReport report = quantize(request, evaluator);
   if (!report.verdict->satisfied.value_or(true)) {
@@ -180,7 +196,7 @@ void calibration(const CLI::App& command, const Arguments& arguments, const Glob
   begin(command, global, {});
   DataOptions data = check_flags(arguments.flags);
   if (arguments.flags.evaluator) return calibration_with_evaluator(arguments, global);
-  QuantizeRequest request = request_of(arguments, std::move(data));
+  QuantizeRequest request = request_of(arguments, std::move(data), batches_of(arguments.flags));
   request.workers = global.worker_count();
   QuantizeReport report = quantize(request);
   finish(report, arguments, global);

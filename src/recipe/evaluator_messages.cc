@@ -28,8 +28,7 @@ EvaluatorReply parse_evaluator_reply(std::string_view line) {
     const Json json = Json::parse(line);
     return {.error = json.value("error", ""),
             .line = json.value("line", 0),
-            .runs = json.value("runs", int64_t{0}),
-            .samples = json.value("samples", int64_t{0}),
+            .rows = json.value("rows", std::vector<int64_t>{}),
             .metric = json.value("metric", 0.0),
             .satisfied = json.value("satisfied", false),
             .loss = json.value("loss", 0.0)};

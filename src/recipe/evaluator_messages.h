@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace amct {
 
@@ -16,9 +17,9 @@ std::string judge_request(double original, double quantized);
 struct EvaluatorReply {
   std::string error;  // what went wrong in the user's code, and where; the rest has no meaning then
   int line = 0;
-  int64_t runs = 0, samples = 0;  // of a calibration
-  double metric = 0;              // of an evaluation
-  bool satisfied = false;         // of a judgement
+  std::vector<int64_t> rows;  // samples in each run of a calibration
+  double metric = 0;          // of an evaluation
+  bool satisfied = false;     // of a judgement
   double loss = 0;
 };
 // Throws Error(kInternal) for anything but such an object.

@@ -81,10 +81,9 @@ PythonEvaluator::PythonEvaluator(std::filesystem::path file)
   ask("");
 }
 
-PythonEvaluator::Feeds PythonEvaluator::calibrate(const std::filesystem::path& model,
-                                                  const std::filesystem::path& folder) {
-  const EvaluatorReply reply = ask(calibration_request(model, folder));
-  return {.runs = reply.runs, .samples = reply.samples};
+std::vector<int64_t> PythonEvaluator::calibrate(const std::filesystem::path& model,
+                                                const std::filesystem::path& folder) {
+  return ask(calibration_request(model, folder)).rows;
 }
 
 double PythonEvaluator::evaluate(const std::filesystem::path& model) { return ask(evaluate_request(model)).metric; }

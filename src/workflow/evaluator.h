@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/process.h"
 #include "recipe/evaluator_messages.h"
@@ -41,12 +42,9 @@ class PythonEvaluator : public Evaluator {
   // Throws Error(kInput) when the file cannot be loaded or has not one class with the three methods.
   explicit PythonEvaluator(std::filesystem::path file);
 
-  struct Feeds {
-    int64_t runs = 0;     // calls of InferenceSession.run
-    int64_t samples = 0;  // in all of them, by the first extent of the model's first input
-  };
-  // Calls calibration() and keeps what it feeds the model as .npz files in `folder`, one for each run.
-  Feeds calibrate(const std::filesystem::path& model, const std::filesystem::path& folder);
+  // Calls calibration() and keeps what it feeds the model as .npz files in `folder`, one for each call of
+  // InferenceSession.run. Returns the samples of each, by the first extent of the model's first input.
+  std::vector<int64_t> calibrate(const std::filesystem::path& model, const std::filesystem::path& folder);
 
   double evaluate(const std::filesystem::path& model) override;
   Verdict judge(double original, double quantized) override;

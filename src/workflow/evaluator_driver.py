@@ -59,7 +59,7 @@ class Recording:
     now = None
 
     def __init__(self, model, folder):
-        self.model, self.folder, self.runs, self.samples = model, folder, 0, 0
+        self.model, self.folder, self.rows = model, folder, []
         with open(model, "rb") as file:
             self.content = file.read()
 
@@ -71,9 +71,8 @@ class Recording:
     def keep(self, feed, first):
         import numpy
         feed = {name: numpy.asarray(getattr(value, "numpy", lambda v=value: v)()) for name, value in feed.items()}
-        numpy.savez(os.path.join(self.folder, f"{self.runs:08d}.npz"), **feed)
-        self.runs += 1
-        self.samples += feed[first].shape[0] if feed[first].ndim else 1
+        numpy.savez(os.path.join(self.folder, f"{len(self.rows):08d}.npz"), **feed)
+        self.rows.append(feed[first].shape[0] if feed[first].ndim else 1)
 
 
 def watch_sessions():
@@ -107,9 +106,9 @@ def calibration(evaluator, model, folder):
         evaluator.calibration(model)
     finally:
         Recording.now = None
-    if not recording.runs:
+    if not recording.rows:
         raise ValueError("calibration() never ran the model with onnxruntime.InferenceSession")
-    return {"runs": recording.runs, "samples": recording.samples}
+    return {"rows": recording.rows}
 
 
 def number(value, method):

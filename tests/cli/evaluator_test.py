@@ -88,6 +88,18 @@ class PythonClass(AmctOnnx):
         self.assertEqual(self.record("c/small"), self.record())
         self.assertIn("batch_num is 99", self.calibrate(self.script(), "--batch_num=99", code=1, prefix="f/s").stderr)
 
+    def test_batches_of_different_sizes_are_counted_as_they_are(self):
+        sizes = (8, 8, 3, 1)
+        text = pathlib.Path(self.work / self.script()).read_text()
+        cut = text.index("        for i in range"), text.index("    def evaluate")
+        text = text[:cut[0]] + (f"        for i, n in zip((0, 8, 16, 19), {sizes}):\n"
+                                "            session.run(None, {'x': samples[i:i + n]})\n\n") + text[cut[1]:]
+        for number, batches in enumerate((2, 3, 4), 1):
+            prefix = f"e{number}/small"
+            result = self.calibrate(self.script(text=text), f"--batch_num={batches}", "--json", prefix=prefix)
+            self.assertEqual(json.loads(result.stdout)["samples"], sum(sizes[:batches]))
+            self.assertEqual("batches of 8 and of 3 samples" in result.stderr, batches == 4)
+
     def test_a_session_class_that_was_imported_by_name(self):
         self.run_amct(*self.command(batch_num=len(self.samples) // BATCH))
         text = pathlib.Path(self.work / self.script()).read_text()
