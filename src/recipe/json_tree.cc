@@ -124,6 +124,21 @@ JsonNode parse_json_tree(std::string_view text, const std::string& file) {
   return TreeBuilder(text, file).build();
 }
 
+JsonFields::Document::Document(std::string_view text, std::string file)
+    : file_(std::move(file)), lines_{0}, size_(text.size()) {
+  for (size_t at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) {
+    lines_.push_back(at + 1);
+  }
+}
+
+Where JsonFields::Document::place(size_t position) const {
+  position = std::min(position, size_);
+  const auto behind = std::ranges::upper_bound(lines_, position);
+  return {.file = file_,
+          .line = static_cast<int>(behind - lines_.begin()),
+          .column = static_cast<int>(position - *(behind - 1) + 1)};
+}
+
 JsonFields::JsonFields(Document& document, const JsonNode& node, std::string what)
     : document_(document), node_(node), what_(std::move(what)) {
   if (node.kind != JsonNode::Kind::kObject) fault(fmt::format("{} must be an object", what_));

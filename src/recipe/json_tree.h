@@ -40,13 +40,21 @@ Where json_place(std::string_view text, const std::string& file, size_t position
 // `JsonFields`) fields that nobody asked for, with the closest one that was.
 class JsonFields {
  public:
-  struct Document {
-    std::string_view text;
-    std::string file;
-    Faults faults;
+  class Document {
+   public:
+    Document(std::string_view text, std::string file);
+    // As json_place, in logarithmic time.
+    Where place(size_t position) const;
     void fault(size_t position, const std::string& what, const std::string& hint = "") {
-      faults.add(Error(ErrorCode::kConfig, what, json_place(text, file, position), hint));
+      faults.add(Error(ErrorCode::kConfig, what, place(position), hint));
     }
+
+    Faults faults;
+
+   private:
+    std::string file_;
+    std::vector<size_t> lines_;  // where each begins
+    size_t size_;
   };
 
   // `what` names the object in messages: "layer 'conv1'".

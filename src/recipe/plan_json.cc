@@ -8,6 +8,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "recipe/json_tree.h"
@@ -239,13 +241,13 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
   std::set<std::string> names, tensors;
   for (const JsonNode& item : fields.items("layers")) {
     plan.layers.push_back(read_layer(document, item));
-    result.layer_lines.push_back(json_place(document.text, document.file, item.position).line);
+    result.layer_lines.push_back(document.place(item.position).line);
     const std::string& name = plan.layers.back().name;
     if (!names.insert(name).second) fields.fault(item, fmt::format("a second layer '{}'", name));
   }
   for (const JsonNode& item : fields.items("tensors")) {
     plan.tensors.push_back(read_tensor(document, item));
-    result.tensor_lines.push_back(json_place(document.text, document.file, item.position).line);
+    result.tensor_lines.push_back(document.place(item.position).line);
     const std::string& name = plan.tensors.back().tensor;
     if (!tensors.insert(name).second) fields.fault(item, fmt::format("a second tensor '{}'", name));
   }
@@ -258,7 +260,7 @@ void read_plan(Document& document, const JsonNode& root, PlanFile& result) {
 
 PlanFile parse_plan(std::string_view text, const std::string& file) {
   const JsonNode root = parse_json_tree(text, file);
-  Document document{text, file, {}};
+  Document document(text, file);
   PlanFile result;
   read_plan(document, root, result);
   document.faults.throw_if_any();
@@ -268,8 +270,16 @@ PlanFile parse_plan(std::string_view text, const std::string& file) {
 void check_plan_fits(const PlanFile& read, const Plan& expected, const std::string& file) {
   Faults faults;
   std::vector<std::string> layers, tensors;
-  for (const LayerPlan& layer : expected.layers) layers.push_back(layer.name);
-  for (const TensorPlan& tensor : expected.tensors) tensors.push_back(tensor.tensor);
+  std::unordered_map<std::string_view, const LayerPlan*> layer_of;
+  std::unordered_set<std::string_view> known_tensors;
+  for (const LayerPlan& layer : expected.layers) {
+    layers.push_back(layer.name);
+    layer_of.emplace(layer.name, &layer);
+  }
+  for (const TensorPlan& tensor : expected.tensors) {
+    tensors.push_back(tensor.tensor);
+    known_tensors.insert(tensor.tensor);
+  }
   const auto unknown = [&](const char* kind, const std::string& name, const std::vector<std::string>& known, int line) {
     const std::string near = closest(name, known);
     faults.add(Error(ErrorCode::kConfig, fmt::format("the model has no {} '{}'", kind, name),
@@ -277,11 +287,12 @@ void check_plan_fits(const PlanFile& read, const Plan& expected, const std::stri
   };
   for (size_t i = 0; i < read.plan.layers.size(); ++i) {
     const LayerPlan& layer = read.plan.layers[i];
-    const LayerPlan* known = expected.find(layer.name);
-    if (known == nullptr) {
+    const auto at = layer_of.find(layer.name);
+    if (at == layer_of.end()) {
       unknown("layer", layer.name, layers, read.layer_lines[i]);
       continue;
     }
+    const LayerPlan* known = at->second;
     if (!layer.weight || !known->weight || known->weight->scales.empty()) continue;
     const size_t count = layer.weight->scales.size();
     const bool same_grain =
@@ -295,9 +306,7 @@ void check_plan_fits(const PlanFile& read, const Plan& expected, const std::stri
   }
   for (size_t i = 0; i < read.plan.tensors.size(); ++i) {
     const std::string& name = read.plan.tensors[i].tensor;
-    if (std::find(tensors.begin(), tensors.end(), name) == tensors.end()) {
-      unknown("tensor", name, tensors, read.tensor_lines[i]);
-    }
+    if (!known_tensors.contains(name)) unknown("tensor", name, tensors, read.tensor_lines[i]);
   }
   faults.throw_if_any();
 }

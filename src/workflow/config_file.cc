@@ -4,7 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "base/files.h"
 #include "passes/quantize/tensor_inputs.h"
@@ -73,6 +75,8 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
 // Inputs of operators without weights that the configuration chooses.
 void apply_tensors(const ModelSettings& model, const Graph& graph, const std::string& file, Plan& plan,
                    Faults& faults) {
+  InputPlanner planner(graph, plan);
+  std::set<std::pair<std::string, int64_t>> seen;
   for (const config::TensorSettings& given : model.tensors) {
     const Named& at = given.layer;
     const auto fault = [&](const std::string& what, const std::string& hint) {
@@ -93,10 +97,7 @@ void apply_tensors(const ModelSettings& model, const Graph& graph, const std::st
           fmt::format("it may be an input of {}", fmt::join(tensor_types(), ", ")));
       continue;
     }
-    const auto same = [&](const config::TensorSettings& other) {
-      return other.layer.name == at.name && other.input_index == given.input_index;
-    };
-    if (&*std::ranges::find_if(model.tensors, same) != &given) {
+    if (!seen.emplace(at.name, given.input_index).second) {
       fault(fmt::format("tensor_quantize: input {} of '{}' stands twice", given.input_index, at.name), "take one out");
       continue;
     }
@@ -108,7 +109,7 @@ void apply_tensors(const ModelSettings& model, const Graph& graph, const std::st
     const ActivationPlan activation{.bits = given.activation.bits,
                                     .asymmetric = given.activation.asymmetric.value_or(model.activation_offset),
                                     .search = given.activation.search};
-    if (!plan_input(graph, plan, id, given.input_index, activation)) {
+    if (!same_settings(planner.add(id, given.input_index, activation).activation, activation)) {
       fault(fmt::format("tensor_quantize: input {} of '{}' is a tensor that stands here before, with other settings",
                         given.input_index, at.name),
             "give both the same settings");

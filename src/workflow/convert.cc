@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unordered_map>
 
 #include "base/files.h"
 #include "ops/infer.h"
@@ -22,8 +23,12 @@ int bits_of(const std::string& type) { return type.empty() ? 8 : std::stoi(type.
 
 class RecordApplier {
  public:
-  RecordApplier(const Graph& graph, Plan& plan, std::string file) : graph_(graph), plan_(plan), file_(std::move(file)) {
-    for (const LayerPlan& layer : plan.layers) known_.push_back(layer.name);
+  RecordApplier(const Graph& graph, Plan& plan, std::string file)
+      : graph_(graph), plan_(plan), file_(std::move(file)), inputs_(graph, plan) {
+    for (LayerPlan& layer : plan.layers) {
+      known_.push_back(layer.name);
+      layers_.emplace(layer.name, &layer);
+    }
   }
 
   void run(const std::vector<LayerRecord>& records) {
@@ -43,7 +48,8 @@ class RecordApplier {
   }
 
   void apply(const LayerRecord& record) {
-    LayerPlan* layer = plan_.find(record.key);
+    const auto at = layers_.find(record.key);
+    LayerPlan* layer = at == layers_.end() ? nullptr : at->second;
     if (layer == nullptr && apply_input(record)) return;
     if (layer == nullptr) {
       const std::string near = closest(record.key, known_);
@@ -130,10 +136,9 @@ class RecordApplier {
     ActivationPlan activation{.bits = bits_of(record.dst_type.empty() ? record.act_type : record.dst_type)};
     activation.factor = ScaleOffset{*record.scale_d, record.offset_d.value_or(0)};
     activation.fixed = true;
-    plan_input(graph_, plan_, id, port, activation);
-    const std::string& tensor = graph_.value(graph_.node(id).input(static_cast<size_t>(port))).name;
-    if (std::ranges::find(plan_.tensors, tensor, &TensorPlan::tensor)->activation.factor != activation.factor) {
-      fault(record, fmt::format("tensor '{}' has another factor in an earlier record", tensor));
+    const TensorPlan& tensor = inputs_.add(id, port, activation);
+    if (tensor.activation.factor != activation.factor) {
+      fault(record, fmt::format("tensor '{}' has another factor in an earlier record", tensor.tensor));
     }
     return true;
   }
@@ -159,7 +164,9 @@ class RecordApplier {
   const Graph& graph_;
   Plan& plan_;
   std::string file_;
+  InputPlanner inputs_;
   std::vector<std::string> known_;
+  std::unordered_map<std::string, LayerPlan*> layers_;
   Faults faults_;
 };
 

@@ -117,6 +117,17 @@ TEST(PlanJsonTest, ReportsAllFaultsWithTheirPlaces) {
   }
 }
 
+TEST(PlanJsonTest, PlacesFaultsInEveryLine) {
+  const std::string text = "{\"samples\": -1,\n\n \"layers\": [{\"name\": 7},\n  {}], \"isa\":\n3}";
+  const std::string faults = faults_of(text);
+  for (const char* place : {"p.json:1:13", "p.json:3:22", "p.json:4:3", "p.json:5:1"}) {
+    EXPECT_NE(faults.find(place), std::string::npos) << place << " is not in " << faults;
+  }
+  const PlanFile read =
+      parse_plan("{\n\"layers\": [\n\n{\"name\": \"a\"}, {\"name\": \"b\"},\n{\"name\": \"c\"}]}", "p");
+  EXPECT_EQ(read.layer_lines, (std::vector<int>{4, 4, 5}));
+}
+
 TEST(PlanJsonTest, PlacesSyntaxFaults) {
   EXPECT_NE(faults_of("{\n  \"model\": \"a\",\n  \"samples\" 3\n}").find("p.json:3"), std::string::npos)
       << faults_of("{\n  \"model\": \"a\",\n  \"samples\" 3\n}");

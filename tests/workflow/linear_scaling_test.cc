@@ -21,12 +21,14 @@
 #include "passes/quantize/bias_correction.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
+#include "passes/quantize/tensor_inputs.h"
 #include "passes/quantize/weight_scales.h"
 #include "recipe/plan_json.h"
 #include "recipe/quant_json.h"
 #include "recipe/record_file.h"
 #include "workflow/model.h"
 #include "workflow/observed_tensors.h"
+#include "workflow/plan_settings.h"
 
 namespace amct::testing {
 namespace {
@@ -98,6 +100,14 @@ void save(const Build& build, int nodes, const std::filesystem::path& path) {
   write_onnx(graph, path);
 }
 
+// The plan as a configuration of its own model: what it says comes back.
+void read_back(const Graph& graph, const Plan& plan) {
+  Plan own = plan_layers(graph);
+  apply_settings(parse_plan(format_plan(plan), "plan"), "plan", graph, own);
+  EXPECT_EQ(own.layers.size(), plan.layers.size());
+  EXPECT_EQ(own.joint, plan.joint);
+}
+
 // Processor seconds from the model file to all output files; factors are invented instead of measured.
 double seconds_for(const std::filesystem::path& model, const std::filesystem::path& folder) {
   const std::clock_t start = std::clock();
@@ -105,6 +115,8 @@ double seconds_for(const std::filesystem::path& model, const std::filesystem::pa
   prepare(graph);
   Plan plan = plan_layers(graph);
   for (const std::string& tensor : tensors_to_calibrate(graph, plan)) plan.tensors.push_back({tensor, {}});
+  plan_joint(graph, plan);
+  read_back(graph, plan);
   fill_weight_scales(graph, plan);
   EXPECT_LE(observed_tensors(graph, plan).size(), plan.layers.size() + plan.tensors.size());
   for (LayerPlan& layer : plan.layers) layer.activation.factor = ScaleOffset{0.1f, 3};

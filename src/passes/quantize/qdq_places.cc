@@ -17,7 +17,8 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 class Placer {
  public:
   Placer(const Graph& graph, const Plan& plan, const QdqTarget& target)
-      : graph_(graph), target_(target), order_(graph.topological_order()) {
+      : graph_(graph), target_(target), order_(graph.topological_order()), position_(graph.node_slots()) {
+    for (size_t i = 0; i < order_.size(); ++i) position_[order_[i].index] = i;
     for (const LayerPlan& layer : plan.layers) {
       if (has_own_pair(layer)) own_.insert(layer.name);
       if (!layer.quantize || layer.hidden || has_own_pair(layer)) continue;  // recurrent ones: see apply_recurrent.h
@@ -137,7 +138,7 @@ class Placer {
     for (const ValueId input : add.inputs) {
       const Node* producer = graph_.producer(input);
       if (producer == nullptr || !quantized_.contains(producer->name) || graph_.sole_use(input) == nullptr) continue;
-      const size_t position = std::ranges::find(order_, graph_.value(input).producer) - order_.begin();
+      const size_t position = position_[graph_.value(input).producer.index];
       if (added.valid() && position < last) continue;
       added = input;
       last = position;
@@ -177,6 +178,7 @@ class Placer {
   std::unordered_set<std::string> products_;   // layers that multiply two activations
   std::vector<std::string> chosen_;            // tensors that the plan quantizes in every form
   std::vector<NodeId> order_;
+  std::vector<size_t> position_;  // in order_, by index of the node
   std::set<ValueId> wanted_;
 };
 

@@ -71,11 +71,12 @@ class Joiner {
     }
     for (const NodeId id : joins) wanted.insert(groups_.find(graph_.node(id).input(0).index));
     const auto settings = settings_by_group(wanted);
+    InputPlanner planner(graph_, plan_);
     for (const NodeId id : joins) {
       const Node& node = graph_.node(id);
       const ActivationPlan& own = settings.at(groups_.find(node.input(0).index));
       for (size_t port = 0; port < node.inputs.size(); ++port) {
-        plan_input(graph_, plan_, id, static_cast<int64_t>(port), own);
+        planner.add(id, static_cast<int64_t>(port), own);
       }
     }
     std::map<size_t, std::vector<std::string>> names;
@@ -183,17 +184,25 @@ std::string reason_against_input(const Graph& graph, const Node& node, int64_t p
   return {};
 }
 
-bool plan_input(const Graph& graph, Plan& plan, NodeId node, int64_t port, const ActivationPlan& activation) {
-  const InputUse use{graph.node(node).name, port};
-  const std::string& tensor = graph.value(graph.node(node).input(static_cast<size_t>(port))).name;
-  const auto at = std::ranges::find(plan.tensors, tensor, &TensorPlan::tensor);
-  if (at == plan.tensors.end()) {
-    plan.tensors.push_back({tensor, activation, {use}});
-    return true;
+InputPlanner::InputPlanner(const Graph& graph, Plan& plan) : graph_(graph), plan_(plan) {
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    index_.emplace(plan.tensors[i].tensor, i);
+    for (const InputUse& use : plan.tensors[i].uses) planned_.emplace(use.node, use.input);
   }
-  if (std::ranges::find(at->uses, use) == at->uses.end()) at->uses.push_back(use);
-  return at->activation.bits == activation.bits && at->activation.asymmetric == activation.asymmetric &&
-         at->activation.search == activation.search;
+}
+
+const TensorPlan& InputPlanner::add(NodeId node, int64_t port, const ActivationPlan& activation) {
+  const std::string& name = graph_.node(node).name;
+  const std::string& tensor = graph_.value(graph_.node(node).input(static_cast<size_t>(port))).name;
+  const auto [at, is_new] = index_.try_emplace(tensor, plan_.tensors.size());
+  if (is_new) plan_.tensors.push_back({tensor, activation, {}});
+  TensorPlan& planned = plan_.tensors[at->second];
+  if (planned_.emplace(name, port).second) planned.uses.push_back({name, port});
+  return planned;
+}
+
+bool same_settings(const ActivationPlan& a, const ActivationPlan& b) {
+  return a.bits == b.bits && a.asymmetric == b.asymmetric && a.search == b.search;
 }
 
 void plan_joint(const Graph& graph, Plan& plan) {

@@ -11,8 +11,11 @@
 // quantized once, for the layers that read it and for the addition.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "ir/graph.h"
@@ -26,9 +29,21 @@ std::vector<std::string> tensor_types();
 // Why input `port` of the node cannot be quantized on request, as a clause; empty if it can.
 std::string reason_against_input(const Graph& graph, const Node& node, int64_t port);
 
-// Adds the input to the plan. The first one of a tensor decides its settings; false if this one has others. The input
-// must be one that can be quantized.
-bool plan_input(const Graph& graph, Plan& plan, NodeId node, int64_t port, const ActivationPlan& activation);
+// Adds inputs to a plan whose tensors nobody else changes meanwhile.
+class InputPlanner {
+ public:
+  InputPlanner(const Graph& graph, Plan& plan);
+  // Returns the tensor of the input, which must be one that can be quantized: the first input of a tensor decides its
+  // settings and factor, which may be others than `activation`.
+  const TensorPlan& add(NodeId node, int64_t port, const ActivationPlan& activation);
+
+ private:
+  const Graph& graph_;
+  Plan& plan_;
+  std::unordered_map<std::string, size_t> index_;      // of plan_.tensors
+  std::set<std::pair<std::string, int64_t>> planned_;  // nodes and ports
+};
+bool same_settings(const ActivationPlan& a, const ActivationPlan& b);  // but for the factor
 
 // Adds joint quantization to the plan of the layers. All 8-bit quantizers of a group take the settings of the first
 // layer that reads one of its values (symmetric where one of them must be), or defaults. Layers that lose their offset

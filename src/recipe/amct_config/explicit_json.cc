@@ -166,7 +166,7 @@ WeightSettings read_weight(Document& document, const JsonNode& node, const std::
 }
 
 LayerSettings read_layer(Document& document, const JsonNode::Member& member) {
-  const Where at = json_place(document.text, document.file, member.position);
+  const Where at = document.place(member.position);
   LayerSettings layer{.layer = {member.key, at.line, at.column}};
   const std::string owner = fmt::format("layer '{}'", member.key);
   JsonFields fields(document, member.value, owner);
@@ -190,7 +190,7 @@ TensorSettings read_tensor(Document& document, const JsonNode& node) {
   JsonFields fields(document, node, "an item of tensor_quantize");
   fields.require("layer_name");
   fields.require("input_index");
-  const Where at = json_place(document.text, document.file, node.position);
+  const Where at = document.place(node.position);
   tensor.layer = {{}, at.line, at.column};
   fields.read("layer_name", tensor.layer.name);
   read_integer(fields, "TensorQuantize", "input_index", "input_index", tensor.input_index);
@@ -203,7 +203,7 @@ TensorSettings read_tensor(Document& document, const JsonNode& node) {
 std::vector<Named> read_names(Document& document, JsonFields& fields, const std::string& key) {
   std::vector<Named> result;
   for (const JsonNode& item : fields.items(key)) {
-    const Where at = json_place(document.text, document.file, item.position);
+    const Where at = document.place(item.position);
     if (item.kind != JsonNode::Kind::kString) {
       fields.fault(item, fmt::format("an item of {} is no string", key));
     } else if (std::ranges::find(result, item.text, &Named::name) != result.end()) {
@@ -284,7 +284,7 @@ std::string format_explicit(const ExplicitConfig& config) {
 
 ExplicitConfig parse_explicit(std::string_view text, const std::string& file) {
   const JsonNode root = parse_json_tree(text, file);
-  Document document{text, file, {}};
+  Document document(text, file);
   ExplicitConfig config;
   const auto is_of_model = [](const JsonNode::Member& member) {
     return std::ranges::find(model_keys(), member.key) != model_keys().end();

@@ -100,9 +100,14 @@ TEST(TensorInputs, ReasonsAgainstAnInputAreNamed) {
 TEST(TensorInputs, TheFirstUseOfATensorDecides) {
   const Net net;
   Plan plan = plan_layers(net.graph);
-  EXPECT_TRUE(plan_input(net.graph, plan, net.id("pool"), 0, {}));
-  EXPECT_TRUE(plan_input(net.graph, plan, net.id("add"), 1, {}));
-  EXPECT_FALSE(plan_input(net.graph, plan, net.id("shift"), 0, {.asymmetric = false}));
+  {
+    InputPlanner planner(net.graph, plan);
+    EXPECT_TRUE(same_settings(planner.add(net.id("pool"), 0, {}).activation, {}));
+    EXPECT_TRUE(same_settings(planner.add(net.id("add"), 1, {}).activation, {}));
+  }
+  InputPlanner planner(net.graph, plan);  // knows what is there already
+  planner.add(net.id("add"), 1, {});
+  EXPECT_FALSE(same_settings(planner.add(net.id("shift"), 0, {.asymmetric = false}).activation, {.asymmetric = false}));
   ASSERT_EQ(plan.tensors.size(), 1);
   EXPECT_TRUE(plan.tensors[0].activation.asymmetric);
 }
