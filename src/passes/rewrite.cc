@@ -1,5 +1,7 @@
 #include "passes/rewrite.h"
 
+#include <limits>
+
 namespace amct {
 
 bool may_replace(const Graph& graph, ValueId from, ValueId to) {
@@ -49,6 +51,30 @@ void set_constant_input(Graph& graph, NodeId id, size_t port, Tensor data, std::
     return;
   }
   graph.set_input(id, port, graph.add_constant(name, std::move(data)));
+}
+
+void replace_input(Graph& graph, NodeId id, size_t port, ValueId to) {
+  const ValueId old = graph.node(id).input(port);
+  graph.set_input(id, port, to);
+  erase_unused_constants(graph, {old});
+}
+
+void erase_unused_constants(Graph& graph, const std::vector<ValueId>& values) {
+  for (const ValueId id : values) {
+    const bool unused = id.valid() && graph.alive(id) && graph.value(id).uses.empty() && !graph.is_output(id);
+    if (unused && graph.value(id).is_constant()) graph.erase_value(id);
+  }
+}
+
+ClipBounds clip_bounds(const Graph& graph, const Node& clip) {
+  const auto bound = [&](size_t port, double none) -> std::optional<double> {
+    if (!clip.input(port).valid()) return none;
+    const Tensor* tensor = graph.constant(clip.input(port));
+    if (tensor == nullptr || tensor->size() != 1) return std::nullopt;
+    return tensor->to_doubles()[0];
+  };
+  constexpr double kNone = std::numeric_limits<double>::infinity();
+  return {bound(1, -kNone), bound(2, kNone)};
 }
 
 std::optional<std::vector<int64_t>> constant_ints(const Graph& graph, const Node& node, size_t port) {

@@ -29,6 +29,18 @@ bool make_constant(Graph& graph, ValueId value, Tensor data);
 // constant called `name`.
 void set_constant_input(Graph& graph, NodeId id, size_t port, Tensor data, std::string_view name);
 
+// Points input `port` of the node at `to`; the constant that it read goes if nothing else needs it.
+void replace_input(Graph& graph, NodeId id, size_t port, ValueId to);
+
+// Removes those that are constants that nothing needs.
+void erase_unused_constants(Graph& graph, const std::vector<ValueId>& values);
+
+// What a Clip limits its values to: infinite where an input is absent, nullopt where it is computed.
+struct ClipBounds {
+  std::optional<double> low, high;
+};
+ClipBounds clip_bounds(const Graph& graph, const Node& clip);
+
 // The integers of a constant input; nullopt if it is absent or computed.
 std::optional<std::vector<int64_t>> constant_ints(const Graph& graph, const Node& node, size_t port);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace amct {
 namespace {
@@ -23,6 +24,15 @@ std::optional<Method> clip_method(std::string_view name) {
   const auto row =
       std::ranges::find(kMethods, name, [](const ClipMethodName& item) -> std::string_view { return item.second; });
   return row == kMethods.end() ? std::nullopt : std::optional(row->first);
+}
+
+std::string integer_type_name(int bits) { return "INT" + std::to_string(bits); }
+
+int bits_of_type(std::string_view name) {
+  int bits = 0;
+  if (!name.starts_with("INT")) return 8;
+  const auto [end, error] = std::from_chars(name.data() + 3, name.data() + name.size(), bits);
+  return error == std::errc() && end == name.data() + name.size() && bits > 0 && bits <= 32 ? bits : 8;
 }
 
 const LayerPlan* Plan::find(const std::string& layer) const {

@@ -30,6 +30,10 @@ using ClipMethodName = std::pair<ClipSearch::Method, const char*>;
 std::span<const ClipMethodName> clip_methods();
 std::optional<ClipSearch::Method> clip_method(std::string_view name);  // nullopt: there is none of that name
 
+// As Ascend's operators and record files spell the type of so many bits: "INT8".
+std::string integer_type_name(int bits);
+int bits_of_type(std::string_view name);  // 8 where it is no such name
+
 // x ~ scale * (q - offset), q in [-2^(bits-1), 2^(bits-1) - 1].
 struct ScaleOffset {
   float scale = 1;

@@ -241,7 +241,7 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
     record.offset_w.assign(record.scale_w.size(), 0);
     record.shift_bit.assign(layer.shifts.begin(), layer.shifts.end());
     record.tensor_balance_factor = layer.balance_factors;
-    record.act_type = fmt::format("INT{}", layer.activation.bits);
+    record.act_type = integer_type_name(layer.activation.bits);
     if (layer.weight) record.cluster.assign(layer.weight->clusters.begin(), layer.weight->clusters.end());
     if (layer.hidden && layer.hidden->activation.factor) {
       record.scale_h = layer.hidden->activation.factor->scale;
@@ -249,7 +249,7 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
       record.scale_r = layer.hidden->weight.scales;
       record.offset_r.assign(record.scale_r.size(), 0);
     }
-    if (layer.weight) record.wts_type = fmt::format("INT{}", layer.weight->bits);
+    if (layer.weight) record.wts_type = integer_type_name(layer.weight->bits);
     records.push_back(std::move(record));
   }
   for (const TensorPlan& tensor : plan.tensors) {
@@ -258,7 +258,7 @@ std::vector<LayerRecord> records_of(const Plan& plan) {
       records.push_back({.key = fmt::format("{}:{}", use.node, use.input),
                          .scale_d = tensor.activation.factor->scale,
                          .offset_d = tensor.activation.factor->offset,
-                         .act_type = fmt::format("INT{}", tensor.activation.bits)});
+                         .act_type = integer_type_name(tensor.activation.bits)});
     }
   }
   return records;

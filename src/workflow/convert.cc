@@ -19,8 +19,6 @@
 namespace amct {
 namespace {
 
-int bits_of(const std::string& type) { return type.empty() ? 8 : std::stoi(type.substr(3)); }  // "INT8"
-
 class RecordApplier {
  public:
   RecordApplier(const Graph& graph, Plan& plan, std::string file)
@@ -67,7 +65,7 @@ class RecordApplier {
     }
     const bool shifts = layer->activation.asymmetric;
     const std::string& type = record.dst_type.empty() ? record.act_type : record.dst_type;
-    layer->activation.bits = bits_of(type);
+    layer->activation.bits = bits_of_type(type);
     layer->activation.factor = ScaleOffset{*record.scale_d, record.offset_d.value_or(0)};
     layer->activation.fixed = true;
     if (!shifts && layer->activation.factor->offset != 0) {
@@ -133,7 +131,7 @@ class RecordApplier {
       fault(record, "the record has no scale_d");
       return true;
     }
-    ActivationPlan activation{.bits = bits_of(record.dst_type.empty() ? record.act_type : record.dst_type)};
+    ActivationPlan activation{.bits = bits_of_type(record.dst_type.empty() ? record.act_type : record.dst_type)};
     activation.factor = ScaleOffset{*record.scale_d, record.offset_d.value_or(0)};
     activation.fixed = true;
     const TensorPlan& tensor = inputs_.add(id, port, activation);
@@ -153,7 +151,7 @@ class RecordApplier {
       fault(record, fmt::format("{} weight scales, must be 1: the result of the product is no matrix", count));
     }
     layer.weight->bits =
-        bits_of(record.dst_type.empty() || record.dst_type == "INT16" ? record.wts_type : record.dst_type);
+        bits_of_type(record.dst_type.empty() || record.dst_type == "INT16" ? record.wts_type : record.dst_type);
     layer.weight->per_channel = count > 1;
     layer.weight->scales = record.scale_w;
     layer.weight->clusters.assign(record.cluster.begin(), record.cluster.end());

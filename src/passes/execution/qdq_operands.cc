@@ -35,12 +35,8 @@ bool implied(const Graph& graph, const Node& node, const Requantizer& q) {
   const double lowest = static_cast<double>(bounds.low - q.zero_point) * q.step;
   const double highest = static_cast<double>(bounds.high - q.zero_point) * q.step;
   if (is_op(node, "relu")) return lowest >= 0;
-  const auto bound = [&](size_t port, double absent) {
-    if (!node.input(port).valid()) return absent;
-    const Tensor* tensor = graph.constant(node.input(port));
-    return tensor != nullptr && tensor->size() == 1 ? tensor->to_doubles()[0] : std::nan("");
-  };
-  return lowest >= bound(1, -INFINITY) && highest <= bound(2, INFINITY);
+  const auto [low, high] = clip_bounds(graph, node);
+  return low && high && lowest >= *low && highest <= *high;
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "passes/quantize/drop_upper_clips.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/rewrite.h"
 
 namespace amct {
 namespace {
@@ -29,8 +30,6 @@ Tensor transposed(const Tensor& matrix) {
   }
   return result;
 }
-
-std::string type_name(int bits) { return fmt::format("INT{}", bits == 16 ? 16 : bits == 4 ? 4 : 8); }
 
 class Applier {
  public:
@@ -117,12 +116,12 @@ class Applier {
     const NodeId back = add_op(graph_, name, "ascend_anti_quant", {node.input(0)},
                                {{"scale", static_cast<double>(factor.scale)},
                                 {"offset", static_cast<double>(-factor.offset)},
-                                {"dst_type", type_name(layer.activation.bits)},
+                                {"dst_type", integer_type_name(layer.activation.bits)},
                                 {"dtype", int64_t{half ? 1 : 0}}},
                                name + ".output0");
     graph_.set_input(id, 0, graph_.node(back).output());
     const ValueId fresh = graph_.add_constant(layer.name + ".sub_module.weight", std::move(fake));
-    replace_constant_input(id, rule.weight_port, fresh);
+    replace_input(graph_, id, rule.weight_port, fresh);
   }
 
   // Those that the graph has already (of pairs in a model that was quantized elsewhere) serve layers too.
@@ -143,7 +142,7 @@ class Applier {
     const ScaleOffset factor = *activation.factor;
     const Attrs attrs = {{"scale", static_cast<double>(1.0f / factor.scale)},
                          {"offset", static_cast<double>(factor.offset)},
-                         {"dst_type", type_name(activation.bits)}};
+                         {"dst_type", integer_type_name(activation.bits)}};
     return quantized(input, attrs, factor.scale, name);
   }
 
@@ -264,20 +263,14 @@ class Applier {
     const bool swapped = node.row->attr("weight_layout") != nullptr;  // exported under the name in its origin
     const ValueId fresh = graph_.add_constant(swapped ? name + ".out_in" : name, std::move(integers));
     if (swapped) graph_.value(fresh).origin = {name, kSwappedWeight};
-    replace_constant_input(id, rule.weight_port, fresh);
+    replace_input(graph_, id, rule.weight_port, fresh);
   }
 
   void replace_bias(NodeId layer, NodeId add, ValueId old, Tensor values) {
     const ValueId fresh = graph_.add_constant(graph_.node(layer).name + ".sub_module.bias", std::move(values));
     if (!add.valid())
-      return replace_constant_input(layer, graph_.node(layer).row->quant.compute_rule().bias_port, fresh);
-    replace_constant_input(add, graph_.node(add).input(0) == old ? 0 : 1, fresh);
-  }
-
-  void replace_constant_input(NodeId node, size_t port, ValueId fresh) {
-    const ValueId old = graph_.node(node).input(port);
-    graph_.set_input(node, port, fresh);
-    if (graph_.value(old).uses.empty() && !graph_.is_output(old)) graph_.erase_value(old);
+      return replace_input(graph_, layer, graph_.node(layer).row->quant.compute_rule().bias_port, fresh);
+    replace_input(graph_, add, graph_.node(add).input(0) == old ? 0 : 1, fresh);
   }
 
   void dequantize(const LayerPlan& layer, NodeId last, const std::vector<float>& scales) {

@@ -8,6 +8,7 @@
 #include "ops/recurrent.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/recurrent_weights.h"
+#include "passes/rewrite.h"
 
 namespace amct {
 namespace {
@@ -50,15 +51,6 @@ std::vector<float> factors_by_gate(const LayerPlan& layer) {
   if (factors.size() != of_h.size()) return {};
   factors.insert(factors.end(), of_h.begin(), of_h.end());
   return factors;
-}
-
-void drop_unused(Graph& graph, const std::vector<ValueId>& values) {
-  for (const ValueId value : values) {
-    if (value.valid() && graph.value(value).is_constant() && graph.value(value).uses.empty() &&
-        !graph.is_output(value)) {
-      graph.erase_value(value);
-    }
-  }
 }
 
 }  // namespace
@@ -107,7 +99,7 @@ void apply_recurrent_ascend(Graph& graph, NodeId id, const LayerPlan& layer) {
   const char* op = cell == RecurrentCell::kLstm ? "ascend_lstm" : "ascend_gru";
   graph.set_inputs(id, std::move(inputs));
   graph.set_op(id, op, &op_table().get(op), std::move(attrs));
-  drop_unused(graph, node.inputs);
+  erase_unused_constants(graph, node.inputs);
 }
 
 void apply_recurrent_qdq(Graph& graph, NodeId id, const LayerPlan& layer) {
@@ -129,7 +121,7 @@ void apply_recurrent_qdq(Graph& graph, NodeId id, const LayerPlan& layer) {
     const NodeId dequantize = add_op(graph, name + ".dequantize", "dequantize_linear", {integers, scale, zero},
                                      {{"axis", int64_t{kRowAxis}}});
     graph.set_input(id, port, graph.node(dequantize).output());
-    drop_unused(graph, {node.input(port)});
+    erase_unused_constants(graph, {node.input(port)});
   }
 }
 

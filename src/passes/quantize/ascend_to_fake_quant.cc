@@ -111,8 +111,7 @@ class FakeQuantizer {
   void replace_quant(NodeId id) {
     const Node node = graph_.node(id);
     const std::string base = node.name + ".fakequant.";
-    const std::string dst = attr_string(node, "dst_type");
-    const int bits = dst == "INT16" ? 16 : dst == "INT4" ? 4 : 8;
+    const int bits = bits_of_type(attr_string(node, "dst_type"));
     ValueId x = node.input(0);
     if (half_inputs_.contains(id)) {
       x = add(base + "cast", "cast", {x}, {{"to", static_cast<int64_t>(onnx_code(DType::kFloat32))}});

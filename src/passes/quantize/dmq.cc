@@ -11,6 +11,7 @@
 #include "passes/quantize/bias_correction.h"
 #include "passes/quantize/input_channels.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/rewrite.h"
 
 namespace amct {
 namespace {
@@ -24,12 +25,6 @@ NodeId find_layer(const Graph& graph, const LayerPlan& layer) {
                 {.model = graph.info.path, .node = layer.name});
   }
   return id;
-}
-
-void replace_input(Graph& graph, NodeId node, size_t port, ValueId fresh) {
-  const ValueId old = graph.node(node).input(port);
-  graph.set_input(node, port, fresh);
-  if (graph.value(old).uses.empty() && !graph.is_output(old)) graph.erase_value(old);
 }
 
 void scale_weight(Graph& graph, NodeId id, const InputChannels& channels, const std::vector<float>& factors) {

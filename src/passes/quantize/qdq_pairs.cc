@@ -132,33 +132,19 @@ class PairChecker {
   Faults faults_;
 };
 
-// The bound of a Clip of integers; nullopt if it has none there.
-std::optional<int64_t> bound(const Graph& graph, const Node& clip, size_t port) {
-  const Tensor* tensor = graph.constant(clip.input(port));
-  if (tensor == nullptr || tensor->size() != 1) return std::nullopt;
-  return tensor->to_int64s()[0];
-}
-
-bool has_constant_bounds(const Graph& graph, const Node& clip) {
-  for (const size_t port : {size_t{1}, size_t{2}}) {
-    if (clip.input(port).valid() && !bound(graph, clip, port)) return false;
-  }
-  return true;
-}
-
-void move_clip(Graph& graph, NodeId id) {
+// `bounds`: of its integers, both known.
+void move_clip(Graph& graph, NodeId id, const ClipBounds& bounds) {
   const NodeId quantizer = graph.value(graph.node(id).input(0)).producer;
   const QdqFactors factors = read_qdq_factors(graph, graph.node(quantizer));
   if (!factors.per_tensor()) return;
   const int64_t shift = is_signed_integer(factors.integer) ? 0 : int64_t{1} << (bit_width(factors.integer) - 1);
   const std::string name = graph.node(id).name + ".float";
-  const auto limit = [&](size_t port, const char* side) {
-    const auto integer = bound(graph, graph.node(id), port);
-    if (!integer) return kNoValue;
-    const auto steps = static_cast<float>(*integer - shift - factors.zeros[0]);
+  const auto limit = [&](double integer, const char* side) {
+    if (std::isinf(integer)) return kNoValue;
+    const auto steps = static_cast<float>(integer - static_cast<double>(shift + factors.zeros[0]));
     return graph.add_constant(name + side, Tensor::scalar<float>(factors.scales[0] * steps));
   };
-  const ValueId low = limit(1, ".min"), high = limit(2, ".max");
+  const ValueId low = limit(*bounds.low, ".min"), high = limit(*bounds.high, ".max");
   const NodeId clip = add_op(graph, name, "clip", {graph.node(quantizer).input(0), low, high});
   graph.set_input(quantizer, 0, graph.node(clip).output());
   graph.replace_uses(graph.node(id).output(), graph.node(quantizer).output());
@@ -210,7 +196,8 @@ void move_clips_before_quantizers(Graph& graph) {
     const Node* quantizer = graph.producer(node.input(0));
     const bool alone = quantizer != nullptr && graph.sole_use(node.input(0)) != nullptr;
     if (!alone || !is_op(*quantizer, "quantize_linear")) continue;
-    if (has_constant_bounds(graph, node)) move_clip(graph, id);
+    const ClipBounds bounds = clip_bounds(graph, node);
+    if (bounds.low && bounds.high) move_clip(graph, id, bounds);
   }
   update_types(graph);
 }

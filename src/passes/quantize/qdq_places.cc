@@ -6,6 +6,7 @@
 
 #include "ops/op_row.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/rewrite.h"
 
 namespace amct {
 namespace {
@@ -151,16 +152,9 @@ class Placer {
     const NodeId id = graph_.value(node.output()).producer;
     AbsorbedRange range{id, 0, std::numeric_limits<float>::infinity()};
     if (node.op == "relu") return range;
-    const auto bound = [&](size_t port, float none) -> std::optional<float> {
-      if (!node.input(port).valid()) return none;
-      const Tensor* tensor = graph_.constant(node.input(port));
-      if (tensor == nullptr || tensor->size() != 1) return std::nullopt;
-      return static_cast<float>(tensor->to_doubles()[0]);
-    };
-    const auto low = bound(1, -std::numeric_limits<float>::infinity());
-    const auto high = bound(2, std::numeric_limits<float>::infinity());
+    const auto [low, high] = clip_bounds(graph_, node);
     if (!low || !high || *low > 0 || *high < 0) return std::nullopt;
-    return AbsorbedRange{id, *low, *high};
+    return AbsorbedRange{id, static_cast<float>(*low), static_cast<float>(*high)};
   }
 
   std::optional<AbsorbedRange> absorbed_by(ValueId id) const {

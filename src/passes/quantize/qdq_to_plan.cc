@@ -101,8 +101,8 @@ class Converter {
     return !node.is_opaque() && (node.row->quant.kind() == QuantRule::Kind::kPassThrough || is_zero_pad(graph_, node));
   }
 
-  // Fills `dequantizers_`: by value, a DequantizeLinear with the factors that all of it has, also where it is put together
-  // from several (channel shuffle): quantized once more with them, it keeps its integers.
+  // Fills `dequantizers_`: by value, a DequantizeLinear with the factors that all of it has, also where it is put
+  // together from several (channel shuffle): quantized once more with them, it keeps its integers.
   void find_dequantizers() {
     for (const NodeId id : graph_.topological_order()) {
       const Node& node = graph_.node(id);
@@ -236,7 +236,7 @@ class Converter {
       replace(id, "ascend_quant", x,
               {{"scale", static_cast<double>(1.0f / factors.scales[0])},
                {"offset", static_cast<double>(factors.zeros[0])},
-               {"dst_type", type_name(factors)}});
+               {"dst_type", integer_type_name(bit_width(factors.integer))}});
     }
   }
 
@@ -253,8 +253,6 @@ class Converter {
                 {.model = graph_.info.path, .node = node.name, .op = node.origin.op});
   }
 
-  static std::string type_name(const QdqFactors& factors) { return fmt::format("INT{}", bit_width(factors.integer)); }
-
   // False if nothing reads it any more: it is gone then.
   bool replace_dequantizer(NodeId id, const QdqFactors& factors) {
     const ValueId output = graph_.node(id).output();
@@ -266,7 +264,7 @@ class Converter {
     replace(id, "ascend_anti_quant", graph_.node(id).input(0),
             {{"scale", static_cast<double>(factors.scales[0])},
              {"offset", static_cast<double>(-factors.zeros[0])},
-             {"dst_type", type_name(factors)}});
+             {"dst_type", integer_type_name(bit_width(factors.integer))}});
     ++result_.anti_quantized;
     return true;
   }
@@ -275,10 +273,7 @@ class Converter {
     const std::vector<ValueId> before = graph_.node(id).inputs;
     graph_.set_inputs(id, {input});
     graph_.set_op(id, op, &op_table().get(op), std::move(attrs));
-    for (const ValueId value : before) {
-      const bool unused = value.valid() && graph_.alive(value) && graph_.value(value).uses.empty();
-      if (unused && graph_.value(value).is_constant() && !graph_.is_output(value)) graph_.erase_value(value);
-    }
+    erase_unused_constants(graph_, before);
   }
 
   Graph& graph_;

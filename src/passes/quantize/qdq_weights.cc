@@ -9,6 +9,7 @@
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/rewrite.h"
 
 namespace amct {
 namespace {
@@ -45,7 +46,7 @@ class LayerConstants {
       const ValueId fresh =
           graph_.add_constant(layer_.name + ".weight", fake_quantized(values, plan_, axis).cast(values.dtype()));
       graph_.value(fresh).origin = graph_.value(weight).origin;
-      return replace_input(rule().weight_port, fresh);
+      return replace_input(graph_, id_, rule().weight_port, fresh);
     }
     const DType type = plan_.bits == 4 && target_.packed_int4 ? DType::kInt4 : DType::kInt8;
     Tensor integers;
@@ -64,8 +65,9 @@ class LayerConstants {
       });
     }
     Tensor zeros = Tensor::of<int8_t>(dims, std::vector<int8_t>(plan_.scales.size(), 0)).cast(type);
-    replace_input(rule().weight_port, dequantized(layer_.name + ".weight", std::move(integers),
-                                                  scale_tensor(dims, plan_.scales, dtype_), std::move(zeros), storage));
+    replace_input(graph_, id_, rule().weight_port,
+                  dequantized(layer_.name + ".weight", std::move(integers), scale_tensor(dims, plan_.scales, dtype_),
+                              std::move(zeros), storage));
   }
 
  private:
@@ -76,8 +78,9 @@ class LayerConstants {
     Tensor integers = integer_bias(bias, scales, output_channels(graph_, id_), layer_.name);
     const Dims dims = dims_of(scales);
     Tensor zeros = Tensor::of<int32_t>(dims, std::vector<int32_t>(scales.size(), 0));
-    replace_input(rule().bias_port, dequantized(layer_.name + ".bias", std::move(integers),
-                                                Tensor::of<float>(dims, scales), std::move(zeros), {.axis = 0}));
+    replace_input(graph_, id_, rule().bias_port,
+                  dequantized(layer_.name + ".bias", std::move(integers), Tensor::of<float>(dims, scales),
+                              std::move(zeros), {.axis = 0}));
   }
 
   struct Storage {
@@ -98,12 +101,6 @@ class LayerConstants {
     const ValueId zero = graph_.add_constant(name + ".zero_point", std::move(zeros));
     const NodeId id = add_op(graph_, name + ".dequantize", "dequantize_linear", {values, scale, zero}, attrs);
     return graph_.node(id).output();
-  }
-
-  void replace_input(size_t port, ValueId fresh) {
-    const ValueId old = graph_.node(id_).input(port);
-    graph_.set_input(id_, port, fresh);
-    if (graph_.value(old).uses.empty() && !graph_.is_output(old)) graph_.erase_value(old);
   }
 
   Graph& graph_;

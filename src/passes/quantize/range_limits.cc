@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "passes/rewrite.h"
+
 namespace amct {
 
 namespace {
@@ -11,13 +13,10 @@ RangeLimits limits_of(const Graph& graph, const Node* node) {
   RangeLimits limits;
   if (node == nullptr || (node->op != "clip" && node->op != "relu")) return limits;
   if (node->op == "relu") limits.low = 0;
-  const auto read = [&](size_t port, float& bound) {
-    const Tensor* constant = graph.constant(node->input(port));
-    if (constant != nullptr && constant->size() == 1) bound = static_cast<float>(constant->to_doubles()[0]);
-  };
   if (node->op == "clip") {
-    read(1, limits.low);
-    read(2, limits.high);
+    const ClipBounds bounds = clip_bounds(graph, *node);
+    if (bounds.low) limits.low = static_cast<float>(*bounds.low);
+    if (bounds.high) limits.high = static_cast<float>(*bounds.high);
   }
   return limits.low > 0 || limits.high < 0 ? RangeLimits{} : limits;  // a range without zero does not bind a quantizer
 }
