@@ -30,6 +30,14 @@ Error system_error(const std::string& what, int code) {
 
 }  // namespace
 
+std::string shell_quoted(const std::string& text) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
 ChildProcess::ChildProcess(const std::vector<std::string>& command, int channel) {
   AMCT_CHECK(!command.empty() && channel > 0, "a program and a descriptor to talk to it");
   std::array<int, 2> ends{};

@@ -11,6 +11,9 @@
 
 namespace amct {
 
+// As a shell takes it for one word.
+std::string shell_quoted(const std::string& text);
+
 class ChildProcess {
  public:
   // Starts `command`, whose first word is looked up in PATH. Descriptor `channel` of the child is the other end of what

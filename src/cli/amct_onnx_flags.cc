@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/checked_math.h"
 #include "base/error.h"
+#include "base/process.h"
+#include "cli/shapes.h"
 #include "data/bin_folders.h"
 
 namespace amct {
@@ -18,26 +19,15 @@ namespace {
 
 constexpr std::string_view kShapeHint = "write it as \"input:1,3,224,224\", several separated by ';'";
 
-std::string trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return std::string(text.substr(begin, text.find_last_not_of(" \t") - begin + 1));
-}
-
 // Those whose elements stand in files by themselves.
 constexpr std::array kTypes = {DType::kFloat32, DType::kFloat16, DType::kFloat64, DType::kInt8,
                                DType::kInt16,   DType::kInt32,   DType::kInt64,   DType::kUInt8,
                                DType::kUInt16,  DType::kUInt32,  DType::kUInt64,  DType::kBool};
 
-// Parts between separators, without the blanks around them. A last separator ends the list.
-std::vector<std::string> split(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(separator, begin), text.size());
-    parts.push_back(trimmed(text.substr(begin, end - begin)));
-    begin = end + 1;
-  }
-  if (parts.size() > 1 && parts.back().empty() && separator == ';') parts.pop_back();
+// Of several inputs; a last ';' ends the list.
+std::vector<std::string> split_inputs(std::string_view text) {
+  std::vector<std::string> parts = split_list(text, ';');
+  if (parts.size() > 1 && parts.back().empty()) parts.pop_back();
   return parts;
 }
 
@@ -91,49 +81,32 @@ class FlagChecker {
     if (flags_.data_types) parse_types();
     if (flags_.data_dir) parse_folders();
     if (!flags_.input_shape || !flags_.data_types || !flags_.data_dir) return;
-    const size_t shapes = split(*flags_.input_shape, ';').size();
-    const size_t types = split(*flags_.data_types, ';').size(), folders = split(*flags_.data_dir, ';').size();
+    const size_t shapes = split_inputs(*flags_.input_shape).size();
+    const size_t types = split_inputs(*flags_.data_types).size(), folders = split_inputs(*flags_.data_dir).size();
     if (shapes == types && types == folders) return;
     fault(fmt::format("--input_shape names {} inputs, --data_dir {} folders and --data_types {} types", shapes, folders,
                       types),
           "give one of each for every input of the model");
   }
 
-  // The last ':' ends the name, which may hold others.
   void parse_shapes() {
-    for (const std::string& text : split(*flags_.input_shape, ';')) {
+    for (const std::string& text : split_inputs(*flags_.input_shape)) {
       const size_t colon = text.rfind(':');
       if (colon == std::string::npos || colon == 0) {
         fault(fmt::format("--input_shape: '{}' has no name and shape", text), kShapeHint);
         continue;
       }
-      const std::string name = trimmed(text.substr(0, colon));
-      if (std::ranges::count(data_.bin_names, name) > 0) {
-        fault(fmt::format("--input_shape names '{}' twice", name), "name every input once");
+      ShapeOption shape = parse_shape_option(text, "--input_shape", faults_);
+      if (std::ranges::count(data_.bin_names, shape.name) > 0) {
+        fault(fmt::format("--input_shape names '{}' twice", shape.name), "name every input once");
       }
-      data_.bin_names.push_back(name);
-      data_.bin_shapes.push_back(parse_extents(name, text.substr(colon + 1)));
+      data_.bin_names.push_back(std::move(shape.name));
+      data_.bin_shapes.push_back(std::move(shape.dims));
     }
-  }
-
-  Dims parse_extents(const std::string& name, const std::string& text) {
-    Dims dims;
-    for (const std::string& part : split(text, ',')) {
-      int64_t extent = 0;
-      const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), extent);
-      if (error != std::errc() || end != part.data() + part.size() || (extent <= 0 && extent != -1)) {
-        fault(fmt::format("--input_shape: '{}' is no extent of '{}'", part, name), kShapeHint);
-      }
-      dims.push_back(extent);
-    }
-    if (std::ranges::count(dims, -1) > 1) {
-      fault(fmt::format("--input_shape: '{}' has more than one -1", name), "one extent can follow from a file's size");
-    }
-    return dims;
   }
 
   void parse_types() {
-    for (const std::string& text : split(*flags_.data_types, ';')) {
+    for (const std::string& text : split_inputs(*flags_.data_types)) {
       const auto dtype = dtype_from_name(text);
       if (!dtype || std::ranges::count(kTypes, *dtype) == 0) {
         fault(fmt::format("--data_types: '{}' is not an element type", text),
@@ -144,7 +117,7 @@ class FlagChecker {
   }
 
   void parse_folders() {
-    for (const std::string& text : split(*flags_.data_dir, ';')) {
+    for (const std::string& text : split_inputs(*flags_.data_dir)) {
       std::error_code error;
       if (!std::filesystem::is_directory(text, error)) {
         fault(fmt::format("--data_dir: there is no folder '{}'", text), "give one folder for every input");
@@ -162,15 +135,6 @@ class FlagChecker {
   DataOptions data_;
   Faults faults_;
 };
-
-// As a shell takes it for one word.
-std::string quoted(const std::string& text) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%";
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
 
 }  // namespace
 
@@ -199,8 +163,8 @@ int64_t samples_in_batch(const DataOptions& data, int64_t batches) {
 std::string atc_command(const AmctOnnxFlags& flags, bool compressible) {
   const std::string deploy = flags.save_path.string() + "_deploy_model";
   std::string text = fmt::format("atc --model={} --framework=5 --output={} --soc_version=$SOC_VERSION",
-                                 quoted(deploy + ".onnx"), quoted(deploy));
-  if (flags.input_shape) text += fmt::format(" --input_shape={}", quoted(*flags.input_shape));
+                                 shell_quoted(deploy + ".onnx"), shell_quoted(deploy));
+  if (flags.input_shape) text += fmt::format(" --input_shape={}", shell_quoted(*flags.input_shape));
   if (compressible) text += " --enable_compress_weight=true";
   return text;
 }

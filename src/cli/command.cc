@@ -4,48 +4,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/process.h"
 #include "base/thread_pool.h"
+#include "cli/shapes.h"
 
 namespace amct {
-namespace {
-
-constexpr int64_t kFromFileSize = -1;
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  size_t begin = 0;
-  while (begin <= text.size()) {
-    const size_t end = std::min(text.find(separator, begin), text.size());
-    if (end > begin) parts.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
-// "name:1,3,224,224" or "1,3,224,224"; several inputs are separated by ";".
-void parse_shape(const std::string& text, DataOptions& options) {
-  const size_t colon = text.rfind(':');
-  options.bin_names.push_back(colon == std::string::npos ? "" : text.substr(0, colon));
-  Dims dims;
-  for (const std::string& part : split(colon == std::string::npos ? text : text.substr(colon + 1), ',')) {
-    int64_t extent = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), extent);
-    if (error != std::errc() || end != part.data() + part.size() || (extent <= 0 && extent != kFromFileSize)) {
-      throw Error(ErrorCode::kConfig, fmt::format("--input-shape: '{}' is no extent", part), {},
-                  "write it as name:1,3,224,224; one extent may be -1 and follows from the size of the file");
-    }
-    dims.push_back(extent);
-  }
-  options.bin_shapes.push_back(std::move(dims));
-}
-
-}  // namespace
 
 int GlobalOptions::worker_count() const { return threads > 0 ? threads : static_cast<int>(usable_cores()); }
 
@@ -74,7 +42,13 @@ void DataArguments::add_to(CLI::App& command, bool data_required) {
 DataOptions DataArguments::options() const {
   DataOptions result;
   if (!preprocess.empty()) result.preprocess = parse_preprocess(preprocess);
-  for (const std::string& text : input_shapes) parse_shape(text, result);
+  Faults faults;
+  for (const std::string& text : input_shapes) {
+    ShapeOption shape = parse_shape_option(text, "--input-shape", faults);
+    result.bin_names.push_back(std::move(shape.name));
+    result.bin_shapes.push_back(std::move(shape.dims));
+  }
+  faults.throw_if_any();
   for (const std::string& text : data_types) {
     const auto dtype = dtype_from_name(text);
     if (!dtype) {
@@ -87,10 +61,10 @@ DataOptions DataArguments::options() const {
 }
 
 std::string DataArguments::as_typed() const {
-  std::string text = "--data " + data.string();
-  if (!preprocess.empty()) text += " --preprocess " + preprocess;
-  for (const std::string& shape : input_shapes) text += fmt::format(" --input-shape \"{}\"", shape);
-  for (const std::string& type : data_types) text += " --data-types " + type;
+  std::string text = "--data " + shell_quoted(data.string());
+  if (!preprocess.empty()) text += " --preprocess " + shell_quoted(preprocess);
+  for (const std::string& shape : input_shapes) text += " --input-shape " + shell_quoted(shape);
+  for (const std::string& type : data_types) text += " --data-types " + shell_quoted(type);
   return text;
 }
 

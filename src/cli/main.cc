@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/memory_limit.h"
 #include "base/progress.h"
+#include "base/suggestion.h"
 #include "cli/amct_onnx.h"
 #include "cli/command.h"
 #include "cli/version.h"
@@ -55,10 +56,8 @@ std::string missing_command(const CLI::App& app) {
   }
   std::vector<std::string> names;
   for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
-  const std::string near = amct::closest(*word, names);
-  return fmt::format(
-      "there is no command '{}'; {}", *word,
-      near.empty() ? fmt::format("'{} --help' lists them", app.get_name()) : fmt::format("did you mean '{}'?", near));
+  return fmt::format("there is no command '{}'; {}", *word,
+                     amct::suggestion(*word, names, fmt::format("'{} --help' lists them", app.get_name())));
 }
 
 // "'amct quantize' has no option '--dat'; did you mean '--data'?", "" unless an option is unknown.
@@ -70,10 +69,9 @@ std::string unknown_option(const CLI::App& app, const CLI::App& command) {
   for (std::string word : app.remaining(true)) {
     if (!word.starts_with("--")) continue;
     word.resize(std::min(word.find('='), word.size()));
-    const std::string near = amct::closest(word, names);
     const std::string name = app.get_name() + " " + command.get_name();
     return fmt::format("'{}' has no option '{}'; {}", name, word,
-                       near.empty() ? fmt::format("see '{} --help'", name) : fmt::format("did you mean '{}'?", near));
+                       amct::suggestion(word, names, fmt::format("see '{} --help'", name)));
   }
   return {};
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/suggestion.h"
 #include "cli/command.h"
 #include "data/npy.h"
 #include "exec/profile.h"
@@ -42,10 +43,8 @@ std::vector<Tensor> read_inputs(const Graph& graph, const std::vector<std::strin
     const std::string name = argument.substr(0, equals);
     const auto at = std::find(names.begin(), names.end(), name);
     if (at == names.end()) {
-      const std::string near = closest(name, names);
       throw Error(ErrorCode::kConfig, fmt::format("the model has no input '{}'", name), {.model = graph.info.path},
-                  near.empty() ? fmt::format("its inputs are: {}", fmt::join(names, ", "))
-                               : fmt::format("did you mean '{}'?", near));
+                  suggestion(name, names, fmt::format("its inputs are: {}", fmt::join(names, ", "))));
     }
     Tensor& tensor = tensors[static_cast<size_t>(at - names.begin())];
     if (tensor) throw Error(ErrorCode::kConfig, fmt::format("--input {}=… is there twice", name));

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/suggestion.h"
 #include "data/raw_arrays.h"
 
 namespace amct {
@@ -54,9 +55,8 @@ std::vector<std::unique_ptr<InputData>> open_bin_folders(const std::vector<Input
   Faults faults;
   for (const std::string& name : names) {
     if (std::ranges::count(known, name) > 0) continue;
-    const std::string near = closest(name, known);
     faults.add(Error(ErrorCode::kConfig, fmt::format("the model has no input '{}'", name), {},
-                     near.empty() ? "'amct inspect' lists the inputs" : fmt::format("did you mean '{}'?", near)));
+                     suggestion(name, known, "'amct inspect' lists the inputs")));
   }
   for (const std::string& name : known) {
     if (std::ranges::count(names, name) > 0) continue;

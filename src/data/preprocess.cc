@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/suggestion.h"
 
 namespace amct {
 namespace {
@@ -129,9 +130,8 @@ void set(PreprocessSpec& spec, std::string_view key, std::string_view value) {
         key, value,
         {{"antialias", Spec::Filter::kAntialias}, {"area", Spec::Filter::kArea}, {"nearest", Spec::Filter::kNearest}});
   } else {
-    const std::string near = closest(key, kKeys);
-    throw bad(fmt::format("'{}' is not known", key), near.empty() ? fmt::format("keys are {}", fmt::join(kKeys, ", "))
-                                                                  : fmt::format("did you mean '{}'?", near));
+    throw bad(fmt::format("'{}' is not known", key),
+              suggestion(key, kKeys, fmt::format("keys are {}", fmt::join(kKeys, ", "))));
   }
 }
 
@@ -153,10 +153,8 @@ PreprocessSpec parse_preprocess(std::string_view text) {
     }
     const auto known = i == 0 ? preset(parts[i]) : std::nullopt;
     if (!known) {
-      const std::string near = closest(parts[i], kPresets);
       throw bad(fmt::format("'{}' is not a preset{}", parts[i], i == 0 ? "" : " in the first place, nor key=value"),
-                near.empty() ? fmt::format("presets are {}", fmt::join(kPresets, ", "))
-                             : fmt::format("did you mean '{}'?", near));
+                suggestion(parts[i], kPresets, fmt::format("presets are {}", fmt::join(kPresets, ", "))));
     }
     spec = *known;
   }

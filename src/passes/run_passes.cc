@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/suggestion.h"
 #include "ir/verify.h"
 #include "ops/infer.h"
 #include "passes/check.h"
@@ -22,9 +23,8 @@ std::vector<const PassInfo*> chosen(const std::vector<PassInfo>& passes, const s
   }
   for (const std::string& name : skip) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    const std::string close = closest(name, names);
     throw Error(ErrorCode::kConfig, fmt::format("there is no pass '{}' to leave out", name), {},
-                close.empty() ? "docs/passes.md lists the passes" : fmt::format("did you mean '{}'?", close));
+                suggestion(name, names, "docs/passes.md lists the passes"));
   }
   std::vector<const PassInfo*> result;
   for (const PassInfo& pass : passes) {
@@ -40,10 +40,8 @@ PassContext context_for(const Graph& graph, const PipelineOptions& options) {
     if (!graph.find_node(layer).valid()) {
       std::vector<std::string> names;
       for (const NodeId id : graph.nodes()) names.push_back(graph.node(id).name);
-      const std::string close = closest(layer, names);
       faults.add(Error(ErrorCode::kConfig, fmt::format("there is no layer '{}' to leave alone", layer),
-                       {.model = graph.info.path},
-                       close.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", close)));
+                       {.model = graph.info.path}, suggestion(layer, names, "'amct inspect' lists the layers")));
     }
     context.skip_layers.insert(layer);
   }

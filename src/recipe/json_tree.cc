@@ -1,4 +1,5 @@
 #include "recipe/json_tree.h"
+#include "base/suggestion.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -153,10 +154,8 @@ JsonFields::JsonFields(Document& document, const JsonNode& node, std::string wha
 JsonFields::~JsonFields() {
   for (const auto& member : node_.members) {
     if (std::find(known_.begin(), known_.end(), member.key) != known_.end()) continue;
-    const std::string near = closest(member.key, known_);
     document_.fault(member.position, fmt::format("{} has an unknown field '{}'", what_, member.key),
-                    near.empty() ? fmt::format("it may have {}", fmt::join(known_, ", "))
-                                 : fmt::format("did you mean '{}'?", near));
+                    suggestion(member.key, known_, fmt::format("it may have {}", fmt::join(known_, ", "))));
   }
 }
 

@@ -12,6 +12,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/suggestion.h"
 #include "recipe/json_tree.h"
 
 namespace amct {
@@ -281,9 +282,8 @@ void check_plan_fits(const PlanFile& read, const Plan& expected, const std::stri
     known_tensors.insert(tensor.tensor);
   }
   const auto unknown = [&](const char* kind, const std::string& name, const std::vector<std::string>& known, int line) {
-    const std::string near = closest(name, known);
     faults.add(Error(ErrorCode::kConfig, fmt::format("the model has no {} '{}'", kind, name),
-                     {.file = file, .line = line}, near.empty() ? "" : fmt::format("did you mean '{}'?", near)));
+                     {.file = file, .line = line}, suggestion(name, known)));
   };
   for (size_t i = 0; i < read.plan.layers.size(); ++i) {
     const LayerPlan& layer = read.plan.layers[i];

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/thread_pool.h"
 #include "kernels/dnnl/isa.h"
 #include "passes/quantize/fake_quantize_weights.h"
@@ -21,10 +21,6 @@
 
 namespace amct {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr uint64_t kStatisticsBytes = 48 << 10;  // of one tensor, about
 constexpr uint64_t kGraphsBesides = 4;           // with weights of their own: quantized ones for each output, corrected

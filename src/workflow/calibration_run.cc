@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "passes/quantize/hidden_states.h"
@@ -187,10 +187,9 @@ void CalibrationRun::observe(const Graph& graph, Plan& plan, CalibrationTimes& t
     part_.taken = {};
     part_.shard = options_.shard;
   }
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   share([&] { amct::observe(graph, plan, *subject_.source, observe_options(), part_, times); });
-  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - start;
-  times.run_seconds = all.count() - times.compile_seconds;  // waiting for the others included
+  times.run_seconds = seconds_since(start) - times.compile_seconds;  // waiting for the others included
 }
 
 void CalibrationRun::write(const fs::path& path) {

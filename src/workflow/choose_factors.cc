@@ -3,9 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/thread_pool.h"
 #include "passes/quantize/bias_correction.h"
 #include "passes/quantize/clip_search.h"
@@ -16,8 +16,6 @@
 
 namespace amct {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr const char* kSameOptions = "calibrate with the --emit and the targets of this command, or with neither";
 
@@ -153,7 +151,7 @@ void choose_factors(const Graph& model, Plan& plan, const CalibrationPart& part,
   choose_from(graph, plan, tensors, part, workers);
   describe_origin(plan, tensors, part);
   if (plan.correct_bias) correct_biases(graph, plan, part, workers);
-  times.search_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+  times.search_seconds += seconds_since(start);
 }
 
 }  // namespace amct

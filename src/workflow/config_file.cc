@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/files.h"
+#include "base/suggestion.h"
 #include "passes/quantize/tensor_inputs.h"
 #include "recipe/amct_config/cfg_file.h"
 #include "recipe/amct_config/explicit_json.h"
@@ -86,9 +87,8 @@ void apply_tensors(const ModelSettings& model, const Graph& graph, const std::st
     if (!id.valid()) {
       std::vector<std::string> known;
       for (const NodeId node : graph.nodes()) known.push_back(graph.node(node).name);
-      const std::string near = closest(at.name, known);
       fault(fmt::format("tensor_quantize: the fused model has no node '{}'", at.name),
-            near.empty() ? "'amct inspect' lists the nodes" : fmt::format("did you mean '{}'?", near));
+            suggestion(at.name, known, "'amct inspect' lists the nodes"));
       continue;
     }
     if (const std::string reason = reason_against_input(graph, graph.node(id), given.input_index); !reason.empty()) {
@@ -132,10 +132,9 @@ void apply_explicit(const ExplicitConfig& config, const Graph& graph, const std:
     const auto found = left.extract(at.name);
     LayerPlan* layer = found ? found.mapped() : nullptr;
     if (layer == nullptr) {
-      const std::string near = closest(at.name, known);
       faults.add(Error(ErrorCode::kConfig, fmt::format("the model has no layer '{}'", at.name),
                        {.file = file, .line = at.line, .column = at.column},
-                       near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near)));
+                       suggestion(at.name, known, "'amct inspect' lists the layers")));
       continue;
     }
     if (!given.quantize) {

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/files.h"
+#include "base/suggestion.h"
 #include "ops/infer.h"
 #include "ops/op_row.h"
 #include "passes/quantize/dmq.h"
@@ -50,9 +51,8 @@ class RecordApplier {
     LayerPlan* layer = at == layers_.end() ? nullptr : at->second;
     if (layer == nullptr && apply_input(record)) return;
     if (layer == nullptr) {
-      const std::string near = closest(record.key, known_);
       return fault(record, fmt::format("the model has no layer '{}'", record.key),
-                   near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near));
+                   suggestion(record.key, known_, "'amct inspect' lists the layers"));
     }
     if (!layer->quantize) return fault(record, "this layer cannot be quantized: " + layer->reason);
     if (!record.scale_d && !record.kv_scale.empty()) {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "workflow/metrics.h"
 #include "workflow/sample_run.h"
 
@@ -24,7 +24,7 @@ size_t rank_of(std::span<const float> scores, size_t label) {
 
 Accuracy evaluate(std::shared_ptr<const Graph> graph, const DataSource& source, const std::vector<int64_t>& labels,
                   int64_t samples, int workers) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   const ValueId output = graph->outputs().at(0);
   const auto program = compile_for_samples(graph, source, {.threads = 1});
   const auto count = static_cast<size_t>(samples > 0 ? std::min<int64_t>(samples, static_cast<int64_t>(source.size()))
@@ -54,7 +54,7 @@ Accuracy evaluate(std::shared_ptr<const Graph> graph, const DataSource& source, 
   };
   accuracy.top1 = share(1);
   accuracy.top5 = share(5);
-  accuracy.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  accuracy.seconds = seconds_since(start);
   return accuracy;
 }
 

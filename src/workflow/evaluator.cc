@@ -20,12 +20,6 @@ constexpr const char* kDriver =
 constexpr int kChannel = 3;
 constexpr std::string_view kPlace = "{model}";
 
-std::string shell_quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 class CommandEvaluator : public Evaluator {
  public:
   explicit CommandEvaluator(std::string command) : command_(std::move(command)) {

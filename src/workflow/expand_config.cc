@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/suggestion.h"
 #include "ops/op_row.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/recurrent_weights.h"
@@ -86,9 +87,8 @@ class Expander {
   void check_layer(const Named& name) {
     const LayerPlan* layer = plan_.find(name.name);
     if (layer == nullptr) {
-      const std::string near = closest(name.name, layers_);
       fault(name, fmt::format("the model has no layer '{}'", name.name),
-            near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near));
+            suggestion(name.name, layers_, "'amct inspect' lists the layers"));
     } else if (!layer->quantize) {
       fault(name, fmt::format("layer '{}' cannot be quantized: {}", name.name, layer->reason), "take it out");
     }
@@ -96,9 +96,8 @@ class Expander {
 
   void check_type(const Named& name) {
     if (std::ranges::find(types_, name.name) != types_.end()) return;
-    const std::string near = closest(name.name, types_);
     fault(name, fmt::format("'{}' is no operator whose layers are quantized", name.name),
-          near.empty() ? "'amct ops' lists them" : fmt::format("did you mean '{}'?", near));
+          suggestion(name.name, types_, "'amct ops' lists them"));
   }
 
   void check_names() {

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/files.h"
+#include "base/suggestion.h"
 #include "base/thread_pool.h"
 #include "exec/observer.h"
 #include "passes/quantize/clip_search.h"
@@ -74,9 +75,8 @@ class Chooser {
   void add(const Named& name, KvCacheSettings settings) {
     const NodeId id = graph_.find_node(name.name);
     if (!id.valid()) {
-      const std::string near = closest(name.name, linear_);
       return fault(name, fmt::format("the model has no layer '{}'", name.name),
-                   near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near));
+                   suggestion(name.name, linear_, "'amct inspect' lists the layers"));
     }
     if (!is_linear(graph_, graph_.node(id))) {
       return fault(name, fmt::format("layer '{}' is a {}", name.name, foreign_type(graph_.node(id))),

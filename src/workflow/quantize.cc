@@ -4,12 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 
+#include "base/clock.h"
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
@@ -25,13 +25,9 @@
 namespace amct {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int64_t kComparedSamples = 32;  // enough for a stable SQNR; more would cost more than calibrating
 constexpr int64_t kLayerSamples = 8;      // to rank layers
 constexpr size_t kWeakestLayers = 3;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // "INT8", or "INT4 and INT8 weights in groups of 32, INT16 activations".
 std::string format_of(const Plan& plan) {

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 #include <unordered_set>
 
+#include "base/clock.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/qdq_places.h"
 #include "passes/quantize/tensor_inputs.h"
@@ -19,10 +19,6 @@
 
 namespace amct {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Widths that the command line asks for, and groups of weights; what a layer cannot have is a downgrade.
 void set_widths(const Graph& graph, const QuantizeRequest& request, Plan& plan) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/process.h"
 #include "workflow/inspect.h"
 #include "workflow/quantize.h"
 
@@ -123,7 +124,8 @@ std::string to_summary(const QuantizeReport& report) {
   if (!report.next.empty()) {
     text += fmt::format("next       {}\n", report.next);
   } else if (!qdq.empty()) {
-    text += fmt::format("next       {} compare {} {} {}\n", report.program, report.model, qdq, report.data_arguments);
+    text += fmt::format("next       {} compare {} {} {}\n", report.program, shell_quoted(report.model),
+                        shell_quoted(qdq), report.data_arguments);
   }
   text += fmt::format("total      {:.2f} s\n", report.total_seconds);
   return text;

@@ -1,6 +1,5 @@
 // The verb `calibrate` (quantize.h).
-#include <chrono>
-
+#include "base/clock.h"
 #include "workflow/balance.h"
 #include "workflow/choose.h"
 #include "workflow/quantize_job.h"
@@ -58,7 +57,7 @@ bool observe_all(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest& r
 }  // namespace
 
 CalibrationReport write_calibration(const QuantizeRequest& request, const Shard& shard) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   QuantizeJob job = prepare_job(request);
   if (job.plan.weight_only) {
     throw Error(ErrorCode::kConfig, "the plan quantizes weights only: there is nothing to calibrate",
@@ -77,7 +76,7 @@ CalibrationReport write_calibration(const QuantizeRequest& request, const Shard&
   report.bytes = std::filesystem::file_size(request.out_prefix);
   report.all_samples = run.part().identity.samples;
   report.tensors = report.next != Next::kMerge ? run.part().maxima.size() : run.part().tensors.size();
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = seconds_since(start);
   return report;
 }
 

@@ -10,6 +10,15 @@
 namespace amct {
 namespace {
 
+TEST(ShellQuoted, ComesBackFromAShell) {
+  EXPECT_EQ(shell_quoted("out/small_v1.2+x=3,4:5@6%.onnx"), "out/small_v1.2+x=3,4:5@6%.onnx");
+  for (const std::string text : {"a b", "it's", "''", "$HOME `pwd` \"x\" \\ *", "~", "x;y"}) {
+    ChildProcess shell({"sh", "-c", "printf %s " + shell_quoted(text)}, 1);
+    EXPECT_EQ(shell.receive_line(), text);
+  }
+  EXPECT_EQ(shell_quoted(""), "''");
+}
+
 TEST(ChildProcess, AnswersOnAChannelOfItsOwn) {
   ChildProcess child({"sh", "-c", "while read word <&3; do echo \"got $word\" >&3; done; exit 7"}, 3);
   for (const char* word : {"one", "two"}) {

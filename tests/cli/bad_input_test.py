@@ -74,6 +74,8 @@ class BadInput(CommandTest):
         self.quantize_fails(data=raw, says=["raw.bin", "--input-shape"])
         self.quantize_fails("--input-shape", "1,3,12,10", data=raw, says=["raw.bin", "100 bytes", "--input-shape"])
         self.quantize_fails("--input-shape", "1,3,x,10", data=raw, says=["'x'", "--input-shape"])
+        self.quantize_fails("--input-shape", "x:1,,12,10", data=raw, says=["'' is no extent of 'x'", "--input-shape"])
+        self.quantize_fails("--input-shape", "-1,3,-1,10", data=raw, says=["'-1,3,-1,10' has more than one -1"])
         self.quantize_fails("--input-shape", "1,3,12,10", "--data-types", "int99", data=raw, says=["int99"])
 
     def test_images_that_cannot_be_read(self):

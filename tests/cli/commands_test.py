@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import shlex
+import shutil
 import unittest
 
 import numpy as np
@@ -101,6 +103,16 @@ class Commands(CommandTest):
         result = self.run_json("evaluate", self.model, "--data", self.data, "--labels", self.work / "labels.npy")
         self.assertEqual(result["top1"], 75.0)
         self.assertEqual(result["samples"], 20)
+
+    def test_the_next_command_can_be_typed_as_it_stands(self):
+        folder = self.work / "a user's folder"
+        folder.mkdir()
+        model, data = folder / "small.onnx", folder / "data.npy"
+        shutil.copy(self.model, model)
+        shutil.copy(self.data, data)
+        result = self.run_amct("quantize", model, "--data", data, "--out", folder / "q")
+        command = next(line for line in result.stdout.splitlines() if line.startswith("next ")).split(None, 2)[2]
+        self.run_amct(*shlex.split(command))
 
     def test_a_plan_can_be_edited_and_used_again(self):
         prefix = self.quantize("--skip", "dw")

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/suggestion.h"
 #include "ops/op_row.h"
 #include "ops/subgraph.h"
 
@@ -105,9 +106,8 @@ void check_names(const Plan& plan, const QuantizeOptions& options, Faults& fault
   for (const LayerPlan& layer : plan.layers) known.push_back(layer.name);
   for (const std::string& name : options.skip) {
     if (has_layer(plan, name)) continue;
-    const std::string near = closest(name, known);
     faults.add(Error(ErrorCode::kConfig, fmt::format("there is no layer '{}' to skip", name), {},
-                     near.empty() ? "'amct inspect' lists the layers" : fmt::format("did you mean '{}'?", near)));
+                     suggestion(name, known, "'amct inspect' lists the layers")));
   }
 }
 
@@ -115,9 +115,8 @@ void check_types(const QuantizeOptions& options, Faults& faults) {
   const std::vector<std::string> known = quantizable_types();
   for (const std::string& type : options.skip_types) {
     if (std::ranges::find(known, type) != known.end()) continue;
-    const std::string near = closest(type, known);
     faults.add(Error(ErrorCode::kConfig, fmt::format("'{}' is no operator whose layers are quantized", type), {},
-                     near.empty() ? "'amct ops' lists them" : fmt::format("did you mean '{}'?", near)));
+                     suggestion(type, known, "'amct ops' lists them")));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/suggestion.h"
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 
@@ -71,9 +72,8 @@ const QdqTarget& qdq_target(std::string_view name) {
   for (const QdqTarget& target : qdq_targets()) {
     if (target.name == name) return target;
   }
-  const std::string near = closest(name, qdq_target_names());
   throw Error(ErrorCode::kConfig, fmt::format("there is no QDQ target '{}'", name), {},
-              fmt::format("did you mean '{}'?", near.empty() ? kDefaultQdqTarget : near));
+              suggestion(name, qdq_target_names(), fmt::format("did you mean '{}'?", kDefaultQdqTarget)));
 }
 
 void check_qdq_target(const Graph& graph, const Plan& plan, const QdqTarget& target) {

@@ -1,4 +1,5 @@
 #include "recipe/amct_config/cfg_reader.h"
+#include "base/suggestion.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -33,11 +34,6 @@ int64_t parse_enumerator(const Field& field, std::string_view text) {
   return known ? static_cast<int64_t>(*number) - field.first_number + 1 : 0;
 }
 
-std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
-  const std::string near = closest(name, known);
-  return near.empty() ? "" : fmt::format("did you mean '{}'?", near);
-}
-
 }  // namespace
 
 CfgReader::CfgReader(Document& document, const Message& message, const std::vector<TextField>& fields,
@@ -49,7 +45,7 @@ CfgReader::CfgReader(Document& document, const Message& message, const std::vect
     const Field* field = message.find(written.name);
     if (field == nullptr) {
       document.fault(written, fmt::format("{} has no field '{}'", message.name, written.name),
-                     did_you_mean(written.name, known));
+                     suggestion(written.name, known));
     } else if (check(*field, written)) {
       written_.push_back(&written);
     }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "base/suggestion.h"
 #include "recipe/amct_config/option_table.h"
 #include "recipe/json_tree.h"
 
@@ -299,9 +300,8 @@ ExplicitConfig parse_explicit(std::string_view text, const std::string& file) {
   for (const JsonNode::Member& member : root.members) {
     if (is_of_model(member)) continue;
     if (member.value.kind != JsonNode::Kind::kObject) {
-      const std::string near = closest(member.key, model_keys());
       document.fault(member.position, fmt::format("the configuration has no field '{}'", member.key),
-                     near.empty() ? "layers are objects" : fmt::format("did you mean '{}'?", near));
+                     suggestion(member.key, model_keys(), "layers are objects"));
       continue;
     }
     if (!layers.insert(member.key).second) {
