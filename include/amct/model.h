@@ -44,7 +44,7 @@ class AMCT_API Model {
   void save(const std::string& path) const;
 
   ModelInfo inspect() const;
-  std::string text() const;  // the graph in the text form of docs/architecture.md
+  std::string text() const;  // the graph in the text form of docs/formats/graph-text.md
 
  private:
   struct Impl;

@@ -7,11 +7,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-bool is_recurrent(const Node& node) { return node.op == "ascend_lstm" || node.op == "ascend_gru"; }
+bool is_ascend_recurrent(const Node& node) { return node.op == "ascend_lstm" || node.op == "ascend_gru"; }
 
 // The operator that feeds a layer its integers, through whatever lies between (a Pad).
 const Node* quantizer_of(const Graph& graph, const Node& layer) {
-  if (is_recurrent(layer)) return nullptr;  // it quantizes by itself
+  if (is_ascend_recurrent(layer)) return nullptr;  // it quantizes by itself
   const Node* node = graph.producer(layer.input(0));
   while (node != nullptr && node->op != "ascend_quant") node = graph.producer(node->input(0));
   return node;
@@ -19,7 +19,7 @@ const Node* quantizer_of(const Graph& graph, const Node& layer) {
 
 // The dequantization of a layer's sums, behind the Add of a bias at most.
 const Node* dequantizer_of(const Graph& graph, const Node& layer) {
-  if (is_recurrent(layer)) return nullptr;
+  if (is_ascend_recurrent(layer)) return nullptr;
   const Node* node = &layer;
   for (int hops = 0; hops < 2; ++hops) {
     const auto& uses = graph.value(node->output()).uses;
@@ -63,7 +63,7 @@ Json layer_entry(const Graph& graph, const LayerPlan& layer, const std::vector<s
     return entry;
   }
   const Node& node = graph.node(id);
-  if (is_recurrent(node)) entry["output"] = graph.value(node.output()).name;
+  if (is_ascend_recurrent(node)) entry["output"] = graph.value(node.output()).name;
   if (const Node* quant = quantizer_of(graph, node)) entry["quant"] = quant->name;
   if (const Node* dequant = dequantizer_of(graph, node)) {
     entry["dequant"] = dequant->name;
