@@ -1,6 +1,6 @@
 #include "base/error.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <numeric>
@@ -56,12 +56,20 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+Error::Error(ErrorCode code, std::string message) : Error(code, std::move(message), Where{}) {}
+
 Error::Error(ErrorCode code, std::string message, Where where, std::string hint)
     : code_(code),
       message_(std::move(message)),
       where_(std::move(where)),
       hint_(std::move(hint)),
       line_(compose(message_, where_, hint_)) {}
+
+Error::Error(const Error&) = default;
+Error::Error(Error&&) noexcept = default;
+Error& Error::operator=(const Error&) = default;
+Error& Error::operator=(Error&&) noexcept = default;
+Error::~Error() = default;
 
 Error Error::with(const Where& outer) const {
   Where merged = where_;
@@ -90,6 +98,8 @@ int exit_code(ErrorCode code) {
 
 ErrorList::ErrorList(std::vector<Error> errors)
     : Error(errors.front().code(), join_messages(errors)), errors_(std::move(errors)) {}
+
+void Faults::add(Error error) { errors_.push_back(std::move(error)); }
 
 void Faults::throw_if_any() const {
   if (errors_.size() == 1) throw errors_.front();

@@ -34,7 +34,14 @@ struct Where {
 
 class Error : public std::exception {
  public:
-  Error(ErrorCode code, std::string message, Where where = {}, std::string hint = {});
+  Error(ErrorCode code, std::string message);
+  Error(ErrorCode code, std::string message, Where where, std::string hint = {});
+  // In error.cc: nearly every file throws, and each would compile its own.
+  Error(const Error&);
+  Error(Error&&) noexcept;
+  Error& operator=(const Error&);
+  Error& operator=(Error&&) noexcept;
+  ~Error() override;
 
   ErrorCode code() const { return code_; }
   const std::string& message() const { return message_; }
@@ -71,7 +78,7 @@ class ErrorList : public Error {
 // Collects the faults of a stage: `add` as they are found, `throw_if_any` at the end of the stage.
 class Faults {
  public:
-  void add(Error error) { errors_.push_back(std::move(error)); }
+  void add(Error error);
   bool empty() const { return errors_.empty(); }
   const std::vector<Error>& errors() const { return errors_; }
   void throw_if_any() const;

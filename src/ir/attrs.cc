@@ -1,6 +1,6 @@
 #include "ir/attrs.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 
@@ -13,6 +13,15 @@ auto position_of(const std::vector<std::pair<std::string, AttrValue>>& items, st
 }
 
 }  // namespace
+
+Attrs::Attrs(std::initializer_list<std::pair<std::string, AttrValue>> items) {
+  for (const auto& [name, value] : items) set(name, value);
+}
+Attrs::Attrs(const Attrs&) = default;
+Attrs::Attrs(Attrs&&) noexcept = default;
+Attrs& Attrs::operator=(const Attrs&) = default;
+Attrs& Attrs::operator=(Attrs&&) noexcept = default;
+Attrs::~Attrs() = default;
 
 void Attrs::set(std::string_view name, AttrValue value) {
   const auto at = items_.begin() + (position_of(items_, name) - items_.cbegin());

@@ -22,9 +22,12 @@ using AttrValue = std::variant<int64_t, double, std::string, std::vector<int64_t
 class Attrs {
  public:
   Attrs() = default;
-  Attrs(std::initializer_list<std::pair<std::string, AttrValue>> items) {
-    for (const auto& [name, value] : items) set(name, value);
-  }
+  Attrs(std::initializer_list<std::pair<std::string, AttrValue>> items);
+  Attrs(const Attrs&);
+  Attrs(Attrs&&) noexcept;
+  Attrs& operator=(const Attrs&);
+  Attrs& operator=(Attrs&&) noexcept;
+  ~Attrs();
 
   void set(std::string_view name, AttrValue value);
   void erase(std::string_view name);

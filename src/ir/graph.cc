@@ -1,6 +1,6 @@
 #include "ir/graph.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>
@@ -25,6 +25,13 @@ std::string unique_name(std::string_view base, const IsTaken& is_taken,
 }
 
 }  // namespace
+
+Graph::Graph() = default;
+Graph::Graph(const Graph&) = default;
+Graph::Graph(Graph&&) noexcept = default;
+Graph& Graph::operator=(const Graph&) = default;
+Graph& Graph::operator=(Graph&&) noexcept = default;
+Graph::~Graph() = default;
 
 ValueId Graph::add_value(std::string_view name, ValueKind kind) {
   const ValueId id{static_cast<uint32_t>(values_.size())};

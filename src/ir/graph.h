@@ -103,6 +103,13 @@ class Graph {
  public:
   ModelInfo info;
 
+  Graph();
+  Graph(const Graph&);
+  Graph(Graph&&) noexcept;
+  Graph& operator=(const Graph&);
+  Graph& operator=(Graph&&) noexcept;
+  ~Graph();
+
   // --- build ---------------------------------------------------------------------------------------------------------
   // Names are made unique: a taken name gets the suffix "_1", "_2", …
   ValueId add_input(std::string_view name, TensorType type);

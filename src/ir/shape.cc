@@ -12,6 +12,15 @@ const std::string& Dim::name() const {
   return name_ != nullptr ? *name_ : none;
 }
 
+Shape::Shape(std::vector<Dim> dims) : ranked_(true), dims_(std::move(dims)) {}
+Shape::Shape(const Shape&) = default;
+Shape::Shape(Shape&&) noexcept = default;
+Shape& Shape::operator=(const Shape&) = default;
+Shape& Shape::operator=(Shape&&) noexcept = default;
+Shape::~Shape() = default;
+Shape Shape::of(const Dims& dims) { return Shape(std::vector<Dim>(dims.begin(), dims.end())); }
+Shape Shape::of_rank(size_t rank) { return Shape(std::vector<Dim>(rank)); }
+
 bool Shape::is_fixed() const {
   if (!ranked_) return false;
   for (const Dim& dim : dims_) {

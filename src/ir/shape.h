@@ -41,9 +41,14 @@ class Dim {
 class Shape {
  public:
   Shape() = default;  // unknown rank
-  explicit Shape(std::vector<Dim> dims) : ranked_(true), dims_(std::move(dims)) {}
-  static Shape of(const Dims& dims) { return Shape(std::vector<Dim>(dims.begin(), dims.end())); }
-  static Shape of_rank(size_t rank) { return Shape(std::vector<Dim>(rank)); }
+  explicit Shape(std::vector<Dim> dims);
+  Shape(const Shape&);
+  Shape(Shape&&) noexcept;
+  Shape& operator=(const Shape&);
+  Shape& operator=(Shape&&) noexcept;
+  ~Shape();
+  static Shape of(const Dims& dims);
+  static Shape of_rank(size_t rank);
 
   bool ranked() const { return ranked_; }
   size_t rank() const { return dims_.size(); }  // 0 when not ranked: ask ranked() first

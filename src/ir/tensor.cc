@@ -85,6 +85,12 @@ struct Tensor::Recipe {
   }
 };
 
+Tensor::Tensor(const Tensor&) = default;
+Tensor::Tensor(Tensor&&) noexcept = default;
+Tensor& Tensor::operator=(const Tensor&) = default;
+Tensor& Tensor::operator=(Tensor&&) noexcept = default;
+Tensor::~Tensor() = default;
+
 Tensor::Tensor(DType dtype, Dims dims, std::shared_ptr<const std::byte> data)
     : dtype_(dtype), dims_(std::move(dims)), data_(std::move(data)) {
   if (dtype_ == DType::kUndefined || reinterpret_cast<uintptr_t>(data_.get()) % alignment_of(dtype_) == 0) return;

@@ -98,6 +98,11 @@ struct MutableView {
 class Tensor {
  public:
   Tensor() = default;  // no tensor
+  Tensor(const Tensor&);
+  Tensor(Tensor&&) noexcept;
+  Tensor& operator=(const Tensor&);
+  Tensor& operator=(Tensor&&) noexcept;
+  ~Tensor();
   // Shares `data`, of which the tensor's bytes are the first; whatever `data` owns stays alive. The address need not
   // suit the type.
   Tensor(DType dtype, Dims dims, std::shared_ptr<const std::byte> data);
