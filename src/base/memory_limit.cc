@@ -1,6 +1,6 @@
 #include "base/memory_limit.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

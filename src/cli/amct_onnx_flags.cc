@@ -1,6 +1,6 @@
 #include "cli/amct_onnx_flags.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

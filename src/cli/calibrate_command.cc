@@ -1,5 +1,5 @@
 // `amct calibrate`: a share of the samples observed, for `amct quantize --calibration` to merge with the others.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
 #include <memory>

@@ -1,5 +1,5 @@
 // `amct compare`: two models on the same samples, output by output and layer by layer, worst first.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <memory>

@@ -1,5 +1,5 @@
 // `amct completion`: shell completion scripts, generated from the very options that the program parses.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 

@@ -1,5 +1,5 @@
 // `amct config`: writes a model's settings in AMCT's explicit form, for editing (AMCT's create_quant_config).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,6 @@
 // `amct convert`: writes quantized models from a trained model and the factors of a record file, or from a model that
 // was quantized elsewhere.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // `amct evaluate`: top-1 and top-5 accuracy of a float, fake-quant, QDQ or deploy model.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <memory>

@@ -1,5 +1,5 @@
 // `amct inspect`: what a model consists of and what can be quantized; `--text` prints the graph's text form.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <memory>

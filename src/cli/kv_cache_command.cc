@@ -1,5 +1,5 @@
 // `amct kv-cache`: factors of the tensors that a decoder caches.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <memory>

@@ -1,6 +1,6 @@
 // The program: parses the command line, runs one subcommand, turns errors into one line and an exit code
 // (0 done, 1 user error, 2 unsupported, 3 internal).
-#include <fmt/format.h>
+#include <fmt/core.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif

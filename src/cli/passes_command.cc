@@ -1,5 +1,5 @@
 // `amct passes`: the passes of all lists, in order: those of every written model, then those of models that are run.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,6 @@
 #include "data/bin_folders.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <string>

@@ -1,6 +1,6 @@
 #include "data/input_data.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <utility>

@@ -1,5 +1,5 @@
 // Class indices of samples: "name index" lines, or arrays of indices.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
 #include <string_view>

@@ -1,6 +1,6 @@
 #include "data/pixels.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

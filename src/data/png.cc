@@ -1,6 +1,6 @@
 // PNG through libpng. The library reports errors by longjmp: between setjmp and the end of its use, functions here hold
 // no C++ object with a destructor; they fill memory that their caller owns.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <png.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "data/stored_array.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstring>
 #include <limits>

@@ -1,7 +1,7 @@
 // TensorProto by a scan of the wire format (protobuf.dev/programming-guides/encoding): fields are found in the file,
 // packed fixed-width elements and raw data stay there; elements that are stored as varints are unpacked to a temporary
 // file.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <optional>
 #include <span>

@@ -3,7 +3,7 @@
 // For each node in order it chooses a layout (channels-last where the row prefers it, else that of the inputs), offers
 // the nodes behind it as epilogues, asks the row for a compiled step with as many of them as it can take, and falls
 // back on the plain kernel. Values are copied to another layout at most once.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

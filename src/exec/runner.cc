@@ -1,5 +1,5 @@
 // Runner: one worker's arena, with every step bound to its addresses.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdlib>
 #include <unordered_map>

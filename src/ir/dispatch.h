@@ -3,7 +3,7 @@
 //   visit_numeric(tensor.dtype(), [&]<typename T>(Tag<T>) { … });
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ir/tensor.h"
 

@@ -1,6 +1,6 @@
 #include "ir/text_lexer.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 //
 // Pixel i of an axis of extent d lies at -1 + 2 i / (d - 1) with align_corners (-1 if d is 1), else at
 // (2 i + 1) / d - 1. The result of pixel (…, y, x) is theta (x, y, …, 1): innermost axis first.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 

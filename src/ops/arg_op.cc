@@ -1,5 +1,5 @@
 // ArgMax, ArgMin, TopK: positions of the largest and smallest elements along one axis. NaN is larger than any number.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <numeric>

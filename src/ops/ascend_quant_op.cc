@@ -5,7 +5,7 @@
 //   ascend_weight_quant  y = x - offset_w
 // An element of the dequantization parameter is a uint64: bits 0-31 the float32 deq = scale_d * scale_w, bits 32-39
 // offset_w (int8), bits 40-47 the shift N. In files they stand in the standard domain of ONNX.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <bit>

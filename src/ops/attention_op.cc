@@ -4,7 +4,7 @@
 // Softmax is taken in double (plain) or float32 (compiled) whatever softmax_precision asks for: both are at least as
 // exact. Where the first edition of opset 23 and the corrected one differ (heads of three-axis inputs, order of groups,
 // soft cap before the mask), this is the corrected one.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -3,7 +3,7 @@
 // With fixed statistics, and, as a row of its own that what folds statistics into layers does not meet, in training
 // mode with those of the batch, mean = E[x] and variance = E[(x - mean)^2], and
 //   running = running * momentum + batch * (1 - momentum).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 

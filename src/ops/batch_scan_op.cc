@@ -1,6 +1,6 @@
 // Scan of opset 8 (ops/scan.h says what a scan does): once for every sample of a batch, whose axis comes first, along
 // the second axis and up to the sample's length; what is beyond is zero.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstring>
 

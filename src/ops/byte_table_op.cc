@@ -1,7 +1,7 @@
 // A function of one quantized value as a table of all its results: y = table[x], x as an unsigned byte. What stands
 // between dequantization and quantization of 8 bits, an activation say, is one. Graphs are lowered to it for execution;
 // files spell the function out.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "kernels/simd/byte_table.h"
 #include "ops/elementwise.h"

@@ -4,7 +4,7 @@
 // kept, as between integers (ONNX leaves floats out of range undefined). Anything but 0 is true. Attribute `to` is
 // ONNX's number of the type. The 8- and 4-bit floats go through float32 and follow `saturate` (ir/small_float.h).
 // Complex numbers and strings cannot be cast.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

@@ -1,6 +1,6 @@
 // CenterCropPad: axes cut or padded with zeros around their middle to given extents. Of an odd difference the larger
 // half is at the end.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 //   l = (image + pad_begin + pad_end - dilation (block - 1) - 1) / stride + 1   (rounded down);
 // element (n, c, b, position) is added to the image at position * stride - pad_begin + offset * dilation, if that is
 // inside. Sums of floats are taken in double, those of integers modulo 2^64; of truth values the sum is "or".
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

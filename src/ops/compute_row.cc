@@ -1,6 +1,6 @@
 #include "ops/compute_row.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

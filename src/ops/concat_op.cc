@@ -1,5 +1,5 @@
 // Concat and Split: tensors joined and cut along one axis, by copying blocks.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <limits>
 

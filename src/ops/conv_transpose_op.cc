@@ -2,7 +2,7 @@
 //
 // y[n, o, p stride + k dilation - pad] += w[o, i, k] x[n, g in / group + i, p]. Weights are (out, in / group,
 // spatial…): a constant weight is permuted on import and permuted back, bit for bit and under its own name, on export.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <numeric>
 

@@ -1,6 +1,6 @@
 #include "ops/convolution.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

@@ -1,5 +1,5 @@
 // CumSum and ReverseSequence: running sums, and prefixes turned around.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -6,7 +6,7 @@
 //
 // Offsets are (batch, offset_group * kernel * 2, output height, output width), row before column; masks have half as
 // many channels. Columns of samples are gathered for one group at a time and multiplied with its weights.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

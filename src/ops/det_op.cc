@@ -1,5 +1,5 @@
 // Determinants of square matrices (…, n, n), by Gaussian elimination with row pivots in double; 1 for n = 0.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 

@@ -4,7 +4,7 @@
 // to dft_length; `onesided` keeps the first length / 2 + 1 results of a real input. STFT takes frames of frame_length
 // (else the window's, else the signal's length) every frame_step elements, multiplies them with the window and
 // transforms them. Both compute in double. Before opset 20 the axis of DFT is an attribute, 1 by default.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

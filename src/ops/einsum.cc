@@ -1,6 +1,6 @@
 #include "ops/einsum.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <map>

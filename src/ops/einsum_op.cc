@@ -2,7 +2,7 @@
 //
 // Plain: the plan in double for floats, modulo 2^n for integers of n bits. Compiled: the same plan in float32 with
 // oneDNN's matrix products; operands whose memory already is a batch of matrices, transposed or not, are not copied.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstring>

@@ -1,5 +1,5 @@
 // Expand and Tile: a tensor repeated by broadcasting or end to end.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

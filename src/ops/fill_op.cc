@@ -1,5 +1,5 @@
 // ConstantOfShape, Range, EyeLike, OneHot, Trilu: tensors made from a rule.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Gather, GatherElements, GatherND: elements and blocks picked by index. Negative indices count from the end.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "kernels/index/gather.h"
 #include "ops/axis_view.h"

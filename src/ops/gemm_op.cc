@@ -1,5 +1,5 @@
 // General matrix product: y = alpha a' b' + beta c, where a' is a or its transpose, and c broadcasts to the result.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

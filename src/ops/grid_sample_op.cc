@@ -4,7 +4,7 @@
 // x = ((n + 1) d - 1) / 2; the last axis of the grid lists places innermost axis first. Positions outside the image are
 // clamped to its border (taps of cubic) or reflected at it, or what is read there is zero. Along each axis a position
 // becomes taps (1 nearest, 2 linear, 4 cubic with a = -3/4); the result is the sum over all combinations of taps.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 //
 // seqlens_k is one less than the keys of each batch entry. If as many tokens come in as total_sequence_length says,
 // they are the first ones; otherwise they are the last of those keys.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

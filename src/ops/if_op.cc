@@ -2,7 +2,7 @@
 //
 // Where the condition is known, types and values are those of its branch; else what both branches agree on. A branch
 // may be impossible for the extents at hand, where the condition guards against them: then the other one counts.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <optional>
 

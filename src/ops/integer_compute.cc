@@ -1,6 +1,6 @@
 #include "ops/integer_compute.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

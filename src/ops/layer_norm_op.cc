@@ -3,7 +3,7 @@
 // layer_norm  y = (x - mean) / sqrt(variance + epsilon) * scale + bias over the axes from `axis` on
 // rms_norm    y = x / sqrt(mean of x^2 + epsilon) * scale over the axes from `axis` on
 // group_norm  like layer_norm over each of num_groups runs of channels with their images; scale and bias per channel
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Comparisons, logic of truth values and of bits, shifts: two broadcast operands.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/elementwise.h"
 

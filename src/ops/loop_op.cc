@@ -5,7 +5,7 @@
 //
 // A v goes from turn to turn; an s is collected over the turns, along a new first axis. M and cond may be absent. How
 // often a loop turns is known beforehand if M is and the body's condition stays true.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstring>
 #include <optional>

@@ -5,7 +5,7 @@
 //   l = -w[t] (x[t] - log sum over c of exp(x[c]))     (softmax cross-entropy)
 // and 0 where t = ignore_index. The reduction `none` gives l, `sum` its sum, `mean` the sum over the sum of w[t] of the
 // positions that are not ignored. Sums are taken in double.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

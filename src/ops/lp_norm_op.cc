@@ -1,5 +1,5 @@
 // Normalization to unit length: y = x / (sum of |x|^p)^(1/p) along one axis; zeros where the length is 0.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // p-norm of a sliding window: (sum of |x|^p)^(1/p).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "kernels/reference/reference.h"
 #include "ops/pool.h"

@@ -1,6 +1,6 @@
 // Local response normalization across channels:
 // y[c] = x[c] / (bias + alpha / size * sum of x[j]^2 over j in [c - floor((size-1)/2), c + ceil((size-1)/2)])^beta.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

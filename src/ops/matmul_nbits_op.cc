@@ -6,7 +6,7 @@
 // are floats; without them zero is 2^(bits - 1). The weight stays packed: the plain kernel unpacks a row at a time; the
 // compiled step for few rows of a unpacks it in registers (kernels/simd/packed_product.h), that for many a panel of
 // rows for a product by oneDNN.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <omp.h>
 
 #include <algorithm>

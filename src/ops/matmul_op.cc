@@ -1,5 +1,5 @@
 // Matrix product in numpy's sense: y[…, i, j] = sum over k of a[…, i, k] b[…, k, j], batch axes broadcast.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 //
 // Indices count elements of a tensor whose spatial extents are (x - 1) stride + kernel - pads. A larger output_shape
 // extends it with zeros at the end of each axis.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstring>

@@ -1,6 +1,6 @@
 // Attention of com.microsoft: the projection of its input to queries, keys and values, a layer like others, and
 // multi_head_attention.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/composition.h"
 #include "ops/op_row.h"

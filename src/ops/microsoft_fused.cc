@@ -1,6 +1,6 @@
 // Operators that ONNX Runtime's optimizer makes of several standard ones, taken apart again: every pass, quantization
 // first, then sees the layers that the model was made of.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <numeric>

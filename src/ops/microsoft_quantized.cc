@@ -1,6 +1,6 @@
 // ONNX Runtime's operators on quantized tensors, as what they stand for: dequantize, compute, quantize; products are
 // summed in integers. Results differ from its own kernels only where rounding meets a tie.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

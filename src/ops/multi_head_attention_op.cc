@@ -3,7 +3,7 @@
 // MultiHeadAttention takes (batch, tokens, heads * width) operands, keys and values as (batch, heads, tokens, width)
 // too, or queries, keys and values packed as (batch, tokens, heads, 3, width). A key padding mask is the number of keys
 // of each batch entry, or 0 where a key is hidden, which adds mask_filter_value. Its bias is added by nodes of its own.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

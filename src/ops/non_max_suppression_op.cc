@@ -2,7 +2,7 @@
 //
 // A box is dropped when its intersection with a selected one, over their union, exceeds iou_threshold. Results are
 // (batch, class, box), the boxes of one class in order of falling scores, equal scores in order of their index.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

@@ -1,6 +1,6 @@
 #include "ops/norm.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace amct {
 

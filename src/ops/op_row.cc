@@ -1,6 +1,6 @@
 #include "ops/op_row.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace amct {
 namespace {

@@ -1,5 +1,5 @@
 // Pad: a border of constants, of the mirrored or repeated edge, or of the opposite side; negative pads cut away.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -2,7 +2,7 @@
 //   y = sat(round(((a - a_zero) * a_scale + (b - b_zero) * b_scale) / y_scale) + y_zero), each step in float32:
 // what dequantize_linear, add and quantize_linear give one after the other, without floats in memory. Graphs are
 // lowered to it for execution; files spell it out.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "kernels/simd/quantize_linear.h"
 #include "ops/integer_epilogue.h"

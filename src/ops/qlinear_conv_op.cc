@@ -1,7 +1,7 @@
 // ConvInteger and QLinearConv of ONNX: the convolution of 8-bit integers less their zero points, pads counting as zero;
 // the second one adds an int32 bias and requantizes: y = sat(round(sum * (x_scale * w_scale / y_scale)) +
 // y_zero_point).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

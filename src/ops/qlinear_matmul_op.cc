@@ -1,6 +1,6 @@
 // MatMulInteger and QLinearMatMul of ONNX: the product of matrices of 8-bit integers less their zero points; the second
 // one requantizes it: y = sat(round(sum * (a_scale * b_scale / y_scale)) + y_zero_point).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <initializer_list>

@@ -1,6 +1,6 @@
 #include "ops/quantize_common.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 

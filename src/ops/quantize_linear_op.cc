@@ -2,7 +2,7 @@
 // y = (x - zero_point) * scale, per tensor, per index of an axis, or per block along an axis; 4-, 8- and 16-bit
 // integers, and 32-bit ones for dequantization. To an 8- or 4-bit float, y = round(x / scale) in the type's own steps,
 // following `saturate` (ir/small_float.h); its zero points must be 0.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // The plain kernel of the recurrent operators, in double.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

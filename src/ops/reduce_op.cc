@@ -2,7 +2,7 @@
 //
 // Coupling: kept axes are tied. A reduced axis is free where a channel of zeros adds nothing (sum, L1, L2, sum of
 // squares); the others see that a channel is missing.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

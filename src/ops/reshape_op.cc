@@ -4,7 +4,7 @@
 // chain of divisors, every digit of their common refinement lies inside one axis of either side, seen as (outer,
 // channel, inner): [N,C,H,W] -> [N,C*H*W] ties C, H and W to blocks of the flat axis; [N,g*c,H,W] -> [N,g,c,H,W] ties g
 // and c.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -3,7 +3,7 @@
 // Before opset 11 there was one rule: coordinates x / scale, and the nearest element rounded down when growing, up when
 // shrinking. Where the scales are known on import, that becomes nearest_mode floor or ceil; where they are computed,
 // our own value "ceil_when_shrinking" keeps the question open.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -5,7 +5,7 @@
 //               the average or the maximum over bilinear samples inside each: sampling_ratio per axis, or
 //               ceil(region / bins) if that is 0; half_pixel shifts the coordinates by -1/2
 // max_roi_pool  rounds each region to pixels and takes the maximum of each bin, 0 of an empty one
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -5,7 +5,7 @@
 // Pairs are (i, i + half) or, interleaved, (2 i, 2 i + 1). x is (batch, heads, tokens, width) or (batch, tokens, heads
 // * width). Angles are rows of two tables: at position_ids, (batch, tokens) or one number for the first token; or,
 // without them, the tables have a row per batch entry and token.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

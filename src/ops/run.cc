@@ -1,6 +1,6 @@
 #include "ops/run.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/op_row.h"
 #include "ops/run_graph.h"

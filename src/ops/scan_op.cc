@@ -1,6 +1,6 @@
 // Scan of opset 9 and later (ops/scan.h says what it does): each x is cut along its own axis, forwards or backwards;
 // each s is put together along its own.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/scan.h"
 

@@ -1,6 +1,6 @@
 // ScatterElements (Scatter before opset 11) and ScatterND: a copy of the data with elements or blocks at given indices
 // replaced, or joined with what is there by a reduction.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstring>
 

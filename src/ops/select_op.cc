@@ -1,5 +1,5 @@
 // NonZero, Compress, Unique: results whose extents only the data decide.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstring>

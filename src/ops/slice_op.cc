@@ -1,6 +1,6 @@
 // Slice: start : end : step along some axes, as in numpy: negative positions count from the end, positions beyond the
 // ends are clamped, a negative step walks backwards.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

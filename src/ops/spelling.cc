@@ -1,6 +1,6 @@
 #include "ops/spelling.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

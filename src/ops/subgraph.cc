@@ -1,6 +1,6 @@
 #include "ops/subgraph.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/error.h"
 #include "ops/infer.h"

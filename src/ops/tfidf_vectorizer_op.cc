@@ -4,7 +4,7 @@
 // of the pool is counted at output ngram_indexes[g]. With skips up to max_skip_count, the items of a gram may lie
 // 1, 2, … max_skip_count + 1 places apart; single items count once. Mode TF gives counts f, IDF 1 (or the weight) where
 // f > 0, TFIDF f (times the weight). Pools of strings are not read.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <map>

@@ -1,5 +1,5 @@
 // Transpose, DepthToSpace, SpaceToDepth: elements in another order of axes.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <numeric>

@@ -4,7 +4,7 @@
 // The mel matrix (dft_length / 2 + 1, bins) holds triangular filters whose edges are equally spaced in mel,
 //   mel(f) = 2595 log10(1 + f / 700),
 // from the lower to the upper edge in bins + 2 steps, rounded down to frequencies of the transform.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

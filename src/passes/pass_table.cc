@@ -1,5 +1,5 @@
 // The passes, in order. A row's `place` says why the pass stands where it stands.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "passes/execution/fuse_qdq_into_integer.h"
 #include "passes/execution/join_gates.h"

@@ -1,6 +1,6 @@
 #include "passes/rewrite_subgraphs.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

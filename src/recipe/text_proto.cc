@@ -1,6 +1,6 @@
 #include "recipe/text_proto.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cctype>
 

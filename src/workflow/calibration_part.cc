@@ -1,6 +1,6 @@
 #include "workflow/calibration_part.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "workflow/calibration_run.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <set>

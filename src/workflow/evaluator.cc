@@ -1,6 +1,6 @@
 #include "workflow/evaluator.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <stdlib.h>
 
 #include <charconv>

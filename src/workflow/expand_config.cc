@@ -1,6 +1,6 @@
 #include "workflow/expand_config.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "workflow/plan_settings.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <unordered_map>
 

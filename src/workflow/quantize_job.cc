@@ -1,6 +1,6 @@
 #include "workflow/quantize_job.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <optional>

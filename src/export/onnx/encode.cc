@@ -1,6 +1,6 @@
 #include "export/onnx/encode.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "export/onnx/pieces.h"
 #include "onnx_wire.pb.h"

@@ -1,6 +1,6 @@
 #include "export/onnx/lower_nodes.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

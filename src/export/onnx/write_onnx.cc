@@ -1,6 +1,6 @@
 #include "export/onnx/write_onnx.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

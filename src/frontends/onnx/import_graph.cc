@@ -1,6 +1,6 @@
 #include "frontends/onnx/import_graph.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <unordered_set>
 

@@ -1,6 +1,6 @@
 #include "frontends/onnx/import_node.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "frontends/onnx/node_decode.h"
 #include "frontends/onnx/unknown_ops.h"

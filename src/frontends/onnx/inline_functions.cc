@@ -1,6 +1,6 @@
 #include "frontends/onnx/inline_functions.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <tuple>

@@ -1,6 +1,6 @@
 #include "frontends/onnx/load_onnx.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <new>
 #include <stdexcept>

@@ -1,6 +1,6 @@
 #include "frontends/onnx/node_decode.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <unordered_set>
 

@@ -1,6 +1,6 @@
 #include "frontends/onnx/node_order.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <functional>
 #include <queue>

@@ -1,6 +1,6 @@
 #include "frontends/onnx/unknown_ops.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/op_row.h"
 

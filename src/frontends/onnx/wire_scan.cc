@@ -1,6 +1,6 @@
 #include "frontends/onnx/wire_scan.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <optional>

@@ -1,6 +1,6 @@
 #include "passes/execution/fuse_qdq_into_integer.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

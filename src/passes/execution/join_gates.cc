@@ -1,6 +1,6 @@
 #include "passes/execution/join_gates.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/op_row.h"
 #include "passes/execution/pattern.h"

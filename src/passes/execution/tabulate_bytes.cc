@@ -1,6 +1,6 @@
 #include "passes/execution/tabulate_bytes.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <numeric>

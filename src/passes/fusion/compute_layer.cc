@@ -1,6 +1,6 @@
 #include "passes/fusion/compute_layer.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

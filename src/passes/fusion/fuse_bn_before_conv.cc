@@ -1,6 +1,6 @@
 #include "passes/fusion/fuse_bn_before_conv.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "passes/fusion/compute_layer.h"
 #include "passes/rewrite.h"

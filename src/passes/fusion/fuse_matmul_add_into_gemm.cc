@@ -1,6 +1,6 @@
 #include "passes/fusion/fuse_matmul_add_into_gemm.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/op_row.h"
 #include "passes/rewrite.h"

@@ -1,6 +1,6 @@
 #include "passes/fusion/fuse_pad_into_conv.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

@@ -1,6 +1,6 @@
 #include "passes/fusion/fuse_split_conv_into_group_conv.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cstring>

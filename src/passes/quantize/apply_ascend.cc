@@ -1,6 +1,6 @@
 #include "passes/quantize/apply_ascend.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <map>

@@ -1,6 +1,6 @@
 #include "passes/quantize/apply_recurrent.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/error.h"
 #include "ops/ascend_recurrent.h"

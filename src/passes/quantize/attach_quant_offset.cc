@@ -1,6 +1,6 @@
 #include "passes/quantize/attach_quant_offset.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <unordered_map>
 

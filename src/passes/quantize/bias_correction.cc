@@ -1,6 +1,6 @@
 #include "passes/quantize/bias_correction.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstring>
 #include <numeric>

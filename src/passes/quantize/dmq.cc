@@ -1,6 +1,6 @@
 #include "passes/quantize/dmq.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "passes/quantize/hidden_states.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "passes/quantize/integer_constants.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

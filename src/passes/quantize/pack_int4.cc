@@ -1,6 +1,6 @@
 #include "passes/quantize/pack_int4.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/error.h"
 #include "ops/infer.h"

@@ -1,6 +1,6 @@
 #include "passes/quantize/plan_layers.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

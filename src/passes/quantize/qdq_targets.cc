@@ -1,6 +1,6 @@
 #include "passes/quantize/qdq_targets.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

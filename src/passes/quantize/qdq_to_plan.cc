@@ -1,6 +1,6 @@
 #include "passes/quantize/qdq_to_plan.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

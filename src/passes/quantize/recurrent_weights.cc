@@ -1,6 +1,6 @@
 #include "passes/quantize/recurrent_weights.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/error.h"
 #include "ops/op_row.h"

@@ -1,6 +1,6 @@
 #include "passes/quantize/tensor_inputs.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <map>

@@ -1,6 +1,6 @@
 #include "passes/quantize/weight_scales.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <span>
 

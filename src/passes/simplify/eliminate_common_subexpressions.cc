@@ -1,6 +1,6 @@
 #include "passes/simplify/eliminate_common_subexpressions.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <string>

@@ -1,6 +1,6 @@
 #include "passes/simplify/eliminate_identity.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 #include "passes/simplify/fold_constants.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

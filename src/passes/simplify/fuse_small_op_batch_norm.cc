@@ -1,6 +1,6 @@
 #include "passes/simplify/fuse_small_op_batch_norm.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

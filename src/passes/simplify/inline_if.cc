@@ -1,6 +1,6 @@
 #include "passes/simplify/inline_if.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/op_row.h"
 #include "ops/subgraph.h"

@@ -1,6 +1,6 @@
 #include "passes/simplify/merge_reshapes.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 #include "passes/simplify/merge_transposes.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "recipe/amct_config/cfg_file.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "recipe/amct_config/cfg_activation.h"
 #include "recipe/amct_config/cfg_reader.h"
