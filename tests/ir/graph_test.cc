@@ -12,7 +12,7 @@
 namespace amct {
 namespace {
 
-constexpr TensorType kFloats{DType::kFloat32, {}};
+const TensorType kFloats{DType::kFloat32, {}};
 
 NodeId add(Graph& graph, std::vector<ValueId> inputs) {
   return graph.add_node("n", "d::N", nullptr, std::move(inputs), {"v"});
