@@ -13,7 +13,7 @@ namespace amct {
 
 const std::vector<QdqTarget>& qdq_targets() {
   // ort: a convolution is computed in integers only if its output is quantized; uint8 activations let a ReLU vanish in
-  // the zero point and have the fast kernels on x86 (docs/architecture.md has the measurements).
+  // the zero point and have the fast kernels on x86 (docs/design/integers.md has the measurements).
   // Of weights in groups beside 8-bit activations it takes the 8-bit ones for one scale (1.31).
   // tensorrt: symmetric int8 and float biases are all it takes; it fuses activations and sums into layers itself, and
   // has groups of weights beside float activations alone.
