@@ -8,7 +8,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -180,7 +179,13 @@ LayerPlan read_layer(Document& document, const JsonNode& node) {
   }
   layer.balance_factors = read_numbers(fields, "balance_factors");
   layer.bias_correction = read_numbers(fields, "bias_correction");
-  for (const float shift : read_numbers(fields, "shifts")) layer.shifts.push_back(static_cast<int>(shift));
+  for (const float shift : read_numbers(fields, "shifts")) {
+    if (shift >= 1 && shift <= 16) {
+      layer.shifts.push_back(static_cast<int>(shift));
+    } else {
+      fields.fault_in("shifts", fmt::format("a shift of {} is {}, must be in [1, 16]", owner, shift));
+    }
+  }
   fields.read("second_tensor", layer.second_tensor);
   if (const JsonNode* second = fields.find("second")) {
     layer.second = read_activation(document, *second, "the second input of " + owner);
@@ -271,11 +276,10 @@ PlanFile parse_plan(std::string_view text, const std::string& file) {
 void check_plan_fits(const PlanFile& read, const Plan& expected, const std::string& file) {
   Faults faults;
   std::vector<std::string> layers, tensors;
-  std::unordered_map<std::string_view, const LayerPlan*> layer_of;
-  std::unordered_set<std::string_view> known_tensors;
+  std::unordered_set<std::string_view> known_layers, known_tensors;
   for (const LayerPlan& layer : expected.layers) {
     layers.push_back(layer.name);
-    layer_of.emplace(layer.name, &layer);
+    known_layers.insert(layer.name);
   }
   for (const TensorPlan& tensor : expected.tensors) {
     tensors.push_back(tensor.tensor);
@@ -286,23 +290,8 @@ void check_plan_fits(const PlanFile& read, const Plan& expected, const std::stri
                      {.file = file, .line = line}, suggestion(name, known)));
   };
   for (size_t i = 0; i < read.plan.layers.size(); ++i) {
-    const LayerPlan& layer = read.plan.layers[i];
-    const auto at = layer_of.find(layer.name);
-    if (at == layer_of.end()) {
-      unknown("layer", layer.name, layers, read.layer_lines[i]);
-      continue;
-    }
-    const LayerPlan* known = at->second;
-    if (!layer.weight || !known->weight || known->weight->scales.empty()) continue;
-    const size_t count = layer.weight->scales.size();
-    const bool same_grain =
-        layer.weight->per_channel == known->weight->per_channel && layer.weight->group == known->weight->group;
-    if (count > 1 && same_grain && count != known->weight->scales.size()) {
-      faults.add(Error(ErrorCode::kConfig,
-                       fmt::format("layer '{}' has {} weight scales, its weight has {} channels", layer.name, count,
-                                   known->weight->scales.size()),
-                       {.file = file, .line = read.layer_lines[i]}));
-    }
+    const std::string& name = read.plan.layers[i].name;
+    if (!known_layers.contains(name)) unknown("layer", name, layers, read.layer_lines[i]);
   }
   for (size_t i = 0; i < read.plan.tensors.size(); ++i) {
     const std::string& name = read.plan.tensors[i].tensor;

@@ -24,8 +24,7 @@ struct PlanFile {
 PlanFile parse_plan(std::string_view text, const std::string& file);
 
 // Checks that the plan fits a model whose own plan is `expected` (as planning made it): every layer and tensor of
-// `read` must be in it; unknown ones are reported with the closest known name, all at once, and the number of weight
-// scales must be 1 or, where the model is calibrated with them, that of `expected`. Throws ErrorList of Error(kConfig).
+// `read` must be in it. Throws ErrorList of Error(kConfig) with all that are not, each with the closest known name.
 void check_plan_fits(const PlanFile& read, const Plan& expected, const std::string& file);
 
 }  // namespace amct
