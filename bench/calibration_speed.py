@@ -5,10 +5,11 @@ faster of two modes (two threads in one session, two sessions of one thread), wi
 amct_bench, the processor's time of one thread. Memory: the peak of a whole `amct quantize` over 16 and over 4096 samples; of a
 process that does nothing but run one ONNX Runtime session of one thread at batch 1, times the cores.
 
-usage: calibration_speed.py [--rounds N] [--samples N] [--many N]       --many 0 leaves the memory out
+usage: calibration_speed.py [--rounds N] [--samples N…] [--many N]       --many 0 leaves the memory out
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -68,11 +69,12 @@ def observing(path):
     return json.loads(done.stdout)["benchmarks"][0]["share"]
 
 
-def time_table(samples, rounds, work):
+def time_table(images, counts, rounds, work):
     print("| network | samples | ONNX Runtime, plain inference s | amct, calibration s | ratio | observing / forward pass |\n"
           "|---|---|---|---|---|---|")
-    np.save(work / "samples.npy", samples)
-    for network in float_speed.all_networks(NETWORKS):
+    for network, count in itertools.product(float_speed.all_networks(NETWORKS), counts):
+        samples = images[:count]
+        np.save(work / "samples.npy", samples)
         inputs = {next(iter(network.inputs(1))): samples[:1]}
         modes = [float_speed.Theirs(network.path, inputs, *mode) for mode in ((2, 1), (1, 2))]
         plain_seconds(modes, samples[:8])
@@ -102,15 +104,15 @@ def memory_table(samples, many, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--samples", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--many", type=int, default=4096)
     arguments = parser.parse_args()
     print("\n## Calibration\n\nAgainst ONNX Runtime's plain inference over the same samples, decoded before; medians of "
           f"{arguments.rounds} rounds. Command: `scripts/python bench/calibration_speed.py`.\n")
-    images = [image for image, _ in networks.imagenet_images()][:arguments.samples]
+    images = [image for image, _ in networks.imagenet_images()][:max(arguments.samples)]
     samples = np.stack([PREPROCESS.pixels(image) for image in images])
     with tempfile.TemporaryDirectory(prefix="amct-bench-") as folder:
-        time_table(samples, arguments.rounds, pathlib.Path(folder))
+        time_table(samples, arguments.samples, arguments.rounds, pathlib.Path(folder))
         if arguments.many > 0:
             memory_table(samples, arguments.many, pathlib.Path(folder))
 
