@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <bit>
 
-#include "base/error.h"
-
 namespace amct {
 namespace {
 
-constexpr uint32_t kInfinity = 0x7f800000u;
 constexpr size_t kScanned = 4 * kCountChunk;  // values a look
 
 }  // namespace
@@ -46,9 +43,7 @@ void Extremes::add(std::span<const float> values) {
       for (const bool negative : {false, true}) raise(negative, high[negative]);
       scanned = scan(part);
     }
-    zeros_ += scanned.zeros;
-    least_ = std::min(least_, scanned.range.least);
-    for (const bool negative : {false, true}) largest_counts_[negative] += scanned.equal[negative];
+    count_found(scanned.zeros, scanned.range.least, scanned.equal);
     if (high[0] <= tails_[0].threshold() && high[1] <= tails_[1].threshold()) continue;
     for (size_t i = 0; i < part.size(); i += kCountChunk) {
       uint32_t patterns[kCountChunk + 64];
@@ -63,16 +58,7 @@ void Extremes::add(float value, uint64_t count) {
   const auto bits = std::bit_cast<uint32_t>(value);
   const bool negative = bits >> 31;
   const uint32_t magnitude = bits & 0x7fffffffu;
-  if (count == 0) return;
-  least_ = std::min(least_, magnitude == 0 ? 0 : bits);
-  if (magnitude == 0) {
-    zeros_ += count;
-    return;
-  }
-  if (magnitude >= kInfinity) {
-    finite_ = false;
-    return;
-  }
+  if (count == 0 || count_special(bits, count)) return;
   raise(negative, magnitude);
   if (magnitude == largest_[negative]) largest_counts_[negative] += count;
   const uint64_t copies = std::min<uint64_t>(count, tails_[negative].capacity());
@@ -80,10 +66,7 @@ void Extremes::add(float value, uint64_t count) {
 }
 
 void Extremes::merge(const Extremes& other) {
-  AMCT_CHECK(tails_[0].capacity() == other.tails_[0].capacity(), "extremes of different tails cannot merge");
-  finite_ = finite_ && other.finite_;
-  zeros_ += other.zeros_;
-  least_ = std::min(least_, other.least_);
+  merge_counts(other);
   for (const bool negative : {false, true}) {
     raise(negative, other.largest_[negative]);
     if (largest_[negative] == other.largest_[negative]) largest_counts_[negative] += other.largest_counts_[negative];

@@ -25,8 +25,7 @@ LinearHistogram::Table<T> LinearHistogram::map_table() {
   return Table<T>(static_cast<T*>(memory), Unmap{kBytes});
 }
 
-LinearHistogram::LinearHistogram(size_t tail_capacity)
-    : counters_(map_table<uint32_t>()), tails_{Tail(tail_capacity), Tail(tail_capacity)} {
+LinearHistogram::LinearHistogram(size_t tail_capacity) : KnownValues(tail_capacity), counters_(map_table<uint32_t>()) {
   AMCT_CHECK(tail_capacity >= 1, "a histogram without tails");
 }
 
@@ -63,9 +62,7 @@ void LinearHistogram::add(std::span<const float> values) {
         counters_.get(), static_cast<float>(1 / width()), largest_, {tails_[0].threshold(), tails_[1].threshold()}};
     ChunkRange range;
     if (!count_chunk(chunk, counts, range)) add_unexpected(chunk, range, counts);
-    zeros_ += counts.zeros;
-    least_ = std::min(least_, range.least);
-    for (const bool negative : {false, true}) largest_counts_[negative] += counts.equal[negative];
+    count_found(counts.zeros, range.least, counts.equal);
   }
 }
 
@@ -92,16 +89,7 @@ void LinearHistogram::add(float value, uint64_t count) {
   const auto bits = std::bit_cast<uint32_t>(value);
   const bool negative = bits >> 31;
   const uint32_t magnitude = bits & 0x7fffffffu;
-  if (count == 0) return;
-  least_ = std::min(least_, magnitude == 0 ? 0 : bits);
-  if (magnitude == 0) {
-    zeros_ += count;
-    return;
-  }
-  if (magnitude >= kInfinity) {
-    finite_ = false;
-    return;
-  }
+  if (count == 0 || count_special(bits, count)) return;
   if (magnitude > largest_[negative]) displace(negative, magnitude);
   const bool is_largest = magnitude == largest_[negative];
   const bool counted = is_largest || magnitude < bound();
@@ -196,11 +184,8 @@ void LinearHistogram::add_to_bucket(size_t bucket, uint64_t count) {
 }
 
 void LinearHistogram::merge(const LinearHistogram& other) {
-  AMCT_CHECK(tails_[0].capacity() == other.tails_[0].capacity(), "histograms of different tails cannot merge");
-  finite_ = finite_ && other.finite_;
+  merge_counts(other);
   if (!finite_) return;
-  zeros_ += other.zeros_;
-  least_ = std::min(least_, other.least_);
   if (other.exponent_ > exponent_) grow(other.exponent_);
   const uint32_t old_bound = bound();
   for (const bool negative : {false, true}) {

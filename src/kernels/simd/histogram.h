@@ -7,9 +7,9 @@
 // the `tail_capacity`-th largest magnitudes alone, so the result is the same in any order of values and of merging.
 // 2^E is at most twice the larger one of these, hence the width at most 1/4096 of the range between the tails.
 //
-// Kept exactly besides: the number of zeros, how many values equal the largest of each sign (clipped activations have
-// much of their mass there), and the value closest to zero if all have one sign. Zeros and largest values are in no
-// bucket. Memory: 32 kB per sign that occurs.
+// Kept exactly besides (known_values.h): zeros, the largest of each sign (clipped activations have much of their mass
+// there) and the value closest to zero if all have one sign. Zeros and largest values are in no bucket. Memory: 32 kB
+// per sign that occurs.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +19,11 @@
 #include <span>
 
 #include "kernels/simd/count_buckets.h"
-#include "kernels/simd/tail.h"
+#include "kernels/simd/known_values.h"
 
 namespace amct {
 
-class LinearHistogram {
+class LinearHistogram : public KnownValues {
  public:
   // `tail_capacity` >= 1 values are kept exactly at each end. Throws Error(kResource) when memory cannot be mapped.
   explicit LinearHistogram(size_t tail_capacity);
@@ -36,15 +36,6 @@ class LinearHistogram {
   // Brings tails and width into the form that depends on the values alone. Before reading what follows.
   void settle();
 
-  uint64_t zeros() const { return zeros_; }
-  const Tail& tail(bool negative) const { return tails_[negative]; }
-  // Magnitude bits of the largest value of a sign, 0 if there is none, and how many there are.
-  uint32_t largest(bool negative) const { return largest_[negative]; }
-  uint64_t largest_count(bool negative) const { return largest_counts_[negative]; }
-  // The smallest bit pattern: of the least value from +0 up, else of the value below that is closest to zero; 2^32 - 1
-  // if there is none. -0 counts as +0.
-  uint32_t least_pattern() const { return least_; }
-  bool finite() const { return finite_; }
   double width() const;  // of the buckets
 
   // Calls `visit` for the buckets of one sign that are not empty, from small to large magnitude, with the magnitudes of
@@ -54,7 +45,6 @@ class LinearHistogram {
   size_t resident_bytes() const;  // of the tables
 
  private:
-  static constexpr uint32_t kInfinity = 0x7f800000u;
   static constexpr uint64_t kLimit = 0xffffffffu;
   static constexpr int kLeastExponent = -100;  // of E: finer widths would have no float32 inverse
   struct Unmap {
@@ -83,13 +73,7 @@ class LinearHistogram {
   Table<uint32_t> counters_;
   Table<uint64_t> totals_{nullptr, Unmap{}};  // mapped on first use
   uint64_t pending_ = 0;                      // bound on every counter: kept below 2^32
-  uint64_t zeros_ = 0;
-  uint32_t least_ = 0xffffffffu;
-  int exponent_ = kLeastExponent;  // E
-  bool finite_ = true;
-  Tail tails_[2];  // positive, negative
-  Magnitudes largest_ = {0, 0};
-  uint64_t largest_counts_[2] = {0, 0};
+  int exponent_ = kLeastExponent;             // E
 };
 
 }  // namespace amct
