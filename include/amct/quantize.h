@@ -13,17 +13,17 @@ namespace amct {
 inline namespace v1 {
 
 struct QuantizeOptions {
-  std::string data;               // folder or file with samples (docs/formats/data.md)
-  std::string out_prefix;         // "out/model" gives out/model_qdq.onnx and so on
-  std::string preprocess;         // what happens to images: "imagenet", "resize=256,crop=224,…"; empty = nothing
-  std::string labels;             // file with class indices: accuracy is measured before and after; empty = not
-  std::string config;             // settings: a plan, or AMCT's .cfg or JSON; empty = defaults
+  std::string data;                // folder or file with samples (docs/formats/data.md)
+  std::string out_prefix;          // "out/model" gives out/model_qdq.onnx and so on
+  std::string preprocess;          // what happens to images: "imagenet", "resize=256,crop=224,…"; empty = nothing
+  std::string labels;              // file with class indices: accuracy is measured before and after; empty = not
+  std::string config;              // settings: a plan, or AMCT's .cfg or JSON; empty = defaults
   std::optional<int64_t> samples;  // to calibrate with; not set = as `config` says, else 64
-  int threads = 0;                // 0 = all cores that the process may use
-  std::vector<std::string> skip;  // layers that stay float
-  bool fake_quant = true;         // write the simulation that any ONNX runtime runs
-  bool deploy = true;             // write the model for Ascend processors
-  bool qdq = true;                // write the model for ONNX Runtime
+  int threads = 0;                 // 0 = all cores that the process may use
+  std::vector<std::string> skip;   // layers that stay float
+  bool fake_quant = true;          // write the simulation that any ONNX runtime runs
+  bool deploy = true;              // write the model for Ascend processors
+  bool qdq = true;                 // write the model for ONNX Runtime
   // All parts that write_calibration made with the same options: they take the place of the data, which is then needed
   // only to measure the result.
   std::vector<std::string> calibration;

@@ -10,7 +10,8 @@
 namespace amct {
 
 void add_passes_command(CLI::App& app, const GlobalOptions& global) {
-  CLI::App* command = app.add_subcommand("passes", "List the passes that simplify and fuse a model, and those before it is run");
+  CLI::App* command =
+      app.add_subcommand("passes", "List the passes that simplify and fuse a model, and those before it is run");
   command->footer("Example:\n  amct passes\n");
   command->callback([&global] {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();

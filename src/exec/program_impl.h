@@ -42,7 +42,7 @@ struct CompiledProgram {
   std::vector<Place> inputs;  // by graph input, plain
   std::vector<std::pair<ValueId, Place>> observed_inputs;
   std::unordered_map<ValueId, Layout> observed_layouts;  // of values that steps compute
-  std::unordered_map<ValueId, Place> readable;  // graph outputs and kept values, plain
+  std::unordered_map<ValueId, Place> readable;           // graph outputs and kept values, plain
 };
 
 // Fills steps, buffers and places; the rest of `program` is set.

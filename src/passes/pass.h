@@ -59,9 +59,9 @@ struct PassInfo {
 // All passes, in the order the default pipeline runs them (pass_table.cc). They rely on up-to-date value types.
 const std::vector<PassInfo>& simplify_passes();
 const std::vector<PassInfo>& fusion_passes();
-// For graphs that are run and not written: small arithmetic becomes one operator that files of older opsets do not know.
-// The last node of a pattern becomes that operator, in place; ids and names of all values stay, and so do the other
-// nodes, which nobody needs any more and a program leaves out.
+// For graphs that are run and not written: small arithmetic becomes one operator that files of older opsets do not
+// know. The last node of a pattern becomes that operator, in place; ids and names of all values stay, and so do the
+// other nodes, which nobody needs any more and a program leaves out.
 const std::vector<PassInfo>& execution_passes();
 // What a graph with Q/DQ goes through before it is run in integers; never before it is exported.
 const std::vector<PassInfo>& integer_passes();

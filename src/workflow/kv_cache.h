@@ -1,5 +1,5 @@
-// The verb `kv-cache`: factors for the tensors that a decoder caches, the outputs of its K and V projections (spec C.20,
-// B.5). The network runs in float and is not rewritten; the record file is all that is written.
+// The verb `kv-cache`: factors for the tensors that a decoder caches, the outputs of its K and V projections (spec
+// C.20, B.5). The network runs in float and is not rewritten; the record file is all that is written.
 #pragma once
 
 #include <cstdint>

@@ -126,10 +126,9 @@ void describe_job(const QuantizeJob& job, QuantizeReport& report) {
 void measure(const std::shared_ptr<const Graph>& graph, const Products& products, const QuantizeJob& job,
              const QuantizeRequest& request, QuantizeReport& report) {
   const DataSource& source = *job.source;
-  const Comparison comparison = compare(graph, products.fake, source,
-                                        {.samples = std::min(job.samples, kComparedSamples),
-                                         .layer_samples = kLayerSamples,
-                                         .workers = request.workers});
+  const Comparison comparison = compare(
+      graph, products.fake, source,
+      {.samples = std::min(job.samples, kComparedSamples), .layer_samples = kLayerSamples, .workers = request.workers});
   report.compared = true;
   report.sqnr_db = comparison.logit_sqnr_db;
   if (comparison.classes) report.same_class_percent = comparison.same_class_percent;

@@ -54,8 +54,9 @@ TEST(ByteStream, RefusesLengthsBeyondTheBytesAndNumbersBeyond64Bits) {
   const std::string huge = "\xff\xff\xff\xff\xff\xff\xff\xff\x7f";
   EXPECT_THROW(ByteReader(bytes_of(huge)).length(1), Error);
   EXPECT_THROW(ByteReader(bytes_of(huge)).text(), Error);
-  const std::string four = "\x04"
-                           "abcdefg";
+  const std::string four =
+      "\x04"
+      "abcdefg";
   EXPECT_EQ(ByteReader(bytes_of(four)).length(1), 4u);
   EXPECT_THROW(ByteReader(bytes_of(four)).length(2), Error);
   EXPECT_THROW(ByteReader(bytes_of(four)).number(3), Error);

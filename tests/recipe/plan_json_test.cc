@@ -110,8 +110,9 @@ TEST(PlanJsonTest, ReportsAllFaultsWithTheirPlaces) {
          {"3: the plan has an unknown field 'sampels'; did you mean 'samples'?", "4: isa of the plan must be a string",
           "6: layer 'a' has an unknown field 'quantise'; did you mean 'quantize'?",
           "6: bits of activation of layer 'a'", "6: activation of layer 'a' needs both scale and offset",
-          "7: a second layer 'a'", "7: a scale of", "7: a shift of layer 'a' is 1e+30", "8: layer '' lacks 'name'", "must be 0: it is symmetric",
-          "9: method of", "9: max_percentile", "needs 0 < search_step", "10: layer 'c' has a second 'name'"}) {
+          "7: a second layer 'a'", "7: a scale of", "7: a shift of layer 'a' is 1e+30", "8: layer '' lacks 'name'",
+          "must be 0: it is symmetric", "9: method of", "9: max_percentile", "needs 0 < search_step",
+          "10: layer 'c' has a second 'name'"}) {
       EXPECT_NE(all.find(part), std::string::npos) << part << "\n" << all;
     }
   }

@@ -1,8 +1,8 @@
 // Nodes of the graph -> serialized nodes of the file, at a target opset.
 //
 // Each node becomes bytes as soon as it is lowered, by way of one message that is used again: a message for each of
-// many nodes would cost an allocation for every name and list in them (docs/design/large-models.md, "Many nodes"), and the
-// graph around them is put together from bytes anyway (pieces.h).
+// many nodes would cost an allocation for every name and list in them (docs/design/large-models.md, "Many nodes"), and
+// the graph around them is put together from bytes anyway (pieces.h).
 #pragma once
 
 #include <map>

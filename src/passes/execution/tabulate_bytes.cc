@@ -39,8 +39,8 @@ bool is_number(const Graph& graph, ValueId id, const Shape& shape) {
          (tensor->rank() == 0 || (shape.ranked() && tensor->rank() <= shape.rank()));
 }
 
-// The values that `value`, a float or the result of a table, is computed from besides numbers: what the function goes on
-// with. Null if it cannot be part of one.
+// The values that `value`, a float or the result of a table, is computed from besides numbers: what the function goes
+// on with. Null if it cannot be part of one.
 std::optional<std::vector<ValueId>> operands_of(const Graph& graph, ValueId value) {
   const Node* node = graph.producer(value);
   if (node == nullptr) return std::nullopt;
@@ -60,8 +60,8 @@ std::optional<std::vector<ValueId>> operands_of(const Graph& graph, ValueId valu
   return operands;
 }
 
-// Collects what computes `result` from one value of 8-bit integers, which may be the result of a table. False if that is
-// not all. Goes deep without recursion: a file decides how deep.
+// Collects what computes `result` from one value of 8-bit integers, which may be the result of a table. False if that
+// is not all. Goes deep without recursion: a file decides how deep.
 bool collect(const Graph& graph, ValueId result, Function& function) {
   struct Frame {
     NodeId node;
