@@ -149,21 +149,6 @@ TEST_P(LinearHistogramTest, IsWhatItsValuesDefine) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, LinearHistogramTest, ::testing::Range(0u, 9u));
 
-TEST(LinearHistogramTest, TellsWhatIsNotFinite) {
-  const float inf = std::numeric_limits<float>::infinity();
-  for (const float bad : {inf, -inf, std::nanf(""), -std::nanf("")}) {
-    std::vector<float> values(3000, 1.5f);
-    values[2222] = bad;
-    LinearHistogram histogram(4), one(4), merged(4);
-    histogram.add(values);
-    one.add(bad, 3);
-    merged.merge(one);
-    EXPECT_FALSE(histogram.finite());
-    EXPECT_FALSE(one.finite());
-    EXPECT_FALSE(merged.finite());
-  }
-}
-
 // An outlier coarsens no bucket.
 TEST(LinearHistogramTest, LeavesOutliersOutOfItsRange) {
   std::mt19937 random(3);
