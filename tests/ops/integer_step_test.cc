@@ -4,15 +4,10 @@
 #include <algorithm>
 
 #include "ops/lowering_harness.h"
+#include "support/tensor_makers.h"
 
 namespace amct::testing {
 namespace {
-
-template <typename T>
-Tensor filled(Dims dims, T value) {
-  const auto count = static_cast<size_t>(element_count(dims));
-  return Tensor::of<T>(std::move(dims), std::vector<T>(count, value));
-}
 
 // The weights are packed once: no second copy of them stays in memory with the step.
 TEST(IntegerStep, LetsItsWeightsGo) {

@@ -7,12 +7,6 @@
 namespace amct::testing {
 namespace {
 
-template <typename T>
-Tensor filled(Dims dims, T value) {
-  const auto count = static_cast<size_t>(element_count(dims));
-  return Tensor::of<T>(std::move(dims), std::vector<T>(count, value));
-}
-
 // The inputs of an operator, of which a case exchanges one.
 using Inputs = std::vector<Tensor>;
 

@@ -32,10 +32,10 @@ inline Tensor normal(Dims dims, uint32_t seed, float mean = 0, float sigma = 1) 
   return drawn(std::move(dims), random, std::normal_distribution<float>(mean, sigma));
 }
 
-inline Tensor filled(Dims dims, float value) {
-  Tensor tensor = Tensor::allocate(DType::kFloat32, std::move(dims));
-  std::ranges::fill(tensor.mutable_values<float>(), value);
-  return tensor;
+template <typename T>
+Tensor filled(Dims dims, T value) {
+  const auto count = static_cast<size_t>(element_count(dims));
+  return Tensor::of<T>(std::move(dims), std::vector<T>(count, value));
 }
 
 // A list of int64 values, such as extents, pads and axes are given by.

@@ -25,11 +25,11 @@ struct Net {
   Net() {
     x = graph.add_input("x", {DType::kFloat32, Shape::of({1, 3, 6, 6})});
     weight1 = graph.add_constant("w1", filled({4, 3, 3, 3}, 0.5f));
-    const NodeId conv1 = add_op(graph, "conv1", "conv", {x, weight1, graph.add_constant("b1", filled({4}, 1))});
+    const NodeId conv1 = add_op(graph, "conv1", "conv", {x, weight1, graph.add_constant("b1", filled({4}, 1.0f))});
     const NodeId relu_node = add_op(graph, "relu", "relu", {graph.node(conv1).output()});
     relu = graph.node(relu_node).output();
     const NodeId conv2 = add_op(graph, "conv2", "conv", {relu, graph.add_constant("w2", filled({5, 4, 1, 1}, 0.25f))});
-    const NodeId conv3 = add_op(graph, "conv3", "conv", {relu, graph.add_constant("w3", filled({2, 4, 3, 3}, 2))});
+    const NodeId conv3 = add_op(graph, "conv3", "conv", {relu, graph.add_constant("w3", filled({2, 4, 3, 3}, 2.0f))});
     graph.set_outputs({graph.node(conv2).output(), graph.node(conv3).output()});
     update_types(graph);
   }

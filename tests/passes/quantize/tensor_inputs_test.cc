@@ -28,7 +28,7 @@ struct Net {
     const ValueId sum = op(graph, "add", "add", {conv("conv2", pool, 4, 4), relu});
     const ValueId both =
         op(graph, "concat", "concat", {conv("conv3", sum, 4, 2), conv("conv4", x, 3, 5)}, {{"axis", int64_t{1}}});
-    const ValueId shifted = op(graph, "shift", "add", {relu, graph.add_constant("c", filled({1}, 2))});
+    const ValueId shifted = op(graph, "shift", "add", {relu, graph.add_constant("c", filled({1}, 2.0f))});
     graph.set_outputs({conv("conv5", both, 7, 3), shifted, op(graph, "plain", "add", {x, z})});
     update_types(graph);
   }
