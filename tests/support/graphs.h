@@ -1,14 +1,23 @@
-// Graphs for tests: nodes by the name of their row, inputs of floats, and what a graph holds in the order in which it
-// runs.
+// Graphs for tests: from text, nodes by the name of their row, inputs of floats, and what a graph holds in the order in
+// which it runs.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ir/text.h"
+#include "ops/infer.h"
 #include "ops/op_row.h"
 
 namespace amct::testing {
+
+// The graph of docs/formats/graph-text.md at opset 17, its types inferred.
+inline Graph graph_of(const std::string& text) {
+  Graph graph = parse_text("opset \"\" 17\n" + text, [](std::string_view op) { return op_table().find(op); });
+  update_types(graph);
+  return graph;
+}
 
 inline ValueId float_input(Graph& graph, const Dims& dims, std::string_view name = "x") {
   return graph.add_input(name, {DType::kFloat32, Shape::of(dims)});

@@ -5,10 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "ir/random_tensor.h"
-#include "ir/text.h"
-#include "ops/infer.h"
-#include "ops/op_row.h"
 #include "passes/quantize/plan_layers.h"
+#include "support/graphs.h"
 #include "workflow/calibrate.h"
 #include "workflow/networks.h"
 
@@ -16,8 +14,7 @@ namespace amct::testing {
 namespace {
 
 Graph network(const std::string& batch) {
-  const std::string text = fmt::format(R"(opset "" 17
-%x: float32[{0}, 3, 9, 7] = input
+  return graph_of(fmt::format(R"(%x: float32[{0}, 3, 9, 7] = input
 %w: float32[5, 3, 3, 3] = constant random(1)
 %c = conv(%x, %w, _)
 %r = relu(%c)
@@ -28,10 +25,7 @@ Graph network(const std::string& batch) {
 %y = matmul(%f, %m)
 output %y
 )",
-                                       batch);
-  Graph graph = parse_text(text, [](std::string_view op) { return op_table().find(op); });
-  update_types(graph);
-  return graph;
+                              batch));
 }
 
 TEST(LayerErrors, CountEverySampleOnceWhateverTheBatch) {

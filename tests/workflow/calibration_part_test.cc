@@ -12,12 +12,10 @@
 #include "base/error.h"
 #include "data/temporary_folder.h"
 #include "ir/random_tensor.h"
-#include "ir/text.h"
-#include "ops/infer.h"
-#include "ops/op_row.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/weight_scales.h"
 #include "recipe/plan_json.h"
+#include "support/graphs.h"
 #include "workflow/balance.h"
 #include "workflow/calibrate.h"
 #include "workflow/model.h"
@@ -30,8 +28,7 @@ constexpr int64_t kSamples = 13;
 
 // Convolutions with a bias, a depthwise one behind a ReLU, a matrix product on vectors: odd extents and channels.
 Graph network(int64_t batch) {
-  const std::string text = fmt::format(R"(opset "" 17
-%x: float32[{0}, 3, 11, 9] = input
+  return graph_of(fmt::format(R"(%x: float32[{0}, 3, 11, 9] = input
 %w: float32[5, 3, 3, 3] = constant random(1)
 %b: float32[5] = constant random(2)
 %c = conv(%x, %w, %b) {{pads=[1, 1, 1, 1]}}
@@ -45,10 +42,7 @@ Graph network(int64_t batch) {
 %y = matmul(%f, %m)
 output %y
 )",
-                                       batch > 0 ? std::to_string(batch) : "N");
-  Graph graph = parse_text(text, [](std::string_view op) { return op_table().find(op); });
-  update_types(graph);
-  return graph;
+                              batch > 0 ? std::to_string(batch) : "N"));
 }
 
 std::vector<Tensor> samples() {

@@ -8,13 +8,11 @@
 #include <vector>
 
 #include "ir/random_tensor.h"
-#include "ir/text.h"
-#include "ops/infer.h"
-#include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/nuq.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/weight_scales.h"
+#include "support/graphs.h"
 #include "workflow/networks.h"
 
 namespace amct::testing {
@@ -24,8 +22,7 @@ constexpr int64_t kSamples = 5;
 
 // A convolution in two groups, of odd extents, and a Gemm with either orientation of its weight.
 Graph network(int batch = 1) {
-  const std::string text = fmt::format(R"(opset "" 17
-%x: float32[{0}, 6, 5, 3] = input
+  return graph_of(fmt::format(R"(%x: float32[{0}, 6, 5, 3] = input
 %w: float32[4, 3, 3, 1] = constant random(1)
 %c = conv(%x, %w, _) {{group=2, pads=[1, 0, 1, 0]}}
 %s: int64[2] = constant [{0}, -1]
@@ -36,10 +33,7 @@ Graph network(int batch = 1) {
 output %c
 output %g
 )",
-                                       batch);
-  Graph graph = parse_text(text, [](std::string_view op) { return op_table().find(op); });
-  update_types(graph);
-  return graph;
+                              batch));
 }
 
 std::vector<Tensor> samples() {
