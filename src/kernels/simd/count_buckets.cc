@@ -1,45 +1,18 @@
 #include "kernels/simd/count_buckets.h"
 
-#include <algorithm>
-
-#include <hwy/cache_control.h>
-
 #include "base/error.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd/count_buckets.cc"
 #include <hwy/foreach_target.h>
+// After foreach_target.
 #include <hwy/highway.h>
+
+#include "kernels/simd/bit_patterns-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace amct::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-using F = hn::ScalableTag<float>;
-using U = hn::ScalableTag<uint32_t>;
-using I = hn::ScalableTag<int32_t>;
-
-constexpr uint32_t kSign = 0x80000000u;
-
-// Calls step(bits, valid) for vectors of bit patterns; `valid` restricts a mask to the lanes that hold values. The
-// others, at the end, repeat the first value.
-template <class Step>
-HWY_INLINE void ForVectors(const float* values, size_t count, const Step& step) {
-  const F df;
-  const U du;
-  const size_t lanes = hn::Lanes(df);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hwy::Prefetch(values + i + kCountChunk);  // the next chunk, while this one is counted
-    step(hn::BitCast(du, hn::LoadU(df, values + i)), [](auto mask) HWY_ATTR { return mask; });
-  }
-  if (i == count) return;
-  HWY_ALIGN float last[hn::MaxLanes(df)];
-  std::fill_n(last, lanes, values[0]);
-  std::copy(values + i, values + count, last);
-  const auto present = hn::FirstN(du, count - i);
-  step(hn::BitCast(du, hn::Load(df, last)), [&](auto mask) HWY_ATTR { return hn::And(mask, present); });
-}
 
 struct Found {
   size_t counted = 0;  // buckets written
@@ -54,9 +27,8 @@ HWY_INLINE Found BucketsOf(const float* values, size_t count, const BucketCounts
   const F df;
   const U du;
   const I di;
-  // No finite value equals these where there is no largest one yet.
-  const auto top = hn::Set(du, counts.largest[0] == 0 ? ~kSign : counts.largest[0]);
-  const auto bottom = hn::Set(du, kSign | (counts.largest[1] == 0 ? ~kSign : counts.largest[1]));
+  const auto top = hn::Set(du, PatternOf(counts.largest, false));
+  const auto bottom = hn::Set(du, PatternOf(counts.largest, true));
   const auto scale = hn::Set(df, counts.inverse_width);
   // floor(x / width) + kSignBuckets in the low bits of the float's pattern; the mask keeps every index in the table.
   const auto offset = hn::Set(df, static_cast<float>((size_t{1} << 23) + kSignBuckets));
@@ -89,10 +61,7 @@ HWY_INLINE Found BucketsOf(const float* values, size_t count, const BucketCounts
   found.equal[0] = hn::GetLane(hn::SumOfLanes(du, tops));
   found.equal[1] =
       kBounded ? hn::GetLane(hn::SumOfLanes(du, bottoms)) : count - found.counted - found.zeros - found.equal[0];
-  const int32_t largest = hn::GetLane(hn::MaxOfLanes(di, smax));
-  const uint32_t lowest = hn::GetLane(hn::MaxOfLanes(du, umax));
-  found.range = {{largest < 0 ? 0 : static_cast<uint32_t>(largest), lowest < kSign ? 0 : lowest & ~kSign},
-                 found.zeros > 0 ? 0 : hn::GetLane(hn::MinOfLanes(du, umin))};
+  found.range = RangeOf(smax, umax, umin, found.zeros > 0);
   return found;
 }
 
