@@ -15,17 +15,22 @@ namespace amct {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Calls f(from, to) for whole vectors, the last one through copies.
-template <class D, typename From, typename To, class F>
-HWY_INLINE void each_vector(D d, const From* x, To* y, size_t count, F f) {
+// The elements beyond the last whole vector, with zeros behind them.
+template <typename T>
+struct Remainder {
+  HWY_ALIGN T values[HWY_MAX_BYTES / sizeof(float)] = {};
+  Remainder(const T* x, size_t count) { std::memcpy(values, x, count * sizeof(T)); }
+};
+
+// Calls f(from..., to) for whole vectors, the last one through copies.
+template <class D, typename To, class F, typename... From>
+HWY_INLINE void each_vector(D d, To* y, size_t count, F f, const From*... x) {
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
-  for (; i + lanes <= count; i += lanes) f(x + i, y + i);
+  for (; i + lanes <= count; i += lanes) f(x + i..., y + i);
   if (i == count) return;
-  HWY_ALIGN From from[HWY_MAX_BYTES / sizeof(float)] = {};
   HWY_ALIGN To to[HWY_MAX_BYTES / sizeof(float)];
-  std::memcpy(from, x + i, (count - i) * sizeof(From));
-  f(from, to);
+  f(Remainder<From>(x + i, count - i).values..., to);
   std::memcpy(y + i, to, (count - i) * sizeof(To));
 }
 
@@ -37,11 +42,12 @@ HWY_INLINE void quantize_as(const float* x, T* y, size_t count, const LinearQuan
   const auto scale = hn::Set(d, q.scale);
   const auto zero = hn::Set(d, static_cast<float>(q.zero));
   const auto low = hn::Set(d, static_cast<float>(q.low)), high = hn::Set(d, static_cast<float>(q.high));
-  each_vector(d, x, y, count, [&](const float* from, T* to) HWY_ATTR {
+  const auto one = [&](const float* from, T* to) HWY_ATTR {
     const auto steps = hn::Add(hn::Round(hn::Div(hn::LoadU(d, from), scale)), zero);
     const auto integers = hn::ConvertTo(d32, hn::Min(hn::Max(steps, low), high));
     hn::StoreU(hn::DemoteTo(narrow, integers), narrow, to);
-  });
+  };
+  each_vector(d, y, count, one, x);
 }
 
 template <typename T>
@@ -50,7 +56,7 @@ HWY_INLINE void dequantize_as(const T* x, float* y, size_t count, const LinearQu
   const hn::RebindToSigned<decltype(d)> d32;
   const auto scale = hn::Set(d, q.scale);
   const auto zero = hn::Set(d, static_cast<float>(q.zero));
-  each_vector(d, x, y, count, [&](const T* from, float* to) HWY_ATTR {
+  const auto one = [&](const T* from, float* to) HWY_ATTR {
     if constexpr (sizeof(T) == 4) {
       hn::StoreU(hn::Mul(hn::ConvertTo(d, hn::LoadU(d32, from)), scale), d, to);
     } else {
@@ -58,7 +64,8 @@ HWY_INLINE void dequantize_as(const T* x, float* y, size_t count, const LinearQu
       const auto value = hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(narrow, from)));
       hn::StoreU(hn::Mul(hn::Sub(value, zero), scale), d, to);
     }
-  });
+  };
+  each_vector(d, y, count, one, x);
 }
 
 template <typename A, typename B, typename T>
@@ -74,23 +81,11 @@ HWY_INLINE void add_as(const QuantizedAddend& a, const QuantizedAddend& b, T* y,
   };
   const auto scale = hn::Set(d, q.scale), zero = hn::Set(d, static_cast<float>(q.zero));
   const auto low = hn::Set(d, static_cast<float>(q.low)), high = hn::Set(d, static_cast<float>(q.high));
-  const auto* other = static_cast<const B*>(b.data);
   const auto one = [&](const A* x, const B* z, T* to) HWY_ATTR {
     const auto steps = hn::Add(hn::Round(hn::Div(hn::Add(value(x, a), value(z, b)), scale)), zero);
     hn::StoreU(hn::DemoteTo(narrow, hn::ConvertTo(d32, hn::Min(hn::Max(steps, low), high))), narrow, to);
   };
-  const auto* first = static_cast<const A*>(a.data);
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) one(first + i, other + i, y + i);
-  if (i == count) return;
-  HWY_ALIGN A x[HWY_MAX_BYTES / sizeof(float)] = {};
-  HWY_ALIGN B z[HWY_MAX_BYTES / sizeof(float)] = {};
-  HWY_ALIGN T to[HWY_MAX_BYTES / sizeof(float)];
-  std::memcpy(x, first + i, count - i);
-  std::memcpy(z, other + i, count - i);
-  one(x, z, to);
-  std::memcpy(y + i, to, count - i);
+  each_vector(d, y, count, one, static_cast<const A*>(a.data), static_cast<const B*>(b.data));
 }
 
 template <typename T>
