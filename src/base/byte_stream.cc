@@ -1,5 +1,6 @@
 #include "base/byte_stream.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "base/error.h"
@@ -9,6 +10,18 @@ namespace amct {
 void append_varint(std::string& out, uint64_t value) {
   for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
   out += static_cast<char>(value);
+}
+
+std::optional<uint64_t> take_varint(std::span<const std::byte>& bytes) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < std::min(bytes.size(), kLongestVarint); ++i) {
+    const auto byte = static_cast<uint64_t>(bytes[i]);
+    value |= (byte & 0x7f) << (7 * i);
+    if (byte >= 0x80) continue;
+    bytes = bytes.subspan(i + 1);
+    return value;
+  }
+  return std::nullopt;
 }
 
 void ByteWriter::fixed(uint64_t value, int bytes) {
@@ -43,15 +56,11 @@ uint64_t ByteReader::fixed(int bytes) {
 }
 
 uint64_t ByteReader::number() {
-  uint64_t value = 0;
-  for (int shift = 0; shift < 64; shift += 7) {
-    const auto byte = static_cast<uint64_t>(take(1)[0]);
-    const uint64_t bits = byte & 0x7f;
-    if (shift == 63 && bits > 1) fail();
-    value |= bits << shift;
-    if (byte < 0x80) return value;
-  }
-  fail();
+  const auto from = bytes_;
+  const auto value = take_varint(bytes_);
+  const bool longest = from.size() - bytes_.size() == kLongestVarint;
+  if (!value || (longest && from[kLongestVarint - 1] > std::byte{1})) fail();  // no writer of ours drops bits
+  return *value;
 }
 
 uint64_t ByteReader::number(uint64_t most) {

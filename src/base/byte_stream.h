@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,11 @@ namespace amct {
 
 // 7 bits a byte, lowest first; the top bit says that more follow. (Protobuf's form of integers, too.)
 void append_varint(std::string& out, uint64_t value);
+constexpr size_t kLongestVarint = 10;  // bytes
+
+// Takes a number off the front. Nothing, and `bytes` as they were, where they end within it or no end comes within
+// kLongestVarint bytes. Bits beyond the 64th are dropped, as protobuf does.
+std::optional<uint64_t> take_varint(std::span<const std::byte>& bytes);
 
 class ByteWriter {
  public:

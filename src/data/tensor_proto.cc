@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "base/files.h"
 #include "data/raw_arrays.h"
 
@@ -68,14 +69,11 @@ class Scanner {
   bool done() const { return at_ == bytes_.size(); }
   size_t position() const { return at_; }
   uint64_t varint() {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      if (done()) fail();
-      const auto byte = std::to_integer<uint64_t>(bytes_[at_++]);
-      value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-    fail();
+    auto left = bytes_.subspan(at_);
+    const auto value = take_varint(left);
+    if (!value) fail();
+    at_ = bytes_.size() - left.size();
+    return *value;
   }
   std::span<const std::byte> take(uint64_t count) {
     if (count > bytes_.size() - at_) fail();

@@ -66,5 +66,29 @@ TEST(ByteStream, RefusesLengthsBeyondTheBytesAndNumbersBeyond64Bits) {
   EXPECT_THROW(ByteReader(bytes_of(longer)).number(), Error);
 }
 
+TEST(Varint, TakenOffTheFrontAsProtobufReadsIt) {
+  const std::string bytes = "\xac\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7fz";  // 300; a last byte of 7 bits; another
+  auto left = bytes_of(bytes);
+  EXPECT_EQ(take_varint(left), 300u);
+  EXPECT_EQ(take_varint(left), std::numeric_limits<uint64_t>::max());
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_EQ(take_varint(left), uint64_t{'z'});
+  EXPECT_EQ(take_varint(left), std::nullopt);
+}
+
+TEST(Varint, WithoutAnEndNothingIsTaken) {
+  for (size_t size = 0; size <= 2 * kLongestVarint; ++size) {
+    const std::string bytes(size, '\x80');
+    auto left = bytes_of(bytes);
+    EXPECT_EQ(take_varint(left), std::nullopt) << size;
+    EXPECT_EQ(left.size(), size);
+  }
+  const std::string late = std::string(kLongestVarint, '\x80') + '\1', last = late.substr(1);
+  auto left = bytes_of(late);
+  EXPECT_EQ(take_varint(left), std::nullopt);
+  left = bytes_of(last);
+  EXPECT_EQ(take_varint(left), uint64_t{1} << 63);
+}
+
 }  // namespace
 }  // namespace amct

@@ -68,17 +68,14 @@ class Reader {
   }
 
   uint64_t varint() {
-    const size_t start = at_;
-    uint64_t value = 0;
-    for (int shift = 0; shift < 70; shift += 7) {
-      if (at_ == bytes_.size()) {
-        throw Error(ErrorCode::kInput, fmt::format("the file breaks off at byte {}, within a number", offset(at_)));
-      }
-      const auto byte = static_cast<uint64_t>(bytes_[at_++]);
-      if (shift < 64) value |= (byte & 0x7f) << shift;
-      if ((byte & 0x80) == 0) return value;
+    Bytes left = bytes_.subspan(at_);
+    if (const auto value = take_varint(left)) {
+      at_ = bytes_.size() - left.size();
+      return *value;
     }
-    damaged(start, "a number without an end");
+    if (left.size() >= kLongestVarint) damaged(at_, "a number without an end");
+    throw Error(ErrorCode::kInput,
+                fmt::format("the file breaks off at byte {}, within a number", offset(bytes_.size())));
   }
 
   void skip(size_t start, uint64_t count) {
