@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace amct {
 namespace {
@@ -30,6 +31,19 @@ float Distribution::kth_smallest(uint64_t k) const {
     rest -= segment->weight;
   }
   return 0;
+}
+
+Distribution distribution_of(uint64_t count, uint64_t zeros, std::vector<Segment> below, std::vector<Segment> above) {
+  Distribution result;
+  result.count = count;
+  result.zeros = zeros;
+  result.segments = std::move(below);
+  if (zeros > 0) result.segments.push_back({0, 0, static_cast<double>(zeros)});
+  result.segments.insert(result.segments.end(), above.begin(), above.end());
+  if (result.segments.empty()) return result;
+  result.min = static_cast<float>(result.segments.front().low);
+  result.max = static_cast<float>(result.segments.back().high);
+  return result;
 }
 
 }  // namespace amct

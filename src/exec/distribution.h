@@ -12,6 +12,7 @@ struct Segment {
   double low = 0;
   double high = 0;
   double weight = 0;
+  Segment mirrored() const { return {-high, -low, weight}; }  // at zero: from magnitudes to negative values and back
   bool operator==(const Segment&) const = default;
 };
 
@@ -29,5 +30,8 @@ struct Distribution {
   float kth_smallest(uint64_t k) const;
   bool operator==(const Distribution&) const = default;
 };
+
+// Of `count` values: zeros, and what lies below and above zero, both ascending; the extremes are where these end.
+Distribution distribution_of(uint64_t count, uint64_t zeros, std::vector<Segment> below, std::vector<Segment> above);
 
 }  // namespace amct

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 
@@ -11,24 +12,6 @@ namespace amct {
 void fail_not_finite() {
   throw Error(ErrorCode::kNumeric, "activation holds NaN or infinity", {},
               "check the calibration data and its preprocessing");
-}
-
-Distribution exact_distribution(const ValueCounts& counts, uint64_t count) {
-  Distribution result;
-  result.count = count;
-  result.exact = true;
-  counts.for_each([&](float value, uint64_t n) {
-    if (!std::isfinite(value)) fail_not_finite();
-    if (value == 0) result.zeros = n;
-    result.segments.push_back({value, value, static_cast<double>(n)});
-  });
-  std::sort(result.segments.begin(), result.segments.end(),
-            [](const Segment& a, const Segment& b) { return a.low < b.low; });
-  if (!result.segments.empty()) {
-    result.min = static_cast<float>(result.segments.front().low);
-    result.max = static_cast<float>(result.segments.back().low);
-  }
-  return result;
 }
 
 std::vector<Segment> tail_atoms(const Tail& tail, uint64_t largest_count) {
@@ -44,6 +27,25 @@ std::vector<Segment> tail_atoms(const Tail& tail, uint64_t largest_count) {
 }
 
 namespace {
+
+Distribution finish_exact(const ValueCounts& counts, uint64_t count) {
+  uint64_t zeros = 0;
+  std::vector<Segment> below, above;
+  counts.for_each([&](float value, uint64_t n) {
+    if (!std::isfinite(value)) fail_not_finite();
+    if (value == 0) {
+      zeros = n;
+    } else {
+      (value < 0 ? below : above).push_back({value, value, static_cast<double>(n)});
+    }
+  });
+  const auto lower = [](const Segment& a, const Segment& b) { return a.low < b.low; };
+  std::sort(below.begin(), below.end(), lower);
+  std::sort(above.begin(), above.end(), lower);
+  Distribution result = distribution_of(count, zeros, std::move(below), std::move(above));
+  result.exact = true;
+  return result;
+}
 
 // The magnitudes of one sign, ascending. Atoms leave their buckets (the largest value and those beyond the buckets are
 // in none); what remains of the bucket in which the tail begins ends there, because the tail holds everything larger.
@@ -72,23 +74,12 @@ void end_at(double closest, std::vector<Segment>& segments) {
 
 Distribution finish_buckets(const LinearHistogram& buckets, uint64_t count) {
   if (!buckets.finite()) fail_not_finite();
-  Distribution result;
-  result.count = count;
-  result.zeros = buckets.zeros();
-  std::vector<Segment> negative = magnitudes(buckets, true);
-  std::vector<Segment> positive = magnitudes(buckets, false);
+  std::vector<Segment> negative = magnitudes(buckets, true), positive = magnitudes(buckets, false);
   const double closest = std::abs(std::bit_cast<float>(buckets.least_pattern()));
   end_at(closest, buckets.least_pattern() >> 31 ? negative : positive);
-  for (auto segment = negative.rbegin(); segment != negative.rend(); ++segment) {
-    result.segments.push_back({-segment->high, -segment->low, segment->weight});
-  }
-  if (result.zeros > 0) result.segments.push_back({0, 0, static_cast<double>(result.zeros)});
-  result.segments.insert(result.segments.end(), positive.begin(), positive.end());
-  if (!result.segments.empty()) {
-    result.min = static_cast<float>(result.segments.front().low);
-    result.max = static_cast<float>(result.segments.back().high);
-  }
-  return result;
+  std::vector<Segment> below;
+  for (auto segment = negative.rbegin(); segment != negative.rend(); ++segment) below.push_back(segment->mirrored());
+  return distribution_of(count, buckets.zeros(), std::move(below), std::move(positive));
 }
 
 }  // namespace
@@ -141,7 +132,7 @@ void Histogram::degrade() {
 }
 
 Distribution Histogram::finish() const {
-  if (exact_) return exact_distribution(*exact_, count_);
+  if (exact_) return finish_exact(*exact_, count_);
   buckets_->settle();  // changes the form, not what it stands for
   return finish_buckets(*buckets_, count_);
 }

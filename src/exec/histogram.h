@@ -53,8 +53,7 @@ class Histogram {
   std::unique_ptr<LinearHistogram> buckets_;
 };
 
-// What `finish` is made of.
-Distribution exact_distribution(const ValueCounts& counts, uint64_t count);
+// What `finish` shares with that of SampledHistogram.
 // The tail of one sign as atoms, ascending; the last weighs `largest_count`.
 std::vector<Segment> tail_atoms(const Tail& tail, uint64_t largest_count);
 [[noreturn]] void fail_not_finite();

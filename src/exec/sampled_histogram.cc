@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 namespace amct {
 namespace {
@@ -70,8 +71,6 @@ void append(std::vector<Segment>& segments, const Segment& segment) {
   }
 }
 
-Segment mirrored(const Segment& segment) { return {-segment.high, -segment.low, segment.weight}; }
-
 }  // namespace
 
 SampledHistogram::SampledHistogram(size_t tail_capacity) : extremes_(tail_capacity), chosen_(tail_capacity) {}
@@ -90,7 +89,7 @@ Distribution SampledHistogram::finish() const {
   const double scale = static_cast<double>(count_) / static_cast<double>(std::max<uint64_t>(chosen.count, 1));
   std::vector<Segment> below, above;  // magnitudes from zero outwards
   for (const Segment& segment : chosen.segments) {
-    if (segment.low < 0) add_interior(mirrored(segment), negative, scale, below);
+    if (segment.low < 0) add_interior(segment.mirrored(), negative, scale, below);
     if (segment.high > 0) add_interior(segment, positive, scale, above);
   }
   std::reverse(below.begin(), below.end());
@@ -106,20 +105,12 @@ Distribution SampledHistogram::finish() const {
   }
   scale_to(rest, below, above);
 
-  Distribution result;
-  result.count = count_;
-  result.zeros = extremes_.zeros();
-  std::vector<Segment>& segments = result.segments;
-  for (auto atom = negative.atoms.rbegin(); atom != negative.atoms.rend(); ++atom) segments.push_back(mirrored(*atom));
-  for (auto segment = below.rbegin(); segment != below.rend(); ++segment) append(segments, mirrored(*segment));
-  if (result.zeros > 0) segments.push_back({0, 0, static_cast<double>(result.zeros)});
-  for (const Segment& segment : above) append(segments, segment);
-  for (const Segment& atom : positive.atoms) append(segments, atom);
-  if (!segments.empty()) {
-    result.min = static_cast<float>(segments.front().low);
-    result.max = static_cast<float>(segments.back().high);
-  }
-  return result;
+  std::vector<Segment> all_below, all_above;
+  for (auto atom = negative.atoms.rbegin(); atom != negative.atoms.rend(); ++atom) append(all_below, atom->mirrored());
+  for (auto segment = below.rbegin(); segment != below.rend(); ++segment) append(all_below, segment->mirrored());
+  for (const Segment& segment : above) append(all_above, segment);
+  for (const Segment& atom : positive.atoms) append(all_above, atom);
+  return distribution_of(count_, extremes_.zeros(), std::move(all_below), std::move(all_above));
 }
 
 }  // namespace amct
