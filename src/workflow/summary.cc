@@ -35,6 +35,57 @@ std::string quantized_line(const QuantizeReport& report) {
   return text + "\n";
 }
 
+// What is quantized or rewritten besides the inputs of layers.
+std::string tensors_lines(const QuantizeReport& report) {
+  std::string text;
+  if (report.inputs > 0) {
+    text += fmt::format("tensors    {} further inputs quantized{}\n", report.inputs,
+                        report.groups > 0 ? fmt::format(", {} groups of values share a factor", report.groups) : "");
+  }
+  if (report.shifted > 0) {
+    text += fmt::format("shifted    {} layers by {} to {} bits (not in the QDQ file)\n", report.shifted,
+                        report.least_shift, report.largest_shift);
+  }
+  if (!report.rewritten.empty()) {
+    const size_t shown = std::min<size_t>(report.rewritten.size(), 2), left = report.rewritten.size() - shown;
+    const auto end = report.rewritten.begin() + static_cast<ptrdiff_t>(shown);
+    text += fmt::format("deployed   {}{}\n", fmt::join(report.rewritten.begin(), end, ", "),
+                        left > 0 ? fmt::format(" and {} more like these", left) : "");
+  }
+  return text;
+}
+
+std::string balance_lines(const QuantizeReport& report) {
+  std::string text;
+  if (report.balanced > 0) {
+    text += fmt::format("balanced   {} layers, {} of them inside the layers before them\n", report.balanced,
+                        report.balance_folded.size());
+  }
+  if (report.balance_strengths.empty()) return text;
+  std::map<std::string, int> counts;
+  for (const auto& [layer, strength] : report.balance_strengths) {
+    ++counts[strength ? fmt::format("{:.1f}", *strength) : "none"];
+  }
+  text += "strengths ";
+  for (const auto& [strength, count] : counts) text += fmt::format(" {}: {}", strength, count);
+  return text + " (layers by chosen strength; the plan lists them)\n";
+}
+
+std::string non_uniform_lines(const QuantizeReport& report) {
+  std::string text;
+  if (report.nuq) {
+    text += fmt::format("chosen     {} of {} layers stay uniform: {} {:.2f} -> {:.2f} in {} evaluations\n",
+                        report.nuq->reverted.size(), report.nuq->candidates, report.nuq->metric, report.nuq->uniform,
+                        report.nuq->mixed, report.nuq->evaluations);
+  }
+  if (report.clustered > 0) {
+    text += fmt::format("non-uniform {} layers: {} of weights, {} entropy coded\n", report.clustered,
+                        human_bytes(static_cast<uint64_t>(report.clustered_bytes)),
+                        human_bytes(static_cast<uint64_t>(report.coded_bytes)));
+  }
+  return text;
+}
+
 std::string accuracy_line(const QuantizeReport& report) {
   std::string text = "accuracy   ";
   if (report.before && report.after) {
@@ -59,62 +110,12 @@ std::string verdict_line(const Verdict& verdict) {
   return text + "\n";
 }
 
-}  // namespace
-
-std::string to_summary(const QuantizeReport& report) {
-  std::string text = fmt::format("read       {}  opset {}, {}, {} parameters, {} MACs\n", report.model, report.opset,
-                                 human_bytes(report.bytes), human_count(report.parameters), human_count(report.macs));
-  text += simplified_line(report);
-  if (!report.weight_only) {
-    text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
-                        report.calibrate_seconds, report.search_seconds);
-  }
-  text += quantized_line(report);
-  if (report.inputs > 0) {
-    text += fmt::format("tensors    {} further inputs quantized{}\n", report.inputs,
-                        report.groups > 0 ? fmt::format(", {} groups of values share a factor", report.groups) : "");
-  }
-  if (report.shifted > 0) {
-    text += fmt::format("shifted    {} layers by {} to {} bits (not in the QDQ file)\n", report.shifted,
-                        report.least_shift, report.largest_shift);
-  }
-  if (!report.rewritten.empty()) {
-    const size_t shown = std::min<size_t>(report.rewritten.size(), 2), left = report.rewritten.size() - shown;
-    const auto end = report.rewritten.begin() + static_cast<ptrdiff_t>(shown);
-    text += fmt::format("deployed   {}{}\n", fmt::join(report.rewritten.begin(), end, ", "),
-                        left > 0 ? fmt::format(" and {} more like these", left) : "");
-  }
-  if (report.balanced > 0) {
-    text += fmt::format("balanced   {} layers, {} of them inside the layers before them\n", report.balanced,
-                        report.balance_folded.size());
-  }
-  if (!report.balance_strengths.empty()) {
-    std::map<std::string, int> counts;
-    for (const auto& [layer, strength] : report.balance_strengths) {
-      ++counts[strength ? fmt::format("{:.1f}", *strength) : "none"];
-    }
-    text += "strengths ";
-    for (const auto& [strength, count] : counts) text += fmt::format(" {}: {}", strength, count);
-    text += " (layers by chosen strength; the plan lists them)\n";
-  }
-  if (report.nuq) {
-    text += fmt::format("chosen     {} of {} layers stay uniform: {} {:.2f} -> {:.2f} in {} evaluations\n",
-                        report.nuq->reverted.size(), report.nuq->candidates, report.nuq->metric, report.nuq->uniform,
-                        report.nuq->mixed, report.nuq->evaluations);
-  }
-  if (report.clustered > 0) {
-    text += fmt::format("non-uniform {} layers: {} of weights, {} entropy coded\n", report.clustered,
-                        human_bytes(static_cast<uint64_t>(report.clustered_bytes)),
-                        human_bytes(static_cast<uint64_t>(report.coded_bytes)));
-  }
-  if (report.compared) text += accuracy_line(report);
-  if (report.verdict) text += verdict_line(*report.verdict);
-  for (const std::string& line : report.downgrades) text += fmt::format("downgrade  {}\n", line);
-  for (const std::string& warning : report.warnings) text += fmt::format("warning    {}\n", warning);
+// What was written, and the command to type next.
+std::string files_lines(const QuantizeReport& report) {
+  std::string text, qdq;
   const char* label = "wrote";
   size_t width = 0;
   for (const OutputFile& file : report.files) width = std::max(width, file.path.string().size());
-  std::string qdq;
   for (const OutputFile& file : report.files) {
     const std::string path = file.path.string();
     text += fmt::format("{:<10} {:<{}}  {:>8}  {}\n", label, path, width, human_bytes(file.bytes), file.purpose);
@@ -127,6 +128,28 @@ std::string to_summary(const QuantizeReport& report) {
     text += fmt::format("next       {} compare {} {} {}\n", report.program, shell_quoted(report.model),
                         shell_quoted(qdq), report.data_arguments);
   }
+  return text;
+}
+
+}  // namespace
+
+std::string to_summary(const QuantizeReport& report) {
+  std::string text = fmt::format("read       {}  opset {}, {}, {} parameters, {} MACs\n", report.model, report.opset,
+                                 human_bytes(report.bytes), human_count(report.parameters), human_count(report.macs));
+  text += simplified_line(report);
+  if (!report.weight_only) {
+    text += fmt::format("calibrated {} samples in {:.2f} s, factors chosen in {:.2f} s\n", report.samples,
+                        report.calibrate_seconds, report.search_seconds);
+  }
+  text += quantized_line(report);
+  text += tensors_lines(report);
+  text += balance_lines(report);
+  text += non_uniform_lines(report);
+  if (report.compared) text += accuracy_line(report);
+  if (report.verdict) text += verdict_line(*report.verdict);
+  for (const std::string& line : report.downgrades) text += fmt::format("downgrade  {}\n", line);
+  for (const std::string& warning : report.warnings) text += fmt::format("warning    {}\n", warning);
+  text += files_lines(report);
   text += fmt::format("total      {:.2f} s\n", report.total_seconds);
   return text;
 }
