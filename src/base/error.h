@@ -80,7 +80,6 @@ class Faults {
  public:
   void add(Error error);
   bool empty() const { return errors_.empty(); }
-  const std::vector<Error>& errors() const { return errors_; }
   void throw_if_any() const;
 
  private:

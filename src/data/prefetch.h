@@ -55,7 +55,6 @@ class Prefetcher {
   Prefetcher& operator=(const Prefetcher&) = delete;
 
   size_t samples() const { return count_; }
-  size_t batches() const { return batches_; }
   // The next batch in order, to whichever thread asks; nullopt when there are no more. A sample that cannot be read
   // throws here, in its turn, and ends the stream for everyone.
   std::optional<Batch> next();

@@ -36,7 +36,6 @@ class Observer {
 
   // Throws Error(kNumeric) if there was a NaN or an infinity; the caller adds the tensor's name.
   Distribution finish() const { return sampled_ ? sampled_->finish() : histogram_.finish(); }
-  const Histogram& histogram() const { return histogram_; }
   bool empty() const { return (sampled_ ? sampled_->count() : histogram_.count()) == 0; }
   size_t tail_capacity() const { return histogram_.tail_capacity(); }
   bool finite() const { return sampled_ ? sampled_->finite() : histogram_.finite(); }

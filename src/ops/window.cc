@@ -109,12 +109,6 @@ Dims window_outputs(const Node& node, const WindowRule& rule, std::span<const in
   return result;
 }
 
-Dims transposed_outputs(const Node& node, const WindowRule& rule, std::span<const int64_t> spatial) {
-  Dims result;
-  for (size_t i = 0; i < spatial.size(); ++i) result.push_back(transposed_extent(node, rule, i, spatial[i]));
-  return result;
-}
-
 std::vector<Dim> window_dims(const Node& node, const WindowRule& rule, std::span<const Dim> spatial, bool transposed) {
   std::vector<Dim> result;
   for (size_t i = 0; i < spatial.size(); ++i) {

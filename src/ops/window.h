@@ -33,7 +33,6 @@ std::vector<AttrSpec> window_attrs();
 
 // Output extents for concrete spatial input extents; throws Error(kInput) naming the node when a window does not fit.
 Dims window_outputs(const Node& node, const WindowRule& rule, std::span<const int64_t> spatial);
-Dims transposed_outputs(const Node& node, const WindowRule& rule, std::span<const int64_t> spatial);
 
 // The same on dims that may be unknown: an unknown extent gives an unknown extent.
 std::vector<Dim> window_dims(const Node& node, const WindowRule& rule, std::span<const Dim> spatial, bool transposed);
