@@ -61,6 +61,22 @@ bool equal(const Dims& row, const InputSpec& input) {
   return true;
 }
 
+// Extents that the network sees for a row of an array: the row's own, or the input's where both hold the same elements
+// in the same order (extents of 1 differ, or the input is a vector). nullopt = the row does not fit.
+std::optional<Dims> fit_row(const Dims& row, const InputSpec& input) {
+  if (equal(row, input)) return row;
+  Dims wanted;
+  for (size_t axis = 1; axis < input.dims.size(); ++axis) {
+    if (!input.dims[axis].is_fixed()) return std::nullopt;
+    wanted.push_back(input.dims[axis].extent());
+  }
+  const Dims core = without_ones(wanted);
+  const auto row_size = checked_product(row), wanted_size = checked_product(wanted);
+  if (!row_size || row_size != wanted_size) return std::nullopt;
+  if (core.size() <= 1 || core == without_ones(row)) return wanted;
+  return std::nullopt;
+}
+
 class ArrayData : public InputData {
  public:
   ArrayData(std::vector<StoredArray> arrays, const InputSpec& input, const std::optional<PreprocessSpec>& preprocess)
@@ -129,20 +145,6 @@ class ArrayData : public InputData {
 };
 
 }  // namespace
-
-std::optional<Dims> fit_row(const Dims& row, const InputSpec& input) {
-  if (equal(row, input)) return row;
-  Dims wanted;
-  for (size_t axis = 1; axis < input.dims.size(); ++axis) {
-    if (!input.dims[axis].is_fixed()) return std::nullopt;
-    wanted.push_back(input.dims[axis].extent());
-  }
-  const Dims core = without_ones(wanted);
-  const auto row_size = checked_product(row), wanted_size = checked_product(wanted);
-  if (!row_size || row_size != wanted_size) return std::nullopt;
-  if (core.size() <= 1 || core == without_ones(row)) return wanted;
-  return std::nullopt;
-}
 
 std::unique_ptr<InputData> make_image_data(std::vector<DataFile> files, const InputSpec& input,
                                            const std::optional<PreprocessSpec>& preprocess) {

@@ -33,8 +33,4 @@ std::unique_ptr<InputData> make_image_data(std::vector<DataFile> files, const In
 std::unique_ptr<InputData> make_array_data(std::vector<StoredArray> arrays, const InputSpec& input,
                                            const std::optional<PreprocessSpec>& preprocess);
 
-// Extents that the network sees for a row of an array: the row's own, or the input's where both hold the same elements
-// in the same order (extents of 1 differ, or the input is a vector). nullopt = the row does not fit.
-std::optional<Dims> fit_row(const Dims& row, const InputSpec& input);
-
 }  // namespace amct

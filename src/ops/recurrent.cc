@@ -213,6 +213,8 @@ void infer_recurrent(InferContext& c, RecurrentCell cell) {
   c.set_output(kYc, c.dtype(kX), Shape(state(hidden)));
 }
 
+namespace {
+
 // Samples do not see each other, and features of the input are contracted. A hidden unit cannot go alone: it feeds all
 // others.
 std::vector<AxisRelation> axes_recurrent(const AxesContext& c) {
@@ -242,8 +244,6 @@ Cost cost_recurrent(const CostContext& c) {
   const Dims& w = c.input(kW);
   return {c.input(kX)[0] * c.input(kX)[1] * w[0] * w[1] * (w[2] + c.input(kR)[2])};
 }
-
-namespace {
 
 void import_recurrent(ImportContext& c) {
   Attrs attrs;

@@ -61,8 +61,6 @@ std::vector<int64_t> sequence_lengths(const TensorView& view, int64_t steps);
 void infer_recurrent(InferContext& c, RecurrentCell cell);
 void run_recurrent(RunContext& c, RecurrentCell cell);
 std::unique_ptr<Step> lower_recurrent(const LowerContext& c, RecurrentCell cell);
-std::vector<AxisRelation> axes_recurrent(const AxesContext& c);
-Cost cost_recurrent(const CostContext& c);
 
 // Why a gru or lstm layer cannot be quantized, every constraint that it violates; empty if it can (a QuantCheck).
 std::string check_recurrent(const Graph& graph, const Node& node);

@@ -15,6 +15,15 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 
+// `file` with the 1-based line and column of a byte of the text.
+Where json_place(std::string_view text, const std::string& file, size_t position) {
+  const std::string_view before = text.substr(0, std::min(position, text.size()));
+  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
+  const size_t newline = before.rfind('\n');
+  const size_t column = before.size() - (newline == std::string_view::npos ? 0 : newline + 1) + 1;
+  return {.file = file, .line = static_cast<int>(line), .column = static_cast<int>(column)};
+}
+
 // Builds the tree of a text that is known to be valid JSON.
 class TreeBuilder {
  public:
@@ -99,14 +108,6 @@ class TreeBuilder {
 };
 
 }  // namespace
-
-Where json_place(std::string_view text, const std::string& file, size_t position) {
-  const std::string_view before = text.substr(0, std::min(position, text.size()));
-  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
-  const size_t newline = before.rfind('\n');
-  const size_t column = before.size() - (newline == std::string_view::npos ? 0 : newline + 1) + 1;
-  return {.file = file, .line = static_cast<int>(line), .column = static_cast<int>(column)};
-}
 
 JsonNode parse_json_tree(std::string_view text, const std::string& file) {
   try {

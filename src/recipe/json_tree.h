@@ -33,9 +33,6 @@ struct JsonNode::Member {
 // Throws Error(kConfig) with file, line and column for faulty syntax and nesting beyond 64 levels.
 JsonNode parse_json_tree(std::string_view text, const std::string& file);
 
-// `file` with the 1-based line and column of a byte of the text.
-Where json_place(std::string_view text, const std::string& file, size_t position);
-
 // Reads the fields of objects and collects faults: wrong types, missing and repeated fields, and (at the end of
 // `JsonFields`) fields that nobody asked for, with the closest one that was.
 class JsonFields {
@@ -43,7 +40,7 @@ class JsonFields {
   class Document {
    public:
     Document(std::string_view text, std::string file);
-    // As json_place, in logarithmic time.
+    // The file with the 1-based line and column of a byte of the text.
     Where place(size_t position) const;
     void fault(size_t position, const std::string& what, const std::string& hint = "") {
       faults.add(Error(ErrorCode::kConfig, what, place(position), hint));

@@ -18,6 +18,11 @@ std::vector<float> without_mean(std::span<const float> values) {
   return result;
 }
 
+// The first of equal ones.
+size_t top_class(std::span<const float> scores) {
+  return static_cast<size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+}
+
 }  // namespace
 
 void Agreement::add(size_t sample, std::span<const float> original, std::span<const float> compressed) {
@@ -95,10 +100,6 @@ std::span<const float> row_of(const TensorView& view, size_t row, size_t rows, s
     for (size_t i = 0; i < count; ++i) storage[i] = static_cast<float>(static_cast<Compute<T>>(values[i]));
   });
   return storage;
-}
-
-size_t top_class(std::span<const float> scores) {
-  return static_cast<size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
 }
 
 }  // namespace amct

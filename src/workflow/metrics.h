@@ -40,6 +40,4 @@ class Agreement {
 // One sample's row of a batched output as floats: the memory itself if it holds floats, else converted into `storage`.
 std::span<const float> row_of(const TensorView& view, size_t row, size_t rows, std::vector<float>& storage);
 
-size_t top_class(std::span<const float> scores);  // the first of equal ones
-
 }  // namespace amct

@@ -13,6 +13,16 @@ namespace {
 
 constexpr int kRowAxis = 1;
 
+// ARQ scales of one weight, per row or per gate as the plan says.
+std::vector<float> recurrent_scales(const Graph& graph, const Node& node, const Tensor& weight, const WeightPlan& plan,
+                                    const std::string& layer) {
+  if (plan.per_channel) return arq_scales(weight, kRowAxis, true, plan.bits, layer);
+  const int64_t rows = weight.dims()[kRowAxis];
+  const int64_t hidden = recurrent_weight(graph, node, recurrent::kR).dims()[2];
+  const int64_t gates = rows / hidden;
+  return arq_scales(weight.reshaped({1, gates, hidden * weight.dims()[2]}), kRowAxis, true, plan.bits, layer);
+}
+
 }  // namespace
 
 bool is_recurrent(const Node& node) {
@@ -24,15 +34,6 @@ const Tensor& recurrent_weight(const Graph& graph, const Node& node, int port) {
   const Tensor* weight = graph.constant(node.input(static_cast<size_t>(port)));
   AMCT_CHECK(weight != nullptr && weight->rank() == 3, "a recurrent layer that is quantized has constant weights");
   return *weight;
-}
-
-std::vector<float> recurrent_scales(const Graph& graph, const Node& node, const Tensor& weight, const WeightPlan& plan,
-                                    const std::string& layer) {
-  if (plan.per_channel) return arq_scales(weight, kRowAxis, true, plan.bits, layer);
-  const int64_t rows = weight.dims()[kRowAxis];
-  const int64_t hidden = recurrent_weight(graph, node, recurrent::kR).dims()[2];
-  const int64_t gates = rows / hidden;
-  return arq_scales(weight.reshaped({1, gates, hidden * weight.dims()[2]}), kRowAxis, true, plan.bits, layer);
 }
 
 WeightPlan by_row(const WeightPlan& plan, const Tensor& weight) {

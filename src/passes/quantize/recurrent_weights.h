@@ -17,10 +17,6 @@ bool is_recurrent(const Node& node);
 // One weight of such a layer; `port` is the rule's weight_port or recurrent_port. All are constant (check_recurrent).
 const Tensor& recurrent_weight(const Graph& graph, const Node& node, int port);
 
-// ARQ scales of one weight, per row or per gate as the plan says.
-std::vector<float> recurrent_scales(const Graph& graph, const Node& node, const Tensor& weight, const WeightPlan& plan,
-                                    const std::string& layer);
-
 // The plan with one scale per row: those of gates repeated. Throws Error(kConfig) unless there is one per row or gate.
 WeightPlan by_row(const WeightPlan& plan, const Tensor& weight);
 

@@ -78,6 +78,11 @@ std::vector<Message> make_messages() {
   };
 }
 
+const std::vector<Message>& kv_cache_messages() {
+  static const std::vector<Message> table = make_messages();
+  return table;
+}
+
 CfgReader reader(Document& document, std::string_view name, const TextField& at) {
   for (const Message& candidate : kv_cache_messages()) {
     if (candidate.name == name) return CfgReader(document, candidate, at.fields, &at);
@@ -112,11 +117,6 @@ void read_overrides(Document& document, const CfgReader& file, KvCacheConfig& co
 }
 
 }  // namespace
-
-const std::vector<Message>& kv_cache_messages() {
-  static const std::vector<Message> table = make_messages();
-  return table;
-}
 
 KvCacheConfig parse_kv_cache_cfg(std::string_view text, const std::string& file) {
   const std::vector<TextField> fields = parse_text_proto(text, file);

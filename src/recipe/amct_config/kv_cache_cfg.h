@@ -34,9 +34,6 @@ struct KvCacheConfig {
   std::vector<std::pair<Named, KvCacheSettings>> overrides;  // a layer that stands here alone is calibrated too
 };
 
-// The messages of such a file, the whole file first.
-const std::vector<Message>& kv_cache_messages();
-
 // Throws ErrorList of Error(kConfig) with all faults, each with its line and column in `file`.
 KvCacheConfig parse_kv_cache_cfg(std::string_view text, const std::string& file);
 
