@@ -194,12 +194,6 @@ std::vector<StoredArray> open_npz(const std::filesystem::path& path) {
 
 Tensor read_npy(const std::filesystem::path& path) { return read_whole(open_npy(path)); }
 
-std::map<std::string, Tensor> read_npz(const std::filesystem::path& path) {
-  std::map<std::string, Tensor> tensors;
-  for (const StoredArray& array : open_npz(path)) tensors.insert_or_assign(array.name, read_whole(array));
-  return tensors;
-}
-
 void write_npy(const std::filesystem::path& path, const TensorView& tensor) {
   if (tensor.dtype == DType::kBFloat16) return write_npy(path, Tensor::copy_of(tensor).cast(DType::kFloat32).view());
   DType dtype = tensor.dtype;

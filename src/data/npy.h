@@ -4,7 +4,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -17,9 +16,7 @@ namespace amct {
 StoredArray open_npy(const std::filesystem::path& path);
 std::vector<StoredArray> open_npz(const std::filesystem::path& path);  // in the order of the archive
 
-// Whole arrays.
-Tensor read_npy(const std::filesystem::path& path);
-std::map<std::string, Tensor> read_npz(const std::filesystem::path& path);
+Tensor read_npy(const std::filesystem::path& path);  // the whole array
 
 // Writes version 1, row-major, little-endian, atomically. Types that NumPy lacks are widened without loss: bfloat16 to
 // float32, 4-bit integers to 8 bits; the 8- and 4-bit floats are refused (kUnsupported). Extents [] make a 0-d array.

@@ -137,6 +137,4 @@ Distribution Histogram::finish() const {
   return finish_buckets(*buckets_, count_);
 }
 
-size_t Histogram::resident_bytes() const { return exact_ ? exact_->resident_bytes() : buckets_->resident_bytes(); }
-
 }  // namespace amct

@@ -42,7 +42,6 @@ class Histogram {
 
   size_t tail_capacity() const { return tail_capacity_; }
   uint64_t count() const { return count_; }
-  size_t resident_bytes() const;
 
  private:
   void degrade();  // from exact counts to buckets

@@ -45,14 +45,6 @@ const InputPort* OpRow::input_port(size_t index) const {
   return !inputs.empty() && inputs.back().variadic ? &inputs.back() : nullptr;
 }
 
-size_t OpRow::min_inputs() const {
-  size_t count = 0;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i].optional) count = i + 1;
-  }
-  return count;
-}
-
 int64_t attr_int(const Node& node, std::string_view name) { return read<int64_t>(node, name); }
 double attr_float(const Node& node, std::string_view name) { return read<double>(node, name); }
 std::string attr_string(const Node& node, std::string_view name) { return read<std::string>(node, name); }

@@ -108,7 +108,6 @@ struct OpRow {
   const AttrSpec* attr(std::string_view attr_name) const;
   // The port that input number `index` belongs to (a variadic last port takes all that follow); null past the end.
   const InputPort* input_port(size_t index) const;
-  size_t min_inputs() const;  // inputs that must be connected
 };
 
 // Attribute readers that fall back on the row's default.

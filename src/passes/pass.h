@@ -66,9 +66,6 @@ const std::vector<PassInfo>& execution_passes();
 // What a graph with Q/DQ goes through before it is run in integers; never before it is exported.
 const std::vector<PassInfo>& integer_passes();
 
-// The table of all lists as Markdown: docs/passes.md.
-std::string passes_markdown();
-
 struct PipelineOptions {
   bool check = false;  // verify the graph and compare numbers on random input after every pass
   uint64_t check_seed = 1;

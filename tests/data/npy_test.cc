@@ -8,9 +8,12 @@
 #include "data/array_files.h"
 #include "data/temporary_folder.h"
 #include "data/zip.h"
+#include "support/npz.h"
 
 namespace amct {
 namespace {
+
+using testing::read_npz;
 
 template <typename T>
 std::string raw(std::initializer_list<T> values) {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "data/npy.h"
 #include "support/assets.h"
+#include "support/npz.h"
 
 namespace amct::testing {
 

@@ -12,7 +12,6 @@
 #include <cmath>
 #include <map>
 
-#include "data/npy.h"
 #include "exec/histogram.h"
 #include "frontends/onnx/load_onnx.h"
 #include "ops/op_row.h"
@@ -23,6 +22,7 @@
 #include "passes/quantize/range_limits.h"
 #include "recipe/record_file.h"
 #include "support/golden_record.h"
+#include "support/npz.h"
 #include "workflow/calibrate.h"
 #include "workflow/exact_loss.h"
 #include "workflow/model.h"

@@ -256,18 +256,4 @@ void TensorDecoder::restore_payload(wire::TensorProto& tensor) {
   tensor.clear_mapped_payload();
 }
 
-Tensor load_tensor(const std::filesystem::path& path) {
-  const auto file = MappedFile::open(path);
-  wire::TensorProto proto;
-  if (file->bytes().size() > INT32_MAX ||
-      !proto.ParseFromArray(file->bytes().data(), static_cast<int>(file->bytes().size()))) {
-    throw Error(ErrorCode::kInput, "not a serialized tensor", {.file = path.string()});
-  }
-  try {
-    return TensorDecoder().decode(proto);
-  } catch (const Error& error) {
-    throw error.with({.file = path.string()});
-  }
-}
-
 }  // namespace amct::onnx_file

@@ -55,7 +55,4 @@ class TensorDecoder {
   std::map<std::string, std::shared_ptr<const MappedFile>> external_files_;
 };
 
-// Reads a file that holds one serialized TensorProto (test data of the ONNX project). Throws Error(kInput).
-Tensor load_tensor(const std::filesystem::path& path);
-
 }  // namespace amct::onnx_file

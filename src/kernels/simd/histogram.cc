@@ -246,9 +246,4 @@ void LinearHistogram::fold() {
   pending_ = 0;
 }
 
-size_t LinearHistogram::resident_bytes() const {
-  const auto signs = static_cast<size_t>((largest_[0] > 0) + (largest_[1] > 0));
-  return signs * kSignBuckets * (sizeof(uint32_t) + (totals_ ? sizeof(uint64_t) : 0));
-}
-
 }  // namespace amct

@@ -42,8 +42,6 @@ class LinearHistogram : public KnownValues {
   // their edges. A bucket holds its lower edge, not its upper one: of negative values the one farther from zero.
   void for_each(bool negative, const std::function<void(double inner, double outer, uint64_t count)>& visit) const;
 
-  size_t resident_bytes() const;  // of the tables
-
  private:
   static constexpr uint64_t kLimit = 0xffffffffu;
   static constexpr int kLeastExponent = -100;  // of E: finer widths would have no float32 inverse

@@ -19,12 +19,7 @@ class ValueCounts {
   // may then hold somewhat more than kLimit, or less, if it saw what was to come; it takes no more.
   size_t add(std::span<const float> values);
   void add(float value, uint64_t count);
-  size_t distinct() const { return distinct_; }  // in the table
   bool overfull() const { return saw_many_ || distinct_ > kLimit; }
-
-  size_t resident_bytes() const {
-    return (keys_.size() + counters_.size()) * sizeof(uint32_t) + totals_.size() * sizeof(uint64_t);
-  }
 
   // In unspecified order.
   void for_each(const std::function<void(float value, uint64_t count)>& visit) const;
@@ -44,7 +39,7 @@ class ValueCounts {
   std::vector<uint32_t> counters_;                 // [slot][4]
   std::vector<uint64_t> totals_;
   uint64_t pending_ = 0;
-  size_t distinct_ = 0;
+  size_t distinct_ = 0;    // values in the table
   bool saw_many_ = false;  // more than kLimit values, which did not come into the table
 };
 

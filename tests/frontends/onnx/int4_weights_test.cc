@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include "data/npy.h"
 #include "frontends/onnx/model_builder.h"
 #include "support/assets.h"
+#include "support/npz.h"
 
 namespace amct::testing {
 namespace {

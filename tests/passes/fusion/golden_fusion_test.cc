@@ -5,9 +5,9 @@
 #include <cmath>
 #include <map>
 
-#include "data/npy.h"
 #include "passes/pass_testing.h"
 #include "support/assets.h"
+#include "support/npz.h"
 
 namespace amct::testing {
 namespace {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/npy.h"
 #include "exec/session.h"
 #include "frontends/onnx/load_onnx.h"
 #include "ops/op_row.h"
@@ -17,6 +16,7 @@
 #include "passes/quantize/plan_layers.h"
 #include "support/assets.h"
 #include "support/golden_record.h"
+#include "support/npz.h"
 
 namespace amct {
 namespace {
@@ -52,7 +52,7 @@ class Tiny7 : public ::testing::TestWithParam<const char*> {
 
 TEST_P(Tiny7, DeployModelRunsInIntegersToTheRecordedOutputs) {
   AMCT_NEEDS_ASSETS();
-  const auto io = read_npz(file("_io.npz"));
+  const auto io = testing::read_npz(file("_io.npz"));
   for (const std::string n : {"0", "1"}) {
     const auto expected = floats(io.at("fake_quant" + n));
     const Graph deploy = load_onnx(file("_deploy.onnx"));
@@ -128,7 +128,7 @@ TEST_P(Tiny7, OurDeployModelHasAmctsStructureAndNumbers) {
   EXPECT_EQ(ours.value(ours.outputs()[0]).name, "output");
   EXPECT_TRUE(ours.find_value(plan.layers.front().name + ".quant.output0").valid());
   EXPECT_EQ(ours.info.opsets.at(""), 11);
-  const auto io = read_npz(file("_io.npz"));
+  const auto io = testing::read_npz(file("_io.npz"));
   const auto expected = floats(io.at("fake_quant0"));
   const double tolerance = std::string(GetParam()) == "int16all" ? 1e-5 : 0;
   EXPECT_LE(largest_difference(run(ours, io.at("x0")), expected), tolerance);
@@ -167,7 +167,7 @@ Tensor image(const Tensor& pixels, int64_t index, float divisor, float shift) {
 }
 
 void check_images(const char* model, const char* pixels, float divisor, float shift) {
-  const auto io = read_npz(golden() / (std::string(model) + "_io.npz"));
+  const auto io = testing::read_npz(golden() / (std::string(model) + "_io.npz"));
   const Graph deploy = load_onnx(golden() / (std::string(model) + "_deploy_model.onnx"));
   const auto expected = floats(io.at("fake_quant_out"));
   const size_t classes = expected.size() / 4;

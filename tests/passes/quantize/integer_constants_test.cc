@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "data/npy.h"
 #include "ops/op_row.h"
 #include "support/assets.h"
+#include "support/npz.h"
 
 namespace amct {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 TEST(IntegerBias, EqualsAmcts) {
   AMCT_NEEDS_ASSETS();
   for (const char* file : {"deploy_a.npz", "deploy_b.npz"}) {
-    const auto arrays = read_npz(testing::assets() / "golden" / file);
+    const auto arrays = testing::read_npz(testing::assets() / "golden" / file);
     int cases = 0;
     for (const auto& [name, bias] : arrays) {
       if (!name.starts_with("bias.") || !name.ends_with(".bias")) continue;
@@ -36,7 +36,7 @@ TEST(IntegerBias, EqualsAmcts) {
 
 TEST(DequantParameters, PackLikeAmcts) {
   AMCT_NEEDS_ASSETS();
-  const auto arrays = read_npz(testing::assets() / "golden/deploy_a.npz");
+  const auto arrays = testing::read_npz(testing::assets() / "golden/deploy_a.npz");
   const Tensor packed = dequant_parameters(arrays.at("deq_pack.deq_scale").values<float>());
   const auto expected = arrays.at("deq_pack.packed").values<uint64_t>();
   const auto offsets = arrays.at("deq_pack.offset_w").values<int8_t>();
@@ -48,7 +48,7 @@ TEST(DequantParameters, PackLikeAmcts) {
 
 TEST(AscendQuant, EqualsAmcts) {
   AMCT_NEEDS_ASSETS();
-  const auto arrays = read_npz(testing::assets() / "golden/deploy_a.npz");
+  const auto arrays = testing::read_npz(testing::assets() / "golden/deploy_a.npz");
   int cases = 0;
   for (const auto& [name, x] : arrays) {
     if (!name.starts_with("fakequant.") || !name.ends_with(".x")) continue;
