@@ -41,12 +41,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::check(again == written, "what was written reads as something else");
     for (auto& [name, tensor] : part.tensors) {
       tensor.statistics.merge(read(bytes).tensors.at(name).statistics);
+      const EqualBins* ordered = tensor.ordered.find(1024);
       const Distribution distribution = tensor.statistics.distribution();
       for (const auto method : {ClipSearch::Method::kIfmr, ClipSearch::Method::kMse, ClipSearch::Method::kHfmg}) {
         ActivationPlan plan;
         plan.search.method = method;
         plan.search.bins = 1024;
-        fuzz::accepts([&] { choose_factor(distribution, plan, {}, tensor.ordered.find(1024)); });
+        fuzz::accepts([&] { choose_factor(distribution, plan, {}, ordered); });
       }
     }
   });
