@@ -159,7 +159,7 @@ void import_prelu_per_channel(ImportContext& c) {
   if (c.foreign().inputs.size() != 2) c.fail("PRelu takes an activation and a slope");
   const Tensor* slope = c.graph().constant(c.input(1));
   if (slope == nullptr) c.unsupported("a computed slope needs opset 7");
-  const Shape& shape = c.graph().value(c.input(0)).type.shape;
+  const Shape& shape = c.type(0).shape;
   const size_t rank = shape.ranked() ? shape.rank() : infer_types(c.graph()).types[c.input(0).index].shape.rank();
   if (slope->size() == 1 || slope->rank() != 1 || rank <= 2) return static_cast<void>(c.add(c.foreign().inputs, {}));
   Dims dims(rank - 1, 1);

@@ -15,7 +15,7 @@ enum Port : size_t { kKeyMask = 4, kScoreBias, kPastKey };
 std::vector<int64_t> projection_sizes(const ImportContext& c) {
   const auto sizes = c.attrs().get<std::vector<int64_t>>("qkv_hidden_sizes", {});
   if (sizes.size() == 3) return sizes;
-  const Shape& weights = c.graph().value(c.input(1)).type.shape;
+  const Shape& weights = c.type(1).shape;
   if (!weights.ranked() || weights.rank() != 2 || !weights[1].is_fixed()) c.unsupported("weights of unknown shape");
   return std::vector<int64_t>(3, weights[1].extent() / 3);
 }

@@ -21,7 +21,7 @@ ValueId dequantized(const ImportContext& c, size_t port, std::string_view what) 
 void bind_quantized(const ImportContext& c, ValueId y, size_t scale) {
   Attrs attrs;
   if (!c.input(scale + 1).valid()) {
-    const DType dtype = c.graph().value(c.input(0)).type.dtype;
+    const DType dtype = c.type(0).dtype;
     if (dtype != DType::kUInt8) c.unsupported("a result without zero point, of a type other than uint8");
   }
   bind_output(c, 0,

@@ -161,7 +161,7 @@ void import_pad_2(ImportContext& c) {
   std::vector<ValueId> inputs{c.input(0), c.ints_constant("pads", c.attrs().require<Ints>("pads"))};
   const double value = c.attrs().get<double>("value", 0.0);
   if (value != 0.0 && c.input(0).valid()) {
-    const DType dtype = c.graph().value(c.input(0)).type.dtype;
+    const DType dtype = c.type(0).dtype;
     const Tensor scalar = Tensor::scalar(value);
     inputs.push_back(c.constant("value", scalar.cast(dtype == DType::kUndefined ? DType::kFloat32 : dtype)));
   }

@@ -63,7 +63,13 @@ void check_tables(const InferContext& c, const Heads& h) {
 }
 
 void infer(InferContext& c) {
-  for (const size_t port : {kX, kCos, kSin}) expect_type(c, port, is_float_type);
+  for (const size_t port : {kX, kCos, kSin}) {
+    expect_type(c, port, is_float_type);
+    if (c.dtype(port) != c.dtype(kX) && c.dtype(port) != DType::kUndefined && c.dtype(kX) != DType::kUndefined) {
+      c.fail(fmt::format("its tables have elements of type {}, its input {}", name_of(c.dtype(port)),
+                         name_of(c.dtype(kX))));
+    }
+  }
   if (c.has(kPositions) && c.dtype(kPositions) != DType::kUndefined && !is_integer(c.dtype(kPositions))) {
     c.fail("its positions are no integers");
   }
@@ -139,7 +145,7 @@ void import_microsoft(ImportContext& c) {
     if (c.row().attr(name) == nullptr) c.unsupported(fmt::format("attribute '{}' is not known", name));
   }
   if (attrs.get<int64_t>("num_heads", 0) == 0) {
-    const Shape& x = c.graph().value(c.input(0)).type.shape;
+    const Shape& x = c.type(0).shape;
     const Tensor* table = c.graph().constant(c.input(2));
     const bool known = x.ranked() && x.rank() == 3 && x[2].is_fixed() && table != nullptr && table->rank() == 2;
     if (known && table->dims()[1] > 0) attrs.set("num_heads", x[2].extent() / (2 * table->dims()[1]));

@@ -125,7 +125,7 @@ void import_flattening(ImportContext& c) {
     if (name != "axis") c.unsupported("attribute '" + name + "' is not known");
     axis = c.attrs().require<int64_t>(name);
   }
-  const Shape& shape = c.graph().value(c.input(0)).type.shape;
+  const Shape& shape = c.type(0).shape;
   const bool last = axis == -1 || (shape.ranked() && axis == static_cast<int64_t>(shape.rank()) - 1);
   Attrs attrs{{"axis", last ? int64_t{-1} : axis}};
   if (!last) attrs.set("flatten", int64_t{1});

@@ -8,6 +8,11 @@
 
 namespace amct {
 
+const TensorType& ImportContext::type(size_t port) const {
+  if (!input(port).valid()) fail(fmt::format("input {} is missing", port));
+  return graph_.value(input(port)).type;
+}
+
 NodeId ImportContext::add(std::vector<ValueId> inputs, Attrs attrs) const {
   while (!inputs.empty() && !inputs.back().valid()) inputs.pop_back();
   return graph_.add_node(foreign_.name, row_.name, &row_, std::move(inputs), foreign_.outputs, std::move(attrs),

@@ -36,6 +36,7 @@ class ImportContext {
   int64_t version() const { return foreign_.version; }
   const Attrs& attrs() const { return foreign_.attrs; }
   ValueId input(size_t port) const { return port < foreign_.inputs.size() ? foreign_.inputs[port] : kNoValue; }
+  const TensorType& type(size_t port) const;  // of an input; Error(kInput) naming the node if it is absent
 
   // Adds the row's node under the foreign name with the foreign outputs.
   NodeId add(std::vector<ValueId> inputs, Attrs attrs) const;
