@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ops/input_types.h"
 #include "ops/integer_compute.h"
 
 namespace amct {
@@ -86,6 +87,10 @@ DType compute_output_type(const InferContext& c) {
     c.fail(fmt::format("its input has type {}; floating point, int4, int8, uint8 or int16 is needed", name_of(dtype)));
   }
   return dtype;
+}
+
+void expect_operands_of_input_type(const InferContext& c) {
+  if (!is_integer_compute(c.dtype(0))) expect_same_types(c);
 }
 
 void export_compute(ExportContext& c) {

@@ -15,6 +15,10 @@ namespace amct {
 // The type of output 0: int32 sums for integer inputs, else the input's. Fails on types that are not computed with.
 DType compute_output_type(const InferContext& c);
 
+// Fails where weights or bias of a float layer are of another type than its input. (Those of the integer variants are
+// looked at when they are packed.)
+void expect_operands_of_input_type(const InferContext& c);
+
 // Export for rows with attributes that ONNX lacks: emits without `x_offset` and `weight_layout`, and refuses a node
 // that cannot be said without them.
 void export_compute(ExportContext& c);

@@ -117,6 +117,7 @@ std::vector<AttrSpec> convolution_attrs() {
 }
 
 void infer_convolution(InferContext& c) {
+  expect_operands_of_input_type(c);
   const int64_t groups = read_groups(c);
   const DType dtype = is_integer_compute(c.dtype(kX)) ? sum_type(c) : compute_output_type(c);
   const Shape& known = c.shape(kX).ranked() ? c.shape(kX) : c.shape(kWeight);

@@ -4,12 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/op_row.h"
+#include "ops/input_types.h"
 
 namespace amct {
 namespace {
 
 void infer(InferContext& c) {
+  expect_type(c, 0, is_float32_type);
   c.set_output(0, DType::kUInt8, c.shape(0));
   c.set_output(1, DType::kFloat32, Shape::of({}));
   c.set_output(2, DType::kUInt8, Shape::of({}));

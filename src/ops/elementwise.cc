@@ -72,32 +72,6 @@ void export_axis_broadcast(ExportContext& c) {
 
 }  // namespace
 
-bool is_float_type(DType dtype) {
-  return dtype == DType::kFloat32 || dtype == DType::kFloat64 || dtype == DType::kFloat16 || dtype == DType::kBFloat16;
-}
-bool is_integer_type(DType dtype) { return is_integer(dtype) && bit_width(dtype) >= 8; }
-bool is_number_type(DType dtype) { return is_float_type(dtype) || is_integer_type(dtype); }
-bool is_signed_type(DType dtype) {
-  return is_float_type(dtype) || (is_integer_type(dtype) && is_signed_integer(dtype));
-}
-bool is_unsigned_type(DType dtype) { return is_integer_type(dtype) && !is_signed_integer(dtype); }
-
-void expect_type(const InferContext& c, size_t port, TypeSet allowed) {
-  if (!c.has(port) || c.dtype(port) == DType::kUndefined || allowed(c.dtype(port))) return;
-  c.fail(fmt::format("input {} has elements of type {}, which {} does not take", port, name_of(c.dtype(port)),
-                     c.node().op));
-}
-
-void expect_same_types(const InferContext& c, size_t first) {
-  for (size_t port = first + 1; port < c.input_count(); ++port) {
-    if (!c.has(port) || c.dtype(port) == DType::kUndefined || c.dtype(first) == DType::kUndefined) continue;
-    if (c.dtype(port) != c.dtype(first)) {
-      c.fail(fmt::format("inputs {} and {} have different types: {} and {}", first, port, name_of(c.dtype(first)),
-                         name_of(c.dtype(port))));
-    }
-  }
-}
-
 BroadcastPlan plan_inputs(const RunContext& c, const std::vector<size_t>& ports) {
   std::vector<Dims> operands;
   for (const size_t port : ports) operands.push_back(c.input(port).dims);

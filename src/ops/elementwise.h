@@ -1,4 +1,4 @@
-// What the element-wise rows share: type sets, the loops over elements, samples, and the foreign forms of broadcasting.
+// What the element-wise rows share: loops over types and elements, samples, and the foreign forms of broadcasting.
 //
 // Every row here has LayoutRule::kFollow: in a channels-last program all operands come with the output's rank and with
 // memory extents, so that broadcasting them is the same as in plain memory.
@@ -11,23 +11,10 @@
 #include "kernels/index/broadcast.h"
 #include "kernels/simd/float_binary.h"
 #include "kernels/simd/float_unary.h"
+#include "ops/input_types.h"
 #include "ops/op_row.h"
 
 namespace amct {
-
-// --- element types
-// -----------------------------------------------------------------------------------------------------
-using TypeSet = bool (*)(DType);
-bool is_float_type(DType dtype);     // float32, float64, float16, bfloat16
-bool is_number_type(DType dtype);    // those and the integers of 8 to 64 bits
-bool is_signed_type(DType dtype);    // those and the signed integers of 8 to 64 bits
-bool is_integer_type(DType dtype);   // integers of 8 to 64 bits
-bool is_unsigned_type(DType dtype);  // unsigned integers of 8 to 64 bits
-
-// Fails unless the type of the port is unknown or in the set.
-void expect_type(const InferContext& c, size_t port, TypeSet allowed);
-// Fails unless all present inputs from `first` on have one type.
-void expect_same_types(const InferContext& c, size_t first = 0);
 
 // visit_numeric for a subset; other types are an internal error, since the shape rules refuse them.
 template <typename T>

@@ -7,6 +7,7 @@
 
 #include "ir/dispatch.h"
 #include "kernels/index/strided.h"
+#include "ops/input_types.h"
 #include "ops/movement.h"
 #include "ops/onnx_types.h"
 
@@ -67,6 +68,7 @@ int64_t range_count(const Tensor& start, const Tensor& limit, const Tensor& delt
 }
 
 void infer_range(InferContext& c) {
+  expect_same_types(c);
   Shape shape = Shape::of_rank(1);
   if (c.value(0) != nullptr && c.value(1) != nullptr && c.value(2) != nullptr) {
     shape[0] = range_count(*c.value(0), *c.value(1), *c.value(2), c.node());

@@ -28,6 +28,7 @@ Dims two_dims(Dims dims) {
 }
 
 void infer(InferContext& c) {
+  expect_operands_of_input_type(c);
   for (const size_t port : {0, 1}) {
     if (c.shape(port).ranked() && c.shape(port).rank() != 2) {
       c.fail(fmt::format("input {} has rank {}; 2 is needed", port, c.shape(port).rank()));

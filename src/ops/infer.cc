@@ -34,9 +34,32 @@ TensorType merge(TensorType inferred, const TensorType& declared) {
   return inferred;
 }
 
+// True if a tensor with the known extents of the shape could be in memory: none is negative, and those that are not
+// zero multiply to at most 2^48.
+bool could_be_in_memory(const Shape& shape) {
+  constexpr int64_t kMostElements = int64_t{1} << 48;
+  int64_t product = 1;
+  for (const Dim& dim : shape.dims()) {
+    if (!dim.is_fixed() || dim.extent() == 0) continue;
+    if (dim.extent() < 0 || dim.extent() > kMostElements / product) return false;
+    product *= dim.extent();
+  }
+  return true;
+}
+
+// What is computed from shapes afterwards (bytes, rows, extents with pads) relies on this: it cannot overflow.
+void check_extents(const Shape& shape, const std::string& value) {
+  if (could_be_in_memory(shape)) return;
+  throw Error(ErrorCode::kInput,
+              fmt::format("value '{}' would have shape {}, which no memory holds", value, shape.to_string()));
+}
+
 void keep_declared(const Graph& graph, const Node& node, InferredTypes& result) {
   for (const ValueId output : node.outputs) {
-    if (output.valid()) result.types[output.index] = graph.value(output).type;
+    if (!output.valid()) continue;
+    const Value& value = graph.value(output);
+    check_extents(value.type.shape, value.name);
+    result.types[output.index] = value.type;
   }
 }
 
@@ -119,6 +142,7 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
     const auto given = inputs.find(id);
     result.types[id.index] = given != inputs.end() ? given->second : value.type;
     if (value.is_constant()) result.values[id.index] = value.data;
+    check_extents(result.types[id.index].shape, value.name);
   }
   for (const auto& [id, tensor] : known) {
     result.values[id.index] = tensor;
@@ -150,6 +174,7 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
         const TensorType& inferred = context.outputs()[port];
         result.hinted[output.index] = node.row->timing == ShapeTiming::kFromBody && !inferred.shape.is_fixed();
         result.types[output.index] = merge(inferred, graph.value(output).type);
+        check_extents(result.types[output.index].shape, graph.value(output).name);
       }
       std::vector<Tensor> followed = follow(context);
       for (size_t port = 0; port < followed.size() && port < node.outputs.size(); ++port) {

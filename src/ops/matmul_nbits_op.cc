@@ -68,6 +68,7 @@ void infer(InferContext& c) {
     expect_type(c, kZeros, is_float_type);
     expect_count(c, kZeros, rule.n * rule.blocks());
   }
+  if (c.has(kBias)) expect_type(c, kBias, is_float_type);
   expect_count(c, kBias, rule.n);
   const Shape& a = c.shape(kA);
   if (!a.ranked()) return c.set_output(0, c.dtype(kA), Shape());
@@ -172,7 +173,7 @@ class PanelStep : public Step {
       return c.has(port) && c.input(port).constant != nullptr ? *c.input(port).constant : Tensor();
     };
     auto step = std::make_unique<PanelStep>(c, constant(kWeight), constant(kScales), constant(kZeros));
-    if (c.has(kBias)) step->bias_ = constant(kBias);
+    if (c.has(kBias)) step->bias_ = constant(kBias).cast(DType::kFloat32);
     return step->create() ? std::move(step) : nullptr;
   }
 

@@ -27,6 +27,7 @@ Shape without_last(const Shape& shape, size_t count) {
 }
 
 void infer(InferContext& c) {
+  expect_operands_of_input_type(c);
   const Shape& a = c.shape(0);
   const Shape& b = c.shape(1);
   if (!a.ranked() || !b.ranked()) return c.set_output(0, output_type(c), Shape());

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/input_types.h"
 #include "ops/movement.h"
 
 namespace amct {
@@ -19,13 +20,13 @@ void check_single(const InferContext& c, size_t port) {
 
 void infer(InferContext& c) {
   for (const size_t port : {0, 1}) {
-    if (c.dtype(port) != DType::kUndefined && c.dtype(port) != DType::kFloat32) {
-      c.fail(fmt::format("input {} is {}; float32 is needed", port, name_of(c.dtype(port))));
-    }
+    expect_type(c, port, is_float32_type);
     if (c.shape(port).ranked() && c.shape(port).rank() != 3) {
       c.fail(fmt::format("input {} has rank {}; 3 is needed", port, c.shape(port).rank()));
     }
   }
+  expect_type(c, 2, is_integer_type);
+  for (const size_t port : {3, 4}) expect_type(c, port, is_float32_type);
   for (const size_t port : {2, 3, 4}) check_single(c, port);
   const Shape& boxes = c.shape(0);
   const Shape& scores = c.shape(1);

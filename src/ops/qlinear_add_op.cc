@@ -17,6 +17,10 @@ enum : size_t { kA, kAScale, kAZero, kB, kBScale, kBZero, kYScale, kYZero };
 void infer(InferContext& c) {
   check_8_bits(c, kA);
   check_8_bits(c, kB);
+  check_8_bits(c, kYZero);
+  for (const size_t scale : {kAScale, kBScale, kYScale}) check_scale_type(c, scale);
+  check_zero_type(c, kAZero, kA);
+  check_zero_type(c, kBZero, kB);
   for (const size_t port : {kAScale, kAZero, kBScale, kBZero, kYScale, kYZero}) {
     const auto count = c.shape(port).element_count();
     if (count && *count != 1) c.fail(fmt::format("input {} must be a single number", port));

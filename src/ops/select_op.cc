@@ -9,6 +9,7 @@
 #include "kernels/index/gather.h"
 #include "kernels/index/strided.h"
 #include "ops/axis_view.h"
+#include "ops/input_types.h"
 #include "ops/movement.h"
 
 namespace amct {
@@ -67,6 +68,7 @@ void run_non_zero(RunContext& c) {
 }
 
 void infer_compress(InferContext& c) {
+  expect_type(c, 1, is_bool_type);
   const Shape& input = c.shape(0);
   if (!c.node().attrs.has("axis")) return c.set_output(0, c.dtype(0), Shape::of_rank(1));
   Shape shape = input;

@@ -1,0 +1,35 @@
+#include "ops/input_types.h"
+
+#include <fmt/core.h>
+
+namespace amct {
+
+bool is_float_type(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kFloat64 || dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+}
+bool is_integer_type(DType dtype) { return is_integer(dtype) && bit_width(dtype) >= 8; }
+bool is_number_type(DType dtype) { return is_float_type(dtype) || is_integer_type(dtype); }
+bool is_signed_type(DType dtype) {
+  return is_float_type(dtype) || (is_integer_type(dtype) && is_signed_integer(dtype));
+}
+bool is_unsigned_type(DType dtype) { return is_integer_type(dtype) && !is_signed_integer(dtype); }
+bool is_bool_type(DType dtype) { return dtype == DType::kBool; }
+bool is_float32_type(DType dtype) { return dtype == DType::kFloat32; }
+
+void expect_type(const InferContext& c, size_t port, TypeSet allowed) {
+  if (!c.has(port) || c.dtype(port) == DType::kUndefined || allowed(c.dtype(port))) return;
+  c.fail(fmt::format("input {} has elements of type {}, which {} does not take", port, name_of(c.dtype(port)),
+                     c.node().op));
+}
+
+void expect_same_types(const InferContext& c, size_t first) {
+  for (size_t port = first + 1; port < c.input_count(); ++port) {
+    if (!c.has(port) || c.dtype(port) == DType::kUndefined || c.dtype(first) == DType::kUndefined) continue;
+    if (c.dtype(port) != c.dtype(first)) {
+      c.fail(fmt::format("inputs {} and {} have different types: {} and {}", first, port, name_of(c.dtype(first)),
+                         name_of(c.dtype(port))));
+    }
+  }
+}
+
+}  // namespace amct
