@@ -61,10 +61,15 @@ OneNode node_of(const OpRow& row, const Sample& sample) {
 }
 
 // The sample with the data, and what shares its type, in another type.
-Sample retyped(Sample sample, DType dtype) {
-  const auto floating = std::find_if(sample.inputs.begin(), sample.inputs.end(),
-                                     [](const SampleInput& input) { return is_floating(input.dtype); });
-  const DType own = floating != sample.inputs.end() ? floating->dtype : sample.inputs.front().dtype;
+Sample retyped(const OpRow& row, Sample sample, DType dtype) {
+  DType own = DType::kUndefined;
+  for (size_t port = sample.inputs.size(); port-- > 0;) {
+    const InputPort* input = row.input_port(port);
+    const DType its = sample.inputs[port].dtype;
+    const bool is_data = input != nullptr && input->role == Role::kActivation && its != DType::kUndefined;
+    if (is_data && (its != DType::kBool || own == DType::kUndefined)) own = its;  // a condition chooses among the data
+  }
+  if (own == DType::kUndefined) own = sample.inputs.front().dtype;
   for (SampleInput& input : sample.inputs) {
     if (input.dtype != own) continue;
     if (input.value) input.value = input.value.cast(dtype);
@@ -77,7 +82,7 @@ bool takes(const OpRow& row, const std::vector<Sample>& samples, DType dtype) {
   return std::any_of(samples.begin(), samples.end(), [&](const Sample& sample) {
     if (sample.inputs.empty()) return false;
     try {
-      const OneNode one = node_of(row, retyped(sample, dtype));
+      const OneNode one = node_of(row, retyped(row, sample, dtype));
       if (row.run != nullptr) return !run_node(one.node(), one.inputs).empty();
       std::vector<InferContext::Input> types;
       for (const Tensor& input : one.inputs)
