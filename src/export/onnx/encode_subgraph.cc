@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "export/onnx/encode.h"
+#include "export/onnx/external_data.h"
 #include "export/onnx/pieces.h"
 #include "onnx_wire.pb.h"
 #include "ops/op_row.h"
@@ -45,10 +46,14 @@ void rename_values(Graph& graph, const std::vector<ValueId>& captures, const Enc
   }
 }
 
-void add_constant(const std::string& name, const Tensor& tensor, wire::GraphProto& out) {
+void add_constant(const std::string& name, const Tensor& tensor, ExternalData* data, wire::GraphProto& out) {
   wire::TensorProto& proto = *out.add_initializer();
   encode_tensor_header(tensor, name, proto);
-  proto.set_raw_data(pack_payload(tensor));
+  if (data != nullptr && payload_bytes(tensor) >= ExternalData::kLeastBytes) {
+    data->put(name, tensor, proto);
+  } else {
+    proto.set_raw_data(pack_payload(tensor));
+  }
 }
 
 }  // namespace
@@ -60,14 +65,14 @@ bool Enclosing::has(std::string_view name) const {
 }
 
 std::map<std::string, int64_t> encode_subgraph(const Graph& graph, const Enclosing& enclosing, NameSpace& names,
-                                               wire::GraphProto& out) {
+                                               ExternalData* data, wire::GraphProto& out) {
   Graph own = graph;
   own.info.opsets = enclosing.graph.info.opsets;
   const size_t formal = own.inputs().size() - enclosing.captured.size();
   const std::vector<ValueId> captures(own.inputs().begin() + static_cast<long>(formal), own.inputs().end());
   separate_outputs(own, captures);
   rename_values(own, captures, enclosing, names);
-  const LoweredNodes lowered = lower_nodes(own, enclosing.opset, names, &enclosing);
+  const LoweredNodes lowered = lower_nodes(own, enclosing.opset, names, data, &enclosing);
 
   out.set_name(own.info.graph_name.empty() ? "subgraph" : own.info.graph_name);
   check_message_size(lowered.nodes.size());
@@ -75,9 +80,9 @@ std::map<std::string, int64_t> encode_subgraph(const Graph& graph, const Enclosi
   for (const ValueId id : own.values()) {
     const Value& value = own.value(id);
     if (!value.is_constant()) continue;
-    if (lowered.used[id.index] || own.is_output(id)) add_constant(value.name, value.data, out);
+    if (lowered.used[id.index] || own.is_output(id)) add_constant(value.name, value.data, data, out);
   }
-  for (const auto& [name, tensor] : lowered.constants) add_constant(name, tensor, out);
+  for (const auto& [name, tensor] : lowered.constants) add_constant(name, tensor, data, out);
   for (size_t i = 0; i < formal; ++i) {
     const Value& input = own.value(own.inputs()[i]);
     encode_value_info(input.name, input.type, *out.add_input());

@@ -1,4 +1,6 @@
-// A subgraph -> GraphProto: its captures become references to values of the graph around it again.
+// A subgraph -> GraphProto, the value of an attribute of If, Loop or Scan. Inside, a subgraph is closed and its
+// captures are inputs (ops/subgraph.h); in the file they become references to values of the graph around it again, by
+// name.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +27,9 @@ struct Enclosing {
   bool has(std::string_view name) const;
 };
 
-// Values whose names are taken around the subgraph get others. Returns the domains that its nodes are of, with
-// versions.
+// Values whose names are taken around the subgraph get others. `data`: as of lower_nodes. Returns the domains that its
+// nodes are of, with versions.
 std::map<std::string, int64_t> encode_subgraph(const Graph& graph, const Enclosing& enclosing, NameSpace& names,
-                                               wire::onnx::GraphProto& out);
+                                               ExternalData* data, wire::onnx::GraphProto& out);
 
 }  // namespace amct::onnx_file

@@ -38,8 +38,8 @@ const Spelling* find_spelling(const Graph& graph, const Node& node, int64_t opse
 
 class Lowering {
  public:
-  Lowering(const Graph& graph, int64_t opset, NameSpace& names, const Enclosing* enclosing)
-      : graph_(graph), opset_(opset), names_(names), enclosing_(enclosing) {
+  Lowering(const Graph& graph, int64_t opset, NameSpace& names, ExternalData* data, const Enclosing* enclosing)
+      : graph_(graph), opset_(opset), names_(names), data_(data), enclosing_(enclosing) {
     result_.used.resize(graph.value_slots());
   }
 
@@ -108,7 +108,7 @@ class Lowering {
     out.set_name(name);
     out.set_type(kGraphAttribute);
     const Enclosing enclosing{graph_, opset_, captured, enclosing_};
-    for (const auto& [domain, version] : encode_subgraph(inner, enclosing, names_, *out.mutable_g())) {
+    for (const auto& [domain, version] : encode_subgraph(inner, enclosing, names_, data_, *out.mutable_g())) {
       result_.opsets.emplace(domain, version);
     }
   }
@@ -202,6 +202,7 @@ class Lowering {
   int64_t opset_;
   LoweredNodes result_;
   NameSpace& names_;
+  ExternalData* data_;
   const Enclosing* enclosing_;
   std::unordered_set<std::string> aliases_;
   wire::NodeProto scratch_;  // used again and again, and so is its serialized form
@@ -229,8 +230,9 @@ void NameSpace::add_subgraphs(const Graph& graph) {
   }
 }
 
-LoweredNodes lower_nodes(const Graph& graph, int64_t opset, NameSpace& names, const Enclosing* enclosing) {
-  return Lowering(graph, opset, names, enclosing).run();
+LoweredNodes lower_nodes(const Graph& graph, int64_t opset, NameSpace& names, ExternalData* data,
+                         const Enclosing* enclosing) {
+  return Lowering(graph, opset, names, data, enclosing).run();
 }
 
 }  // namespace amct::onnx_file

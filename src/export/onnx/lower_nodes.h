@@ -23,6 +23,7 @@ struct LoweredNodes {
 };
 
 struct Enclosing;
+class ExternalData;
 
 // Names that values of the graph and of the graphs within it have, or that were given meanwhile. Names made anew are in
 // no graph of the file, so that nothing shadows anything. The graph must stay as it is meanwhile.
@@ -39,7 +40,9 @@ class NameSpace {
 };
 
 // Throws Error(kUnsupported) naming the node that has no form at `opset`, or whose opaque form is of another opset.
-// `enclosing`: what is around a subgraph (encode_subgraph.h).
-LoweredNodes lower_nodes(const Graph& graph, int64_t opset, NameSpace& names, const Enclosing* enclosing = nullptr);
+// `data`: where constants of subgraphs go that are not small; null: they stay in the nodes. `enclosing`: what is around
+// a subgraph (encode_subgraph.h).
+LoweredNodes lower_nodes(const Graph& graph, int64_t opset, NameSpace& names, ExternalData* data,
+                         const Enclosing* enclosing = nullptr);
 
 }  // namespace amct::onnx_file

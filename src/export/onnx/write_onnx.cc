@@ -10,22 +10,22 @@
 #include <utility>
 
 #include "export/onnx/encode.h"
+#include "export/onnx/external_data.h"
 #include "export/onnx/lower_nodes.h"
 #include "export/onnx/pieces.h"
 #include "onnx_wire.pb.h"
+#include "ops/subgraph.h"
 
 namespace amct {
 namespace {
 
 namespace wire = amct::wire::onnx;
+using onnx_file::ExternalData;
 using onnx_file::LoweredNodes;
 using onnx_file::Pieces;
 
 constexpr int64_t kDefaultOpset = 21;  // of graphs that come from no ONNX file
 constexpr int64_t kMinIrVersion = 4;   // before it, every initializer had to be an input
-constexpr uint64_t kMinExternalBytes = 1024;
-constexpr size_t kLongestStem = 200;           // file systems take 255 bytes
-constexpr uint64_t kExternalAlignment = 4096;  // a page: readers map tensors one by one
 
 // Field numbers of the parts that are put together here.
 constexpr uint32_t kModelGraph = 7, kGraphInitializer = 5, kGraphValueInfo = 13, kTensorRawData = 9;
@@ -47,12 +47,37 @@ std::string serialized(const google::protobuf::MessageLite& message) {
   return bytes;
 }
 
+uint64_t stored_bytes(const Graph& graph) {
+  uint64_t bytes = 0;
+  for (const ValueId id : graph.values()) {
+    const Value& value = graph.value(id);
+    if (value.data) bytes += onnx_file::payload_bytes(value.data);
+  }
+  return bytes;
+}
+
+// Of the graphs within the graph's nodes.
+uint64_t subgraph_bytes(const Graph& graph) {
+  uint64_t bytes = 0;
+  for (const NodeId id : graph.nodes()) {
+    for (const Subgraph& inner : subgraphs(graph.node(id))) {
+      bytes += stored_bytes(*inner.graph) + subgraph_bytes(*inner.graph);
+    }
+  }
+  return bytes;
+}
+
 using Constant = std::pair<const std::string*, const Tensor*>;
 
 class Writer {
  public:
   Writer(const Graph& graph, OutputFiles& files, const std::filesystem::path& path, const OnnxWriteOptions& options)
-      : graph_(graph), files_(files), path_(path), options_(options) {
+      : graph_(graph),
+        files_(files),
+        path_(path),
+        options_(options),
+        data_(files, path, options.external_suffix),
+        inner_bytes_(subgraph_bytes(graph)) {
     const auto own = graph.info.opsets.find("");
     opset_ = options.opset != 0 ? options.opset : own != graph.info.opsets.end() ? own->second : kDefaultOpset;
   }
@@ -60,7 +85,9 @@ class Writer {
   void run() {
     sort_sections();
     onnx_file::NameSpace names(graph_);
-    lowered_ = onnx_file::lower_nodes(graph_, opset_, names);
+    // All of them or none: nodes are encoded before it is known which constants of the model itself they leave.
+    inner_external_ = inner_bytes_ > 0 && inner_bytes_ + stored_bytes(graph_) >= options_.external_data_from;
+    lowered_ = onnx_file::lower_nodes(graph_, opset_, names, inner_external_ ? &data_ : nullptr);
     Pieces model;
     model.add_bytes(serialized(header()));
     model.add_message(kModelGraph, graph_message());
@@ -153,14 +180,15 @@ class Writer {
     }
   }
 
-  // Weights that lie in files of their own: from the largest on, until the others fit into the model's.
+  // Which of the model's own constants lie outside: from the largest on, until the others fit into its file.
   void choose_external(const std::vector<Constant>& constants) {
-    uint64_t total = 0;
+    uint64_t total = inner_bytes_;
     for (const auto& [name, tensor] : constants) total += onnx_file::payload_bytes(*tensor);
     if (total < options_.external_data_from) return;
+    if (inner_external_) total -= inner_bytes_;
     std::vector<const Constant*> by_size;
     for (const Constant& constant : constants) {
-      if (onnx_file::payload_bytes(*constant.second) >= kMinExternalBytes) by_size.push_back(&constant);
+      if (onnx_file::payload_bytes(*constant.second) >= ExternalData::kLeastBytes) by_size.push_back(&constant);
     }
     std::stable_sort(by_size.begin(), by_size.end(), [](const Constant* a, const Constant* b) {
       return onnx_file::payload_bytes(*a->second) > onnx_file::payload_bytes(*b->second);
@@ -188,7 +216,7 @@ class Writer {
       header.Clear();
       onnx_file::encode_tensor_header(*tensor, *name, header);
       const bool external = !external_.empty() && external_.contains(*name);
-      if (external) put_external(*name, *tensor, header);
+      if (external) data_.put(*name, *tensor, header);
       onnx_file::serialize(header, bytes);
       if (external) {
         graph.add_field(kGraphInitializer, bytes);
@@ -196,39 +224,6 @@ class Writer {
         graph.add_message(kGraphInitializer, bytes, kTensorRawData, *tensor);
       }
     }
-  }
-
-  // Where the tensor's bytes go: a file that all share, or one of its own.
-  OutputFiles::Writer& external_file(const std::string& name, std::string& location) {
-    if (options_.external_suffix.empty()) {
-      location = path_.filename().string() + ".data";
-      if (data_ == nullptr) data_ = &files_.add(path_.parent_path() / location);
-      return *data_;
-    }
-    std::string stem = name.substr(0, kLongestStem);
-    std::replace(stem.begin(), stem.end(), '/', '_');
-    location = stem + options_.external_suffix;
-    for (int suffix = 1; !locations_.insert(location).second; ++suffix) {
-      location = fmt::format("{}_{}{}", stem, suffix, options_.external_suffix);
-    }
-    return files_.add(path_.parent_path() / location);
-  }
-
-  void put_external(const std::string& name, const Tensor& tensor, wire::TensorProto& header) {
-    std::string location;
-    OutputFiles::Writer& data = external_file(name, location);
-    const uint64_t misaligned = data.position() % kExternalAlignment;
-    if (misaligned != 0) data.write(std::string(kExternalAlignment - misaligned, '\0'));
-    const auto add = [&](const char* key, const std::string& value) {
-      auto& entry = *header.add_external_data();
-      entry.set_key(key);
-      entry.set_value(value);
-    };
-    add("location", location);
-    add("offset", fmt::format("{}", data.position()));
-    add("length", fmt::format("{}", onnx_file::payload_bytes(tensor)));
-    header.set_data_location(1);
-    onnx_file::write_payload(tensor, data);
   }
 
   const Graph& graph_;
@@ -242,9 +237,10 @@ class Writer {
   std::unordered_map<std::string, wire::ValueInfoProto> foreign_types_;
   std::vector<wire::ValueInfoProto> overridable_;
   std::unordered_set<std::string> constants_;
-  std::unordered_set<std::string> external_;   // names of constants that lie in other files
-  std::unordered_set<std::string> locations_;  // those files, where each has one tensor
-  OutputFiles::Writer* data_ = nullptr;        // the one file, where they share it
+  ExternalData data_;
+  std::unordered_set<std::string> external_;  // names of the model's own constants that lie there
+  uint64_t inner_bytes_;                      // of constants of subgraphs
+  bool inner_external_ = false;               // they lie there too, except for small ones
 };
 
 }  // namespace

@@ -19,10 +19,12 @@ struct OnnxWriteOptions {
   // Constants that the file listed as inputs too, so that a caller may override them, stay listed. False: they become
   // plain constants, which runtimes fold and fuse.
   bool overridable_constants = true;
-  // From this many bytes of weights on, they go to `<file>.data` beside the model (protobuf ends at 2 GB).
+  // From this many bytes of weights on, those of subgraphs included, they go to `<file>.data` beside the model
+  // (protobuf ends at 2 GB).
   uint64_t external_data_from = 2'000'000'000;
-  // Not empty: only the largest ones go, until the others fit below that limit, each to a file `<tensor><suffix>`
-  // beside the model (AMCT's `<tensor>_deploy.external`, spec F.1). A "/" in the name of a tensor becomes "_".
+  // Not empty: only those of subgraphs and the largest others go, until what is left fits below that limit, each to a
+  // file `<tensor><suffix>` beside the model (AMCT's `<tensor>_deploy.external`, spec F.1). A "/" in the name of a
+  // tensor becomes "_".
   std::string external_suffix = {};
 };
 
