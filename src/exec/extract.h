@@ -1,4 +1,5 @@
-// A part of a graph as a graph of its own.
+// A part of a graph as a graph of its own, and which value is which: to compile what comes before and behind nodes
+// whose shapes depend on data (segments.h), and to run a piece of arithmetic on made-up inputs (tabulate_bytes).
 #pragma once
 
 #include <functional>

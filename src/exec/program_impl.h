@@ -1,4 +1,8 @@
-// What a compiled program consists of: shared by the compiler (compile.cc) and the runner (runner.cc).
+// What a compiled program consists of: the compiler (compile.cc) fills it, the runner (runner.cc) reads it, nobody else
+// sees it. Immutable once compiled; runners share it and add an arena each.
+//
+// Steps run in order. Every operand has a place: a constant, or a buffer, which the arena's plan (arena.h) has turned
+// into an offset, so that binding a step to a runner is adding that offset to the address of the runner's arena.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,8 @@
-// One worker's runners, each with its own memory, of the programs that it ran last (program_cache.h). Bounded.
+// One worker's runners, each with its own memory, of the programs that it ran last (program_cache.h).
+//
+// Programs are shared by workers, runners are not, and making one takes an arena and binds every step. Inputs of ever
+// other extents must not fill the memory with arenas: as many runners stay as the cache keeps programs
+// (kCachedPrograms), those used longest ago go first.
 #pragma once
 
 #include <list>

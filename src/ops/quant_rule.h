@@ -1,4 +1,8 @@
 // The quantization rule of an operator: what a quantizer may do with it, as data.
+//
+// Every row of the operator table has one; there is no default, so that no operator is left out by mistake. What asks
+// it: planning, for the layers to be quantized and why others are not (passes/quantize/plan_layers.h), the targets of
+// QDQ, for where pairs may stand, and `amct inspect` and `amct ops`, for what to say to people.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,9 @@
-// A pass: rewrites a graph and says what it did. One file per pass, one row in pass_table.cc.
+// A pass: rewrites a graph and says what it did. One file per pass, one row in pass_table.cc; how to add one is in
+// docs/howto/add-a-pass.md.
+//
+// Passes are functions without state. The runner (run_passes) repeats a list until none of its passes changes anything,
+// so that a pass need not look for what others make possible; it only must not undo what they do. What it leaves alone
+// it notes with the reason, for people who wonder why a layer is as it is.
 #pragma once
 
 #include <string>

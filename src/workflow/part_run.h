@@ -1,4 +1,6 @@
-// Runs the samples that a part of a calibration lacks, with a checkpoint now and then.
+// Runs the samples that a part of a calibration lacks, with a checkpoint now and then: what observing for ranges
+// (calibrate.cc) and for balance (balance.cc) have in common. A part is what one process knows of its share of the
+// samples (calibration_part.h); one read from a checkpoint lacks only what came after that.
 #pragma once
 
 #include <exception>

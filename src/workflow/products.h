@@ -1,4 +1,6 @@
-// The files that a quantization writes, made from the float graph and a plan with all its factors.
+// The files that a quantization writes, made from the float graph and a plan with all its factors (spec E.1):
+// fake-quantized, deployable and QDQ model, record, quantization file, and the plan. The last step of `quantize`,
+// `convert` and the conversion of QAT models, which differ in where the plan comes from.
 #pragma once
 
 #include <cstdint>

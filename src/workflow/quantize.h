@@ -1,4 +1,5 @@
-// The verb `quantize`: a trained network and some samples in, INT8 files and a report out.
+// The verb `quantize`: a trained network and some samples in, INT8 files and a report out. Called by both command lines
+// (cli/quantize_command.cc, cli/amct_onnx.cc) and by the library's interface (api/quantize.cc).
 #pragma once
 
 #include <cstdint>

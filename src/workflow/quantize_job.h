@@ -1,4 +1,6 @@
-// A model and what is to be done to it, before anything is observed: what `quantize` and `calibrate` start from.
+// A model and what is to be done to it, before anything is observed: what `quantize` and `calibrate` start from. Making
+// it reads the model, simplifies and fuses it, plans the layers from the configuration, and opens the data, so that
+// whatever is wrong with the request is said before the first sample runs.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,6 @@
-// What stands before the workers of a sample run, where they must not simply take samples as fast as they can.
+// What stands before the workers of a sample run (sample_run.h), where they must not simply take samples as fast as
+// they can: every worker passes it before each run. Its one use is to hold all of them at once, for a checkpoint
+// (checkpoint_gate.h).
 #pragma once
 
 #include <exception>

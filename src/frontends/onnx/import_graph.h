@@ -1,4 +1,6 @@
-// ModelProto -> Graph: header, inputs, constants, nodes in an order that runs, declared types, outputs.
+// ModelProto -> Graph: header, inputs, constants, nodes in an order that runs, declared types, outputs. The middle of
+// load_onnx.cc: before it the file has been walked (wire_scan.h) and functions inlined; it takes node by node through
+// import_node.h, and the graphs within nodes through itself.
 #pragma once
 
 #include <filesystem>

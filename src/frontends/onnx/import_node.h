@@ -1,4 +1,8 @@
 // One node of the file -> one or more nodes of the graph: by the spelling of its operator's row, or opaque.
+//
+// A node that no row knows, or whose row has no spelling at its version, is no error: it is kept as bytes
+// (ops/opaque.h), with the reason, and only what wants to run or rewrite it complains. A faulty node of an operator
+// that is known is one.
 #pragma once
 
 #include <functional>

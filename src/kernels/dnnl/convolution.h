@@ -1,4 +1,8 @@
-// Convolution and transposed convolution over 1 to 3 spatial axes, with groups, dilation, bias and post-operations.
+// Convolution and transposed convolution of float32 over 1 to 3 spatial axes, with groups, dilation, bias and
+// post-operations; n sample, o output channel, i input channel of o's group, p and s positions (lists over the axes):
+//   y[n, o, p] = post(bias[o] + sum over i, s of w[o, i, s] x[n, i, p stride + s dilation - pad_begin])
+// with x = 0 outside the image. Transposed, every x[n, i, q] is added, times w[o, i, s], to
+// y[n, o, q stride + s dilation - pad_begin] instead.
 #pragma once
 
 #include <memory>

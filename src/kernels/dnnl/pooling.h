@@ -1,4 +1,5 @@
-// Maximum and average pooling over 1 to 3 spatial axes.
+// Maximum and average pooling of float32 over 1 to 3 spatial axes: the largest element of every window, or its elements
+// added and divided by a count. Pads are in no maximum and add nothing to a sum; whether they count is the kind.
 #pragma once
 
 #include <memory>

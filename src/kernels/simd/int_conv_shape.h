@@ -1,4 +1,6 @@
-// Extents and operands of the integer convolutions.
+// Extents and operands that the integer convolutions share (int_conv.h has their definition): forward, transposed,
+// depthwise, by bytes or by 16-bit integers, and the sums of windows that average pooling divides. One and two spatial
+// axes are three with leading ones, so that the kernels know one case.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
-// One pixel of a depthwise convolution of integers, with the instruction set chosen at run time.
+// One pixel of a depthwise convolution of integers, with the instruction set chosen at run time: for layers that
+// byte_depthwise.h does not take, above all those with inputs or weights of 16 bits.
 #pragma once
 
 #include <cstdint>

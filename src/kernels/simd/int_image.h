@@ -1,4 +1,6 @@
-// Between the layouts of activations and the 16-bit channels-last image that the integer kernels read.
+// Between the layouts of activations and the padded channels-last image that the integer kernels read, one sample at a
+// time: windows of it are rows of contiguous values at fixed offsets (window_offsets), without a question about edges.
+// Values become 16-bit (fill_image) or unsigned integers (fill_unsigned), which is where zero points are dealt with.
 #pragma once
 
 #include <cstdint>

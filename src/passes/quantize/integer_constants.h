@@ -1,4 +1,8 @@
-// The constants of a quantized layer: integer weights, integer bias, packed dequantization parameters.
+// The constants of a quantized layer: integer weights (spec C.3, groups of inputs besides), integer bias (C.6), packed
+// dequantization parameters (E.3). With the scale s_w of a weight, s_d of the activation and offsets of zero for
+// weights, a layer computes y = s_d s_w (sum of w_int x_int + b_int), so that
+//   w_int = clip(round(w / s_w)),   b_int = round(b / (s_d s_w)),   round half to even
+// The same functions serve the deploy file, the simulation and the QDQ file: what one computes the others hold.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,9 @@
-// Which values of a graph a QDQ target quantizes: worked out once, for calibration and for the rewriting.
+// Which values of a graph a QDQ target (qdq_targets.h) quantizes: worked out once, for calibration, which must observe
+// them (tensors_to_calibrate), and for the rewriting (apply_qdq.cc), which puts a pair behind each.
+//
+// The inputs of quantized layers are not all: a runtime computes in integers only where all that an operator reads and
+// gives is quantized, so that additions, pooling, reshapes and results of layers get pairs as well. Values that hold
+// the same numbers in another order share one factor.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,6 @@
-// The simplified configuration: protobuf text (spec B.1).
+// The simplified configuration: protobuf text (spec B.1), which says what holds for all layers, for operators and for
+// layers by name. Read by the rows of option_table.h, which the documentation is made of too; quant_config.h has what
+// comes out, and how it becomes the settings of a model's layers.
 #pragma once
 
 #include <string>
