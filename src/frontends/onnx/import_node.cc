@@ -118,10 +118,14 @@ void NodeImporter::import_string(const wire::TensorProto& tensor) {
 void NodeImporter::add_opaque(const SourceNode& source, std::string reason) {
   const wire::NodeProto& proto = *source.proto;
   Attrs attrs;
-  if (source.bytes.empty()) {
+  if (source.bytes.empty() ||
+      refers_to_other_files(proto)) {  // which lie beside this model, not beside what is written
     wire::NodeProto own = proto;
     own.clear_opset_scope();
     tensors_.restore_payloads(own);
+    if (own.ByteSizeLong() > INT32_MAX) {
+      throw Error(ErrorCode::kUnsupported, "it is not known and holds more than 2 GB, which it cannot be written with");
+    }
     attrs.set(kOpaqueBytes, own.SerializeAsString());
   } else {
     attrs.set(kOpaqueBytes, std::string(reinterpret_cast<const char*>(source.bytes.data()), source.bytes.size()));

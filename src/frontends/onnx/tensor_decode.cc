@@ -124,7 +124,45 @@ uint64_t external_number(const std::string& key, const std::string& text) {
   return value;
 }
 
+bool is_external(const wire::TensorProto& proto) { return proto.data_location() == kExternal; }
+
+// Calls `f` for every tensor in the attributes of a node, those of its subgraphs included.
+template <typename F>
+void each_tensor(wire::NodeProto& node, const F& f);
+
+template <typename F>
+void each_tensor(wire::SparseTensorProto& sparse, const F& f) {
+  if (sparse.has_values()) f(*sparse.mutable_values());
+  if (sparse.has_indices()) f(*sparse.mutable_indices());
+}
+
+template <typename F>
+void each_tensor(wire::GraphProto& graph, const F& f) {
+  for (auto& tensor : *graph.mutable_initializer()) f(tensor);
+  for (auto& sparse : *graph.mutable_sparse_initializer()) each_tensor(sparse, f);
+  for (auto& node : *graph.mutable_node()) each_tensor(node, f);
+}
+
+template <typename F>
+void each_tensor(wire::NodeProto& node, const F& f) {
+  for (auto& attr : *node.mutable_attribute()) {
+    if (attr.has_t()) f(*attr.mutable_t());
+    if (attr.has_sparse_tensor()) each_tensor(*attr.mutable_sparse_tensor(), f);
+    if (attr.has_g()) each_tensor(*attr.mutable_g(), f);
+    for (auto& tensor : *attr.mutable_tensors()) f(tensor);
+    for (auto& sparse : *attr.mutable_sparse_tensors()) each_tensor(sparse, f);
+    for (auto& graph : *attr.mutable_graphs()) each_tensor(graph, f);
+  }
+}
+
 }  // namespace
+
+bool refers_to_other_files(const wire::NodeProto& node) {
+  bool refers = false;
+  wire::NodeProto copy = node;
+  each_tensor(copy, [&](const wire::TensorProto& tensor) { refers = refers || is_external(tensor); });
+  return refers;
+}
 
 std::shared_ptr<const MappedFile> TensorDecoder::external_file(const std::string& location) {
   const auto known = external_files_.find(location);
@@ -178,7 +216,7 @@ Tensor TensorDecoder::decode_checked(const wire::TensorProto& proto) {
   if (proto.has_segment()) throw Error(ErrorCode::kUnsupported, "data in segments is not supported");
 
   Place place;
-  if (proto.data_location() == kExternal) {
+  if (is_external(proto)) {
     place = external(proto);
   } else if (proto.has_mapped_payload() && proto.mapped_payload() < payloads_.size()) {
     place = {payloads_[proto.mapped_payload()], file_};
@@ -233,27 +271,26 @@ Tensor TensorDecoder::decode(const wire::SparseTensorProto& proto) {
 }
 
 void TensorDecoder::restore_payloads(wire::NodeProto& node) {
-  for (auto& attr : *node.mutable_attribute()) {
-    if (attr.has_t()) restore_payload(*attr.mutable_t());
-    if (attr.has_g()) restore_payloads(*attr.mutable_g());
-    for (auto& graph : *attr.mutable_graphs()) restore_payloads(graph);
-  }
-}
-
-void TensorDecoder::restore_payloads(wire::GraphProto& graph) {
-  for (auto& tensor : *graph.mutable_initializer()) restore_payload(tensor);
-  for (auto& node : *graph.mutable_node()) restore_payloads(node);
+  each_tensor(node, [this](wire::TensorProto& tensor) { restore_payload(tensor); });
 }
 
 void TensorDecoder::restore_payload(wire::TensorProto& tensor) {
-  if (!tensor.has_mapped_payload()) return;
-  if (tensor.mapped_payload() < payloads_.size()) {
-    const Bytes bytes = payloads_[tensor.mapped_payload()];
-    restored_ += bytes.size();
-    if (restored_ / kMaxRestored > file_->bytes().size()) fault("nodes share payloads, which no exporter makes");
-    tensor.set_raw_data(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  Bytes bytes;
+  if (tensor.has_mapped_payload() && tensor.mapped_payload() < payloads_.size()) {
+    bytes = payloads_[tensor.mapped_payload()];
+  } else if (is_external(tensor)) {
+    bytes = external(tensor).bytes;
+  } else {
+    return tensor.clear_mapped_payload();
   }
+  restored_ += bytes.size();
+  uint64_t stored = file_->bytes().size();
+  for (const auto& [location, file] : external_files_) stored += file->bytes().size();
+  if (restored_ / kMaxRestored > stored) fault("nodes share payloads, which no exporter makes");
+  tensor.set_raw_data(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   tensor.clear_mapped_payload();
+  tensor.clear_external_data();
+  tensor.clear_data_location();
 }
 
 }  // namespace amct::onnx_file

@@ -23,6 +23,9 @@ class TensorProto;
 
 namespace amct::onnx_file {
 
+// True if a tensor in the attributes of the node, those of its subgraphs included, is external data.
+bool refers_to_other_files(const wire::onnx::NodeProto& node);
+
 class TensorDecoder {
  public:
   // `file` holds `payloads`; external data is looked for in `folder` and must not lead out of it.
@@ -33,13 +36,12 @@ class TensorDecoder {
   // Throws Error(kInput) naming the tensor, kUnsupported for strings.
   Tensor decode(const wire::onnx::TensorProto& proto);
   Tensor decode(const wire::onnx::SparseTensorProto& proto);  // to dense
-  // Puts the payloads that the walk over the file left out back into the node, its subgraphs included. Throws
-  // Error(kInput) if nodes ask for several times what the file holds.
+  // Puts the payloads that the walk over the file left out, and those in other files, into the node, its subgraphs
+  // included. Throws Error(kInput) if nodes ask for several times what the files hold.
   void restore_payloads(wire::onnx::NodeProto& node);
 
  private:
   Tensor decode_checked(const wire::onnx::TensorProto& proto);
-  void restore_payloads(wire::onnx::GraphProto& graph);
   void restore_payload(wire::onnx::TensorProto& tensor);
   struct Place {
     Bytes bytes;

@@ -7,6 +7,7 @@
 #include "ir/verify.h"
 #include "ops/opaque.h"
 #include "ops/verify_ops.h"
+#include "support/errors.h"
 
 namespace amct::testing {
 namespace {
@@ -203,6 +204,45 @@ TEST(LoadOnnx, UnknownOperatorsStayWithTheirBytesAndReason) {
   ASSERT_EQ(opaque.outputs.size(), 3u);
   EXPECT_FALSE(opaque.outputs[1].valid());
   EXPECT_TRUE(verify(graph).empty());
+}
+
+// What is written lies elsewhere, where no such files are.
+TEST(LoadOnnx, UnknownOperatorsTakeInWhatLiesInOtherFiles) {
+  const ScratchFolder folder;
+  write_bytes(folder / "w.bin", std::string("....") + std::string(8, '\x3f'));
+  const auto refer = [](wire::TensorProto& tensor) {
+    tensor.set_data_type(kOnnxFloat);
+    tensor.add_dims(2);
+    tensor.set_data_location(1);
+    for (const auto& [key, value] :
+         {std::pair("location", "w.bin"), std::pair("offset", "4"), std::pair("length", "8")}) {
+      auto& entry = *tensor.add_external_data();
+      entry.set_key(key);
+      entry.set_value(value);
+    }
+  };
+  ModelBuilder builder = relu_model();
+  auto& node = builder.node("Frobnicate", "f", {"y"}, {"z"});
+  node.set_domain("com.example");
+  for (const char* name : {"tensor", "list", "sparse", "graph"}) node.add_attribute()->set_name(name);
+  refer(*node.mutable_attribute(0)->mutable_t());
+  refer(*node.mutable_attribute(1)->add_tensors());
+  refer(*node.mutable_attribute(2)->mutable_sparse_tensor()->mutable_values());
+  refer(*node.mutable_attribute(3)->mutable_g()->add_initializer());
+  builder.output("z");
+  write_bytes(folder / "model.onnx", builder.bytes());
+  const Graph graph = load_onnx(folder / "model.onnx");
+  wire::NodeProto kept;
+  ASSERT_TRUE(kept.ParseFromString(graph.node(graph.find_node("f")).attrs.require<std::string>(kOpaqueBytes)));
+  for (const wire::TensorProto* tensor :
+       {&kept.attribute(0).t(), &kept.attribute(1).tensors(0), &kept.attribute(2).sparse_tensor().values(),
+        &kept.attribute(3).g().initializer(0)}) {
+    EXPECT_EQ(tensor->raw_data(), std::string(8, '\x3f'));
+    EXPECT_EQ(tensor->external_data_size(), 0);
+    EXPECT_FALSE(tensor->has_data_location());
+  }
+  std::filesystem::remove(folder / "w.bin");
+  EXPECT_ERROR(load_onnx(folder / "model.onnx"), "'w.bin' is missing, in node 'f'");
 }
 
 TEST(LoadOnnx, SubgraphsKeepWhatTheyReadAlive) {
