@@ -86,6 +86,8 @@ std::vector<Tensor> follow(const InferContext& c) {
 
 }  // namespace
 
+const InferContext::Input InferContext::kNoInput;
+
 std::optional<std::vector<int64_t>> InferContext::ints(size_t port) const {
   const Tensor* tensor = value(port);
   return tensor != nullptr && *tensor ? std::optional(tensor->to_int64s()) : std::nullopt;

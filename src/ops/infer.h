@@ -27,9 +27,9 @@ class InferContext {
   const Node& node() const { return node_; }
   size_t input_count() const { return inputs_.size(); }
   bool has(size_t port) const { return port < inputs_.size() && inputs_[port].present; }
-  const TensorType& type(size_t port) const { return inputs_[port].type; }
-  const Shape& shape(size_t port) const { return inputs_[port].type.shape; }
-  DType dtype(size_t port) const { return inputs_[port].type.dtype; }
+  const TensorType& type(size_t port) const { return port < inputs_.size() ? inputs_[port].type : kNoInput.type; }
+  const Shape& shape(size_t port) const { return type(port).shape; }
+  DType dtype(size_t port) const { return type(port).dtype; }
   const Tensor* value(size_t port) const { return port < inputs_.size() ? inputs_[port].value : nullptr; }
   // The integers of an input whose value is known.
   std::optional<std::vector<int64_t>> ints(size_t port) const;
@@ -49,6 +49,8 @@ class InferContext {
   [[noreturn]] void fail(std::string message, std::string hint = {}) const;
 
  private:
+  static const Input kNoInput;  // what is asked of ports that the node lacks
+
   const Node& node_;
   std::vector<Input> inputs_;
   std::vector<TensorType> outputs_;
