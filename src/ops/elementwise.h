@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/wrapping.h"
 #include "ir/dispatch.h"
 #include "kernels/index/broadcast.h"
 #include "kernels/simd/float_binary.h"
@@ -50,10 +51,6 @@ void visit_integers(DType dtype, F&& f) {
       internal_error("integer arithmetic met another type");
   });
 }
-
-// The unsigned type in which +, - and * of T wrap without overflow.
-template <typename T>
-using Wrapping = std::conditional_t<(sizeof(T) < sizeof(uint32_t)), uint32_t, std::make_unsigned_t<T>>;
 
 // --- loops
 // ------------------------------------------------------------------------------------------------------------- out[i]

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/wrapping.h"
 #include "ir/dispatch.h"
 #include "kernels/index/element.h"
 #include "kernels/index/strided.h"
@@ -54,10 +55,15 @@ void for_each_row(const Dims& data_dims, const Dims& dims, size_t axis, F&& f) {
 template <typename T>
 T combine(ScatterReduction reduction, T old, T update) {
   using C = Compute<T>;
+  constexpr bool kWraps = std::is_integral_v<T> && !std::is_same_v<T, bool>;
   const C a = static_cast<C>(old), b = static_cast<C>(update);
   switch (reduction) {
-    case ScatterReduction::kAdd: return static_cast<T>(static_cast<C>(a + b));
-    case ScatterReduction::kMul: return static_cast<T>(static_cast<C>(a * b));
+    case ScatterReduction::kAdd:
+      if constexpr (kWraps) return static_cast<T>(Wrapping<T>(old) + Wrapping<T>(update));
+      return static_cast<T>(static_cast<C>(a + b));
+    case ScatterReduction::kMul:
+      if constexpr (kWraps) return static_cast<T>(Wrapping<T>(old) * Wrapping<T>(update));
+      return static_cast<T>(static_cast<C>(a * b));
     case ScatterReduction::kMax: return a < b ? update : old;
     case ScatterReduction::kMin: return b < a ? update : old;
     case ScatterReduction::kNone: break;

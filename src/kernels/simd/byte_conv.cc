@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/wrapping.h"
 #include "kernels/simd/int_epilogue_tile.h"
 #include "kernels/simd/int_image.h"
-#include "kernels/simd/wrapping.h"
 
 namespace amct {
 namespace {

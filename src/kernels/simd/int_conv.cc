@@ -6,11 +6,11 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/wrapping.h"
 #include "kernels/simd/byte_conv.h"
 #include "kernels/simd/byte_depthwise.h"
 #include "kernels/simd/int_depthwise.h"
 #include "kernels/simd/int_image.h"
-#include "kernels/simd/wrapping.h"
 
 namespace amct {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "base/wrapping.h"
 #include "kernels/simd/int_image.h"
-#include "kernels/simd/wrapping.h"
 
 namespace amct {
 

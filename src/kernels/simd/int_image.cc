@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/simd/wrapping.h"
+#include "base/wrapping.h"
 
 namespace amct {
 namespace {
