@@ -166,7 +166,7 @@ std::string own_name(const wire::NodeProto& node) {
   for (const auto& output : node.output()) {
     if (!output.empty()) return output;
   }
-  return node.op_type();
+  return node.op_type().empty() ? "node" : node.op_type();
 }
 
 bool has_subgraph(const wire::NodeProto& node) {

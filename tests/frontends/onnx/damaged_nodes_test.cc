@@ -69,6 +69,11 @@ class DamagedNodes : public ::testing::Test {
         });
       }
       changed("without outputs", [&](wire::NodeProto& n) { n.clear_output(); });
+      changed("without type, name and outputs", [&](wire::NodeProto& n) {
+        n.clear_op_type();
+        n.clear_name();
+        n.clear_output();
+      });
       changed("with one more output", [&](wire::NodeProto& n) { n.add_output("one_more"); });
     }
   }
