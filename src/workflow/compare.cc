@@ -7,6 +7,8 @@
 #include <unordered_map>
 
 #include "kernels/index/reorder_layout.h"
+#include "passes/quantize/plan_layers.h"
+#include "passes/quantize/program_ends.h"
 #include "workflow/metrics.h"
 #include "workflow/sample_run.h"
 
@@ -50,9 +52,11 @@ bool is_before_dequantization(const Graph& graph, NodeId id) {
 
 std::vector<Match> match_layers(const Graph& original, const Graph& compressed) {
   std::vector<Match> matches;
+  const ProgramEnds ends(original);
   for (const NodeId id : original.topological_order()) {
     const Node& node = original.node(id);
     if (!node.output().valid() || !is_floating(original.value(node.output()).type.dtype)) continue;
+    if (ends.before(node.output()).valid()) continue;
     ValueId result = dequantized_result(compressed, node.name);
     ValueId reference = node.output();
     if (const ValueId quantized = dequantized_result(original, node.name); quantized.valid()) {
@@ -71,8 +75,7 @@ std::vector<Match> match_layers(const Graph& original, const Graph& compressed) 
 }
 
 // The scores before a final softmax, or the output itself.
-ValueId logits_of(const Graph& graph) {
-  const ValueId output = graph.outputs().at(0);
+ValueId logits_of(const Graph& graph, ValueId output) {
   const Node* producer = graph.producer(output);
   return producer != nullptr && producer->op == "softmax" ? producer->inputs[0] : output;
 }
@@ -89,6 +92,34 @@ void check_fit(const Graph& original, const Graph& compressed) {
     const Value& b = compressed.value(compressed.inputs()[i]);
     if (a.type.dtype != b.type.dtype) refuse(fmt::format("input '{}' has another type", b.name));
   }
+}
+
+// The outputs; in place of those that programs do not reach what goes into the nodes where they end.
+std::vector<Match> match_ends(const Graph& original, const Graph& compressed) {
+  std::vector<Match> matches;
+  const ProgramEnds ends(original);
+  for (size_t i = 0; i < original.outputs().size(); ++i) {
+    const ValueId output = original.outputs()[i];
+    if (!ends.before(output).valid()) {
+      matches.push_back({original.value(output).name, "output", output, compressed.outputs()[i]});
+    }
+  }
+  if (matches.size() == original.outputs().size()) return matches;
+  for (const NodeId id : ends.nodes()) {
+    const Node& end = original.node(id);
+    const NodeId same = compressed.find_node(end.name);
+    for (size_t port = 0; same.valid() && port < end.inputs.size(); ++port) {
+      const ValueId input = end.input(port);
+      if (!input.valid() || original.value(input).is_constant() || !is_floating(original.value(input).type.dtype))
+        continue;
+      matches.push_back(
+          {original.value(input).name, "before " + foreign_type(end), input, compressed.node(same).input(port)});
+    }
+  }
+  if (!matches.empty()) return matches;
+  throw Error(ErrorCode::kUnsupported,
+              "no output can be computed: " + reason_of_end(original, ends.before(original.outputs().at(0))),
+              {.model = original.info.path}, "'amct inspect' lists the operators of the model");
 }
 
 // Adds one run's values of a pair, in plain order.
@@ -216,14 +247,12 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
     return wanted > 0 ? std::min(static_cast<size_t>(wanted), there) : there;
   };
   const size_t samples = limit(options.samples, source.size());
+  std::vector<Match> outputs = match_ends(*original, *compressed);
   // One score has no others to be compared with.
-  const Shape& scores = original->value(original->outputs().at(0)).type.shape;
+  const Shape& scores = original->value(outputs[0].original).type.shape;
   const bool single = scores.rank() > 0 && scores[scores.rank() - 1] == Dim(1);
-  std::vector<Match> outputs{{"", single ? "output" : "logits", logits_of(*original), logits_of(*compressed)}};
-  for (size_t i = 0; i < original->outputs().size(); ++i) {
-    const ValueId output = original->outputs()[i];
-    outputs.push_back({original->value(output).name, "output", output, compressed->outputs()[i]});
-  }
+  outputs.insert(outputs.begin(), {"", single ? "output" : "logits", logits_of(*original, outputs[0].original),
+                                   logits_of(*compressed, outputs[0].compressed)});
   const Comparer comparer{original, compressed, source};
   Comparison result;
   result.samples = static_cast<int64_t>(samples);

@@ -26,7 +26,7 @@ Accuracy evaluate(std::shared_ptr<const Graph> graph, const DataSource& source, 
                   int64_t samples, int workers) {
   const auto start = Clock::now();
   const ValueId output = graph->outputs().at(0);
-  const auto program = compile_for_samples(graph, source, {.threads = 1});
+  const auto program = compile_for_samples(graph, source, {.threads = 1, .keep = graph->outputs()});
   const auto count = static_cast<size_t>(samples > 0 ? std::min<int64_t>(samples, static_cast<int64_t>(source.size()))
                                                      : static_cast<int64_t>(source.size()));
   std::vector<size_t> ranks(count);

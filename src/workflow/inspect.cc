@@ -7,6 +7,7 @@
 
 #include "ops/op_row.h"
 #include "ops/subgraph.h"
+#include "passes/quantize/program_ends.h"
 
 namespace amct {
 namespace {
@@ -92,6 +93,7 @@ std::string why_not_quantizable(const Graph& graph, const Node& node) {
 
 // The graph's nodes, then those of graphs within them, under "node/attribute/".
 void add_layers(const Graph& graph, const std::string& path, const std::string& around, ModelFacts& facts) {
+  const ProgramEnds ends(graph);
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
     LayerFacts layer{.name = path + node.name, .op = node.op};
@@ -103,6 +105,7 @@ void add_layers(const Graph& graph, const std::string& path, const std::string& 
     layer.parameters = parameters_of(graph, node);
     layer.macs = macs_of(graph, node);
     layer.reason = why_not_quantizable(graph, node);
+    if (layer.reason.empty()) layer.reason = ends.reason(node);
     if (layer.reason.empty() && !around.empty()) layer.reason = fmt::format("it stands in a subgraph of '{}'", around);
     layer.quantizable = layer.reason.empty();
     if (node.is_opaque()) facts.opaque[layer.foreign_type] = layer.reason;

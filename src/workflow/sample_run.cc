@@ -95,10 +95,13 @@ std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> 
     binding.dims[graph->inputs()[i]] = std::move(dims);
   }
   const auto program = Program::compile(graph, binding, options);
-  for (const ValueId id : graph->outputs()) {
+  std::vector<ValueId> wanted = options.keep;
+  wanted.insert(wanted.end(), options.observe.begin(), options.observe.end());
+  for (const ValueId id : wanted) {
     if (program->reach(id) == Reach::kComputed) continue;
+    const bool is_output = std::ranges::find(graph->outputs(), id) != graph->outputs().end();
     throw Error(ErrorCode::kUnsupported,
-                fmt::format("output '{}' cannot be computed: {}", graph->value(id).name,
+                fmt::format("{} '{}' cannot be computed: {}", is_output ? "output" : "value", graph->value(id).name,
                             program->reach(id) == Reach::kBehindOpaque ? "an operator before it is not supported"
                                                                        : "its shape depends on the data"),
                 {.model = graph->info.path}, "'amct inspect' lists the operators of the model");

@@ -46,7 +46,8 @@ using ObserveRun = std::function<void(const SampleRun&, size_t program, ValueId,
 using AfterRun = std::function<void(const SampleRun&)>;
 
 // Programs for one sample a run (or the graph's fixed batch), with extents that the data decides where the model leaves
-// them open. Throws Error when an input cannot be determined or a wanted value cannot be computed.
+// them open. Throws Error when an input cannot be determined or a value to keep or to observe cannot be computed;
+// outputs that are neither may be out of reach.
 std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> graph, const DataSource& source,
                                                    CompileOptions options);
 

@@ -10,6 +10,7 @@
 #include "base/suggestion.h"
 #include "ops/op_row.h"
 #include "ops/subgraph.h"
+#include "passes/quantize/program_ends.h"
 
 namespace amct {
 namespace {
@@ -53,7 +54,7 @@ std::string weight_sharer(const Graph& graph, NodeId layer) {
   return {};
 }
 
-std::string reason_to_keep(const Graph& graph, NodeId id, const QuantizeOptions& options) {
+std::string reason_to_keep(const Graph& graph, NodeId id, const ProgramEnds& ends, const QuantizeOptions& options) {
   const Node& node = graph.node(id);
   if (std::find(options.skip.begin(), options.skip.end(), node.name) != options.skip.end()) {
     return "the configuration skips it";
@@ -61,6 +62,7 @@ std::string reason_to_keep(const Graph& graph, NodeId id, const QuantizeOptions&
   if (std::ranges::find(options.skip_types, foreign_type(node)) != options.skip_types.end()) {
     return fmt::format("the configuration skips {} layers", foreign_type(node));
   }
+  if (std::string reason = ends.reason(node); !reason.empty()) return reason;
   const auto* rule = compute_rule(node);
   if (rule->check != nullptr) {
     if (std::string reason = rule->check(graph, node); !reason.empty()) return reason;
@@ -120,7 +122,7 @@ void check_types(const QuantizeOptions& options, Faults& faults) {
   }
 }
 
-LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& options) {
+LayerPlan plan_layer(const Graph& graph, NodeId id, const ProgramEnds& ends, const QuantizeOptions& options) {
   const Node& node = graph.node(id);
   LayerPlan layer{.name = node.name, .op = node.op, .tensor = graph.value(quantized_input(graph, id)).name};
   if (compute_rule(node) == nullptr) {
@@ -129,7 +131,7 @@ LayerPlan plan_layer(const Graph& graph, NodeId id, const QuantizeOptions& optio
     return layer;
   }
   const auto& rule = *compute_rule(node);
-  layer.reason = reason_to_keep(graph, id, options);
+  layer.reason = reason_to_keep(graph, id, ends, options);
   layer.quantize = layer.reason.empty();
   layer.activation.bits = options.activation_bits;
   layer.activation.asymmetric = options.asymmetric && !rule.symmetric_only_for(graph, node);
@@ -233,12 +235,13 @@ int64_t output_channels(const Graph& graph, NodeId layer) {
 Plan plan_layers(const Graph& graph, const QuantizeOptions& options) {
   Plan plan{.model = graph.info.path};
   plan.calibrate_with_quantized_weights = options.calibrate_with_quantized_weights;
+  const ProgramEnds ends(graph);
   Faults faults;
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
     plan_inner_layers(node, node.name, plan);
     if ((compute_rule(node) == nullptr && !is_float_layer(graph, node)) || !node.input(0).valid()) continue;
-    plan.layers.push_back(plan_layer(graph, id, options));
+    plan.layers.push_back(plan_layer(graph, id, ends, options));
     if (!plan.layers.back().quantize) continue;
     check_finite(graph, node, weight_of(node), "weight", faults);
     check_finite(graph, node, recurrent_weight_of(node), "recurrent weight", faults);

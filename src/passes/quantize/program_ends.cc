@@ -1,0 +1,65 @@
+#include "passes/quantize/program_ends.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "ops/op_row.h"
+#include "ops/opaque.h"
+#include "ops/subgraph.h"
+#include "passes/quantize/plan_layers.h"
+
+namespace amct {
+namespace {
+
+// The operator that is not known: the node itself, or one that control flow meets whichever way it goes.
+const Node* unknown_operator(const Node& node) {
+  if (node.is_opaque()) return &node;
+  const Node* unknown = nullptr;
+  for (const Subgraph& inner : subgraphs(node)) {
+    unknown = find_opaque(*inner.graph);
+    if (unknown == nullptr) return nullptr;
+  }
+  return unknown;
+}
+
+bool ends_program(const Node& node) {
+  return unknown_operator(node) != nullptr || node.row->timing == ShapeTiming::kFromData;
+}
+
+}  // namespace
+
+ProgramEnds::ProgramEnds(const Graph& graph) : graph_(graph), before_(graph.value_slots(), kNoNode) {
+  for (const NodeId id : graph.topological_order()) {
+    const Node& node = graph.node(id);
+    NodeId end = kNoNode;
+    for (const ValueId input : node.inputs) {
+      if (input.valid() && !end.valid()) end = before_[input.index];
+    }
+    if (!end.valid() && ends_program(node)) {
+      nodes_.push_back(id);
+      end = id;
+    }
+    for (const ValueId output : node.outputs) {
+      if (output.valid()) before_[output.index] = end;
+    }
+  }
+}
+
+std::string ProgramEnds::reason(const Node& node) const {
+  for (const ValueId input : node.inputs) {
+    const NodeId end = input.valid() ? before(input) : kNoNode;
+    if (end.valid()) return "its input cannot be observed: " + reason_of_end(graph_, end);
+  }
+  return {};
+}
+
+std::string reason_of_end(const Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  const std::string who = fmt::format("'{}' ({})", node.name, foreign_type(node));
+  const Node* unknown = unknown_operator(node);
+  if (unknown == nullptr) return who + " has results whose shape depends on the data";
+  return fmt::format("{} is not supported: {}", who, unknown->attrs.get<std::string>(kOpaqueReason, "it is not known"));
+}
+
+}  // namespace amct
