@@ -50,9 +50,8 @@ bool is_before_dequantization(const Graph& graph, NodeId id) {
   return reader.ends_with(".dequant") || reader.ends_with(".fakedequant.mul");
 }
 
-std::vector<Match> match_layers(const Graph& original, const Graph& compressed) {
+std::vector<Match> match_layers(const Graph& original, const Graph& compressed, const ProgramEnds& ends) {
   std::vector<Match> matches;
-  const ProgramEnds ends(original);
   for (const NodeId id : original.topological_order()) {
     const Node& node = original.node(id);
     if (!node.output().valid() || !is_floating(original.value(node.output()).type.dtype)) continue;
@@ -95,9 +94,8 @@ void check_fit(const Graph& original, const Graph& compressed) {
 }
 
 // The outputs; in place of those that programs do not reach what goes into the nodes where they end.
-std::vector<Match> match_ends(const Graph& original, const Graph& compressed) {
+std::vector<Match> match_ends(const Graph& original, const Graph& compressed, const ProgramEnds& ends) {
   std::vector<Match> matches;
-  const ProgramEnds ends(original);
   for (size_t i = 0; i < original.outputs().size(); ++i) {
     const ValueId output = original.outputs()[i];
     if (!ends.before(output).valid()) {
@@ -247,7 +245,9 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
     return wanted > 0 ? std::min(static_cast<size_t>(wanted), there) : there;
   };
   const size_t samples = limit(options.samples, source.size());
-  std::vector<Match> outputs = match_ends(*original, *compressed);
+  const InferredTypes types = types_for_samples(*original, source);
+  const ProgramEnds ends(*original, &types);
+  std::vector<Match> outputs = match_ends(*original, *compressed, ends);
   // One score has no others to be compared with.
   const Shape& scores = original->value(outputs[0].original).type.shape;
   const bool single = scores.rank() > 0 && scores[scores.rank() - 1] == Dim(1);
@@ -263,7 +263,7 @@ Comparison compare(std::shared_ptr<const Graph> original, std::shared_ptr<const 
   for (size_t i = 1; i < outputs.size(); ++i) result.outputs.push_back(summarise(outputs[i], agreements[i]));
 
   if (!options.layers) return result;
-  const std::vector<Match> layers = match_layers(*original, *compressed);
+  const std::vector<Match> layers = match_layers(*original, *compressed, ends);
   const std::vector<Agreement> by_layer =
       comparer.compare_layers(layers, limit(options.layer_samples, samples), options.workers);
   for (size_t i = 0; i < layers.size(); ++i) result.layers.push_back(summarise(layers[i], by_layer[i]));

@@ -21,6 +21,21 @@ Dims sample_of(const Dims& dims, const Dims& like) {
   return dims.size() > like.size() ? Dims(dims.begin() + 1, dims.end()) : dims;
 }
 
+InputBinding binding_for_samples(const Graph& graph, const DataSource& source) {
+  InputBinding binding;
+  const std::vector<Dims> samples = source.sample_dims(0);
+  const Batching batching = batching_of(graph);
+  for (size_t i = 0; i < graph.inputs().size(); ++i) {
+    const Value& input = graph.value(graph.inputs()[i]);
+    const Shape& shape = input.type.shape;
+    Dims dims;
+    if (!batching.whole[i]) dims.push_back(shape.rank() > 0 && shape[0].is_fixed() ? shape[0].extent() : 1);
+    dims.insert(dims.end(), samples[i].begin(), samples[i].end());
+    binding.dims[graph.inputs()[i]] = std::move(dims);
+  }
+  return binding;
+}
+
 // One worker: a runner per program.
 class Worker {
  public:
@@ -79,22 +94,19 @@ TensorView valid_rows(const TensorView& view, const SampleRun& run) {
   return part;
 }
 
+InferredTypes types_for_samples(const Graph& graph, const DataSource& source) {
+  std::unordered_map<ValueId, TensorType> inputs;
+  for (const auto& [id, dims] : binding_for_samples(graph, source).dims) {
+    inputs[id] = {graph.value(id).type.dtype, Shape::of(dims)};
+  }
+  return infer_types(graph, inputs);
+}
+
 std::shared_ptr<const Program> compile_for_samples(std::shared_ptr<const Graph> graph, const DataSource& source,
                                                    CompileOptions options) {
   graph = executable(*graph);
   options.lean = has_large_weights(*graph);
-  InputBinding binding;
-  const std::vector<Dims> samples = source.sample_dims(0);
-  const Batching batching = batching_of(*graph);
-  for (size_t i = 0; i < graph->inputs().size(); ++i) {
-    const Value& input = graph->value(graph->inputs()[i]);
-    const Shape& shape = input.type.shape;
-    Dims dims;
-    if (!batching.whole[i]) dims.push_back(shape.rank() > 0 && shape[0].is_fixed() ? shape[0].extent() : 1);
-    dims.insert(dims.end(), samples[i].begin(), samples[i].end());
-    binding.dims[graph->inputs()[i]] = std::move(dims);
-  }
-  const auto program = Program::compile(graph, binding, options);
+  const auto program = Program::compile(graph, binding_for_samples(*graph, source), options);
   std::vector<ValueId> wanted = options.keep;
   wanted.insert(wanted.end(), options.observe.begin(), options.observe.end());
   for (const ValueId id : wanted) {

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "data/source.h"
 #include "exec/program.h"
+#include "ops/infer.h"
 #include "workflow/run_gate.h"
 
 namespace amct {
@@ -44,6 +45,10 @@ TensorView valid_rows(const TensorView& view, const SampleRun& run);
 // Observed values during a run, by program.
 using ObserveRun = std::function<void(const SampleRun&, size_t program, ValueId, const TensorView&)>;
 using AfterRun = std::function<void(const SampleRun&)>;
+
+// The types of all values for one sample a run, or the graph's fixed batch; extents that the model leaves open are the
+// first sample's.
+InferredTypes types_for_samples(const Graph& graph, const DataSource& source);
 
 // Programs for one sample a run (or the graph's fixed batch), with extents that the data decides where the model leaves
 // them open. Throws Error when an input cannot be determined or a value to keep or to observe cannot be computed;

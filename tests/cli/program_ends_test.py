@@ -89,6 +89,27 @@ class ProgramEnds(CommandTest):
         written = {node.name: node for node in onnx.load(str(self.work / "o/net_qdq.onnx")).graph.node}
         self.assertEqual((written["choose"].op_type, written["choose"].domain), ("EfficientNMS", "com.example"))
 
+    def test_loop_whose_turns_the_data_decides(self):
+        node, value = helper.make_node, helper.make_tensor_value_info
+        body = helper.make_graph(
+            [node("Identity", ["going"], ["on"]), node("Mul", ["state", "half"], ["next"]),
+             node("Identity", ["next"], ["row"])], "body",
+            [value("turn", TensorProto.INT64, []), value("going", TensorProto.BOOL, []), value("state", TensorProto.FLOAT, [])],
+            [value("on", TensorProto.BOOL, []), value("next", TensorProto.FLOAT, []), value("row", TensorProto.FLOAT, [])])
+        rng = np.random.default_rng(SEED + 8)
+        save_model(self.model, [
+            node("Conv", ["x", "w"], ["y"], "conv"),
+            node("ReduceMax", ["y"], ["top"], "top", keepdims=0),
+            node("Cast", ["top"], ["turns"], "turns", to=TensorProto.INT64),
+            node("Loop", ["turns", "", "top"], ["left", "rows"], "halve", body=body),
+        ], [("x", ["N", 3, 12, 10])], [("y", ["N", 5, 10, 8]), ("rows", [None])],
+            {"w": rng.normal(0, 0.5, (5, 3, 3, 3)), "half": np.float32(0.5)})
+        report = self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "o/net")
+        self.assertEqual((report["quantized"], report["kept_float"]), (1, []))
+        comparison = self.run_json("compare", self.model, self.work / "o/net_qdq.onnx", "--data", self.data)
+        self.assertEqual([(output["name"], output["op"]) for output in comparison["outputs"]],
+                         [("y", "output"), ("top", "before Loop")])
+
     def test_evaluating_needs_the_outputs(self):
         self.make("NonMaxSuppression")
         np.save(self.work / "labels.npy", np.zeros(16, np.int64))

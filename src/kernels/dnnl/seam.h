@@ -44,8 +44,8 @@ typename P::primitive_desc make_desc(const dnnl::primitive_attr& attr, Args&&...
 // Rethrows an exception of the library as Error.
 [[noreturn]] void rethrow(const dnnl::error& error);
 
-// Runs `create`, which returns a kernel or null. Null also where the library has no kernel for the case (it says so with
-// either status below): whoever asked then computes with a plain kernel.
+// Runs `create`, which returns a kernel or null. Null also where the library has no kernel for the case (it says so
+// with either status below): whoever asked then computes with a plain kernel.
 template <typename F>
 std::unique_ptr<Kernel> guarded(int threads, F&& create) {
   const ThreadLimit limit(threads);  // primitives are tuned for the limit they are created under

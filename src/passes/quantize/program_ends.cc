@@ -23,20 +23,24 @@ const Node* unknown_operator(const Node& node) {
   return unknown;
 }
 
-bool ends_program(const Node& node) {
-  return unknown_operator(node) != nullptr || node.row->timing == ShapeTiming::kFromData;
+bool ends_program(const Node& node, const InferredTypes* types) {
+  if (unknown_operator(node) != nullptr || node.row->timing == ShapeTiming::kFromData) return true;
+  return types != nullptr && std::ranges::any_of(node.outputs, [&](ValueId output) {
+           return output.valid() && (types->hinted[output.index] || !types->types[output.index].shape.is_fixed());
+         });
 }
 
 }  // namespace
 
-ProgramEnds::ProgramEnds(const Graph& graph) : graph_(graph), before_(graph.value_slots(), kNoNode) {
+ProgramEnds::ProgramEnds(const Graph& graph, const InferredTypes* types)
+    : graph_(graph), before_(graph.value_slots(), kNoNode) {
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
     NodeId end = kNoNode;
     for (const ValueId input : node.inputs) {
       if (input.valid() && !end.valid()) end = before_[input.index];
     }
-    if (!end.valid() && ends_program(node)) {
+    if (!end.valid() && ends_program(node, types)) {
       nodes_.push_back(id);
       end = id;
     }

@@ -3,20 +3,21 @@
 // (exec/session.h), so it cannot be observed: layers there stay float. What comes before is calibrated and compared as
 // in any network.
 //
-// Told from the graph alone, before extents are known; a loop whose turns the data decides is found only when the
-// program is compiled (exec/needed.h).
+// Told from the graph alone; loops whose turns the data decides are found where the types for concrete extents are
+// given too (exec/needed.h decides by the same rules what a program computes).
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "ir/graph.h"
+#include "ops/infer.h"
 
 namespace amct {
 
 class ProgramEnds {
  public:
-  explicit ProgramEnds(const Graph& graph);  // which is referred to
+  explicit ProgramEnds(const Graph& graph, const InferredTypes* types = nullptr);  // refers to the graph
 
   // The nodes at which programs end, none of them behind another, in topological order.
   const std::vector<NodeId>& nodes() const { return nodes_; }
