@@ -6,6 +6,7 @@
 #include "base/checked_math.h"
 #include "kernels/index/strided.h"
 #include "ops/axis_view.h"
+#include "ops/input_types.h"
 #include "ops/movement.h"
 
 namespace amct {
@@ -16,6 +17,7 @@ size_t axis_of(const Node& node, size_t rank) {
 }
 
 void infer_concat(InferContext& c) {
+  expect_same_types(c);
   Shape shape;
   for (size_t port = 0; port < c.input_count(); ++port) {
     if (!c.shape(port).ranked()) continue;

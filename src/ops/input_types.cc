@@ -22,14 +22,14 @@ void expect_type(const InferContext& c, size_t port, TypeSet allowed) {
                      c.node().op));
 }
 
+void expect_same_type(const InferContext& c, size_t port, size_t other) {
+  const DType its = c.dtype(port), theirs = c.dtype(other);
+  if (!c.has(port) || its == theirs || its == DType::kUndefined || theirs == DType::kUndefined) return;
+  c.fail(fmt::format("inputs {} and {} have different types: {} and {}", other, port, name_of(theirs), name_of(its)));
+}
+
 void expect_same_types(const InferContext& c, size_t first) {
-  for (size_t port = first + 1; port < c.input_count(); ++port) {
-    if (!c.has(port) || c.dtype(port) == DType::kUndefined || c.dtype(first) == DType::kUndefined) continue;
-    if (c.dtype(port) != c.dtype(first)) {
-      c.fail(fmt::format("inputs {} and {} have different types: {} and {}", first, port, name_of(c.dtype(first)),
-                         name_of(c.dtype(port))));
-    }
-  }
+  for (size_t port = first + 1; port < c.input_count(); ++port) expect_same_type(c, port, first);
 }
 
 }  // namespace amct

@@ -19,6 +19,8 @@ bool is_float32_type(DType dtype);
 
 // Fails unless the type of the port is in the set.
 void expect_type(const InferContext& c, size_t port, TypeSet allowed);
+// Fails unless both inputs have one type.
+void expect_same_type(const InferContext& c, size_t port, size_t other);
 // Fails unless all present inputs from `first` on have one type.
 void expect_same_types(const InferContext& c, size_t first = 0);
 

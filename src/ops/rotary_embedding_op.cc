@@ -65,10 +65,7 @@ void check_tables(const InferContext& c, const Heads& h) {
 void infer(InferContext& c) {
   for (const size_t port : {kX, kCos, kSin}) {
     expect_type(c, port, is_float_type);
-    if (c.dtype(port) != c.dtype(kX) && c.dtype(port) != DType::kUndefined && c.dtype(kX) != DType::kUndefined) {
-      c.fail(fmt::format("its tables have elements of type {}, its input {}", name_of(c.dtype(port)),
-                         name_of(c.dtype(kX))));
-    }
+    expect_same_type(c, port, kX);
   }
   if (c.has(kPositions) && c.dtype(kPositions) != DType::kUndefined && !is_integer(c.dtype(kPositions))) {
     c.fail("its positions are no integers");

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/index/gather.h"
+#include "ops/input_types.h"
 #include "ops/movement.h"
 
 namespace amct {
@@ -27,6 +28,7 @@ size_t axis_of(const Node& node, size_t rank) {
 
 void infer_scatter_elements(InferContext& c) {
   reduction_of(c.node());
+  expect_same_type(c, 2, 0);
   const auto data = c.shape(0).fixed();
   const auto indices = c.shape(1).fixed();
   const auto updates = c.shape(2).fixed();
@@ -69,6 +71,7 @@ std::vector<AxisRelation> axes_scatter_elements(const AxesContext& c) {
 
 void infer_scatter_nd(InferContext& c) {
   reduction_of(c.node());
+  expect_same_type(c, 2, 0);
   const auto data = c.shape(0).fixed();
   const auto indices = c.shape(1).fixed();
   const auto updates = c.shape(2).fixed();

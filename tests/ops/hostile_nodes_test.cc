@@ -182,6 +182,25 @@ TEST(HostileNodes, Attributes) {
   EXPECT_GT(attempts.refused, 100);
 }
 
+// Their kernels copy bytes, so many for each element of the output.
+TEST(HostileNodes, WhatIsCopiedHasTheTypeOfTheResult) {
+  const auto infer = [](const std::string& row, std::vector<TensorType> types, const Attrs& attrs) {
+    Graph graph;
+    std::vector<ValueId> inputs;
+    for (TensorType& type : types)
+      inputs.push_back(graph.add_input(fmt::format("in{}", inputs.size()), std::move(type)));
+    const NodeId node = graph.add_node("node", row, op_table().find(row), inputs, {"y"}, attrs);
+    graph.set_outputs(graph.node(node).outputs);
+    infer_types(graph);
+  };
+  const TensorType wide{DType::kFloat64, Shape::of({3, 5})}, narrow{DType::kUInt8, Shape::of({3, 5})};
+  const TensorType rows{DType::kInt64, Shape::of({3, 1})}, places{DType::kInt64, Shape::of({3, 5})};
+  EXPECT_ERROR(infer("concat", {wide, narrow}, {{"axis", int64_t{0}}}), "inputs 0 and 1 have different types");
+  EXPECT_ERROR(infer("scatter_nd", {wide, rows, narrow}, {}), "inputs 0 and 2 have different types: float64 and uint8");
+  EXPECT_ERROR(infer("scatter_elements", {wide, places, narrow}, {}), "inputs 0 and 2 have different types");
+  infer("scatter_elements", {wide, places, wide}, {});
+}
+
 // Sizes in bytes would overflow, and what is written would lie behind what was allocated.
 TEST(HostileNodes, ExtentsThatNoMemoryHolds) {
   constexpr int64_t kLarge = int64_t{1} << 30;
