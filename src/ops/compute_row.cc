@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 #include "ops/integer_compute.h"
 
 namespace amct {

@@ -6,7 +6,7 @@
 #include "base/checked_math.h"
 #include "kernels/index/strided.h"
 #include "ops/axis_view.h"
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 #include "ops/movement.h"
 
 namespace amct {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 
 namespace amct {
 namespace {

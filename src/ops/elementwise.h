@@ -12,7 +12,7 @@
 #include "kernels/index/broadcast.h"
 #include "kernels/simd/float_binary.h"
 #include "kernels/simd/float_unary.h"
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 #include "ops/op_row.h"
 
 namespace amct {

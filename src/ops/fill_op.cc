@@ -7,7 +7,7 @@
 
 #include "ir/dispatch.h"
 #include "kernels/index/strided.h"
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 #include "ops/movement.h"
 #include "ops/onnx_types.h"
 

@@ -27,6 +27,7 @@ void infer_dropout(InferContext& c) {
   expect_type(c, 0, is_float_type);
   expect_type(c, 1, is_float_type);
   expect_type(c, 2, is_bool_type);
+  for (const size_t port : {1, 2}) expect_single(c, port);
   infer_same_as_first(c);
   const bool as_data = attr_int(c.node(), "mask_as_data") != 0;
   c.set_output(1, as_data ? c.dtype(0) : DType::kBool, c.shape(0));

@@ -7,16 +7,11 @@
 #include <algorithm>
 #include <limits>
 
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 #include "ops/movement.h"
 
 namespace amct {
 namespace {
-
-void check_single(const InferContext& c, size_t port) {
-  const auto count = c.has(port) ? c.shape(port).element_count() : std::nullopt;
-  if (count && *count != 1) c.fail(fmt::format("input {} has {} elements; a single one is needed", port, *count));
-}
 
 void infer(InferContext& c) {
   for (const size_t port : {0, 1}) {
@@ -27,7 +22,7 @@ void infer(InferContext& c) {
   }
   expect_type(c, 2, is_integer_type);
   for (const size_t port : {3, 4}) expect_type(c, port, is_float32_type);
-  for (const size_t port : {2, 3, 4}) check_single(c, port);
+  for (const size_t port : {2, 3, 4}) expect_single(c, port);
   const Shape& boxes = c.shape(0);
   const Shape& scores = c.shape(1);
   if (boxes.ranked() && boxes[2].is_fixed() && boxes[2].extent() != 4) {

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "kernels/index/gather.h"
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 #include "ops/movement.h"
 
 namespace amct {

@@ -9,7 +9,7 @@
 #include "kernels/index/gather.h"
 #include "kernels/index/strided.h"
 #include "ops/axis_view.h"
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 #include "ops/movement.h"
 
 namespace amct {

@@ -1,5 +1,5 @@
-// What shape rules ask of the element types of inputs. A type that is not known yet passes: it is asked for again when
-// it is.
+// What shape rules ask of inputs: element types that go together, single numbers. What is not known yet passes: rules run
+// again when it is.
 #pragma once
 
 #include <cstddef>
@@ -23,5 +23,8 @@ void expect_type(const InferContext& c, size_t port, TypeSet allowed);
 void expect_same_type(const InferContext& c, size_t port, size_t other);
 // Fails unless all present inputs from `first` on have one type.
 void expect_same_types(const InferContext& c, size_t first = 0);
+
+// Fails unless the input is absent, or has one element as far as its extents are known.
+void expect_single(const InferContext& c, size_t port);
 
 }  // namespace amct

@@ -1,4 +1,4 @@
-#include "ops/input_types.h"
+#include "ops/input_checks.h"
 
 #include <fmt/core.h>
 
@@ -30,6 +30,11 @@ void expect_same_type(const InferContext& c, size_t port, size_t other) {
 
 void expect_same_types(const InferContext& c, size_t first) {
   for (size_t port = first + 1; port < c.input_count(); ++port) expect_same_type(c, port, first);
+}
+
+void expect_single(const InferContext& c, size_t port) {
+  const auto count = c.has(port) ? c.shape(port).element_count() : std::nullopt;
+  if (count && *count != 1) c.fail(fmt::format("input {} has {} elements; a single one is needed", port, *count));
 }
 
 }  // namespace amct
