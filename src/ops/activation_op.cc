@@ -123,7 +123,10 @@ void run_shrink(RunContext& c) {
     map_elements<T, T>(c, [=](Compute<T> x) {
       const auto wide = static_cast<double>(x);
       const double y = wide < -lambda ? wide + bias : wide > lambda ? wide - bias : 0;
-      return static_cast<Compute<T>>(y);
+      if constexpr (kIsIntegerType<T>)
+        return to_integer<T>(y);
+      else
+        return static_cast<Compute<T>>(y);
     });
   });
 }

@@ -132,15 +132,6 @@ T integer_power(T base, E exponent) {
   return static_cast<T>(result);
 }
 
-// A double as an integer; beyond the range (undefined in ONNX) the nearest end, and 0 for NaN.
-template <typename T>
-T to_integer(double x) {
-  if (x != x) return 0;
-  if (x >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
-  if (x <= static_cast<double>(std::numeric_limits<T>::min())) return std::numeric_limits<T>::min();
-  return static_cast<T>(x);
-}
-
 template <typename T, typename E>
 void run_pow_typed(RunContext& c, const BroadcastPlan& plan) {
   broadcast_binary(plan, c.input(0).as<T>(), c.input(1).as<E>(), c.output(0).as<T>(), [](auto base, auto exponent) {

@@ -13,6 +13,7 @@
 
 #include "ir/dispatch.h"
 #include "kernels/simd/fake_quant.h"
+#include "ops/input_checks.h"
 #include "ops/integer_epilogue.h"
 #include "ops/op_row.h"
 #include "ops/quantize_common.h"
@@ -244,6 +245,7 @@ void run_weight_quant(RunContext& c) {
 }
 
 void infer_weight_quant(InferContext& c) {
+  for (const size_t port : {0, 1}) expect_type(c, port, [](DType dtype) { return dtype == DType::kInt8; });
   const auto offsets = c.shape(1).element_count();
   const auto elements = c.shape(0).element_count();
   if (offsets && elements && *offsets > 1 && (!c.shape(0).ranked() || *elements % *offsets != 0)) {

@@ -4,6 +4,7 @@
 // memory extents, so that broadcasting them is the same as in plain memory.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,15 @@ void visit_integers(DType dtype, F&& f) {
     else
       internal_error("integer arithmetic met another type");
   });
+}
+
+// A double as an integer; beyond the range (undefined in ONNX) the nearest end, and 0 for NaN.
+template <typename T>
+T to_integer(double x) {
+  if (x != x) return 0;
+  if (x >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
+  if (x <= static_cast<double>(std::numeric_limits<T>::min())) return std::numeric_limits<T>::min();
+  return static_cast<T>(x);
 }
 
 // --- loops

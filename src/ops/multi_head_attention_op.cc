@@ -79,10 +79,12 @@ void check_extents(const InferContext& c, const Known& known, int64_t heads) {
 // Keys in all; a mask and earlier keys are checked against them.
 int64_t check_keys(const InferContext& c, const Extents& e, int64_t heads) {
   int64_t past = 0;
+  bool known = false;
   for (const size_t port : {kPastKey, kPastValue}) {
     const auto dims = c.has(port) ? c.shape(port).fixed() : std::nullopt;
     if (!dims) continue;
-    past = dims->at(2);
+    if (!known && dims->size() == 4) past = dims->at(2);
+    known = true;
     if (*dims != Dims{e.batch, heads, past, port == kPastKey ? e.width : e.value_width}) {
       c.fail(fmt::format("input {} has shape {}", port, to_string(*dims)));
     }

@@ -32,7 +32,7 @@ void attempt(const OpRow& row, const SampleNode& node, const std::vector<Tensor>
     SampleNode changed{
         node.title, graph_of_node(row, inputs, constant, attrs, node.node().outputs.size(), &id), {}, inputs};
     changed.id = id;
-    if (!verify_ops(changed.graph).empty()) {
+    if (!check_schema(changed.node()).empty()) {
       ++attempts.refused;
       return;
     }
