@@ -20,8 +20,8 @@ void check_attributes(const InferContext& c, RecurrentCell cell) {
   const auto refuse = [&](const char* name, const std::string& value, const char* needed) {
     c.fail(fmt::format("{} is {}; {} is what this operator computes", name, value, needed));
   };
-  if (attr_int(node, "hidden_size") <= 0)
-    refuse("hidden_size", fmt::to_string(attr_int(node, "hidden_size")), "1 or more");
+  const int64_t hidden = attr_int(node, "hidden_size");
+  if (hidden < 1 || hidden > INT32_MAX) refuse("hidden_size", fmt::to_string(hidden), "1 to 2147483647");
   if (attr_string(node, "direction") != "forward") refuse("direction", attr_string(node, "direction"), "forward");
   if (attr_float(node, "clip") > 0) refuse("clip", fmt::to_string(attr_float(node, "clip")), "-1 (none)");
   const int64_t type = attr_int(node, "quant_dtype");
