@@ -245,7 +245,8 @@ void run_weight_quant(RunContext& c) {
 }
 
 void infer_weight_quant(InferContext& c) {
-  for (const size_t port : {0, 1}) expect_type(c, port, [](DType dtype) { return dtype == DType::kInt8; });
+  const TypeSet weights = [](DType dtype) { return dtype == DType::kInt8 || dtype == DType::kInt4; };
+  for (const size_t port : {0, 1}) expect_type(c, port, weights);
   const auto offsets = c.shape(1).element_count();
   const auto elements = c.shape(0).element_count();
   if (offsets && elements && *offsets > 1 && (!c.shape(0).ranked() || *elements % *offsets != 0)) {

@@ -31,10 +31,6 @@ void infer_concat(InferContext& c) {
   const size_t axis = axis_of(c.node(), shape.rank());
   std::vector<Dim> joined_dims;
   for (size_t port = 0; port < c.input_count(); ++port) {
-    const bool typed = c.dtype(port) != DType::kUndefined && c.dtype(0) != DType::kUndefined;
-    if (typed && c.dtype(port) != c.dtype(0)) {
-      c.fail(fmt::format("input {} is {}, and the first is {}", port, name_of(c.dtype(port)), name_of(c.dtype(0))));
-    }
     const Shape& input = c.shape(port);
     joined_dims.push_back(input.ranked() ? input[axis] : Dim());
     for (size_t i = 0; i < input.rank(); ++i) {
