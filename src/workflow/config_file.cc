@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "base/suggestion.h"
+#include "passes/quantize/program_ends.h"
 #include "passes/quantize/tensor_inputs.h"
 #include "recipe/amct_config/cfg_file.h"
 #include "recipe/amct_config/explicit_json.h"
@@ -77,6 +78,7 @@ void apply_layer(const CalibrationSettings& settings, const ModelSettings& model
 void apply_tensors(const ModelSettings& model, const Graph& graph, const std::string& file, Plan& plan,
                    Faults& faults) {
   InputPlanner planner(graph, plan);
+  const ProgramEnds ends(graph);
   std::set<std::pair<std::string, int64_t>> seen;
   for (const config::TensorSettings& given : model.tensors) {
     const Named& at = given.layer;
@@ -91,7 +93,9 @@ void apply_tensors(const ModelSettings& model, const Graph& graph, const std::st
             suggestion(at.name, known, "'amct inspect' lists the nodes"));
       continue;
     }
-    if (const std::string reason = reason_against_input(graph, graph.node(id), given.input_index); !reason.empty()) {
+    std::string reason = reason_against_input(graph, graph.node(id), given.input_index);
+    if (reason.empty()) reason = ends.reason(graph.node(id));
+    if (!reason.empty()) {
       fault(
           fmt::format("tensor_quantize: input {} of '{}' cannot be quantized: {}", given.input_index, at.name, reason),
           fmt::format("it may be an input of {}", fmt::join(tensor_types(), ", ")));

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "passes/quantize/plan_layers.h"
+#include "passes/quantize/program_ends.h"
 #include "passes/quantize/tensor_inputs.h"
 #include "workflow/expand_config.h"
 
@@ -121,12 +122,14 @@ class LayerApplier {
 
 // That every use of a tensor is an input that can be quantized and reads that tensor.
 void check_uses(const PlanFile& read, const std::string& file, const Graph& graph) {
+  const ProgramEnds ends(graph);
   Faults faults;
   for (size_t i = 0; i < read.plan.tensors.size(); ++i) {
     const TensorPlan& tensor = read.plan.tensors[i];
     for (const InputUse& use : tensor.uses) {
       const NodeId id = graph.find_node(use.node);
       std::string fault = id.valid() ? reason_against_input(graph, graph.node(id), use.input) : "there is no such node";
+      if (fault.empty()) fault = ends.reason(graph.node(id));
       if (fault.empty() && graph.value(graph.node(id).input(static_cast<size_t>(use.input))).name != tensor.tensor) {
         fault = "it reads another tensor";
       }

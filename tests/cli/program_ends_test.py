@@ -80,6 +80,23 @@ class ProgramEnds(CommandTest):
             picked, chosen = session(path).run(None, {"x": self.samples[0][None]})
             self.assertEqual(picked.shape[1], len(chosen))
 
+    def test_inputs_behind_it(self):
+        """Joint quantization leaves them alone; asked for by name they are refused."""
+        self.make("NonMaxSuppression")
+        model = onnx.load(str(self.model))
+        model.graph.node.append(helper.make_node("Concat", ["picked", "picked"], ["twice"], "twice", axis=2))
+        model.graph.node.append(helper.make_node("Add", ["boxes", "boxes"], ["sum"], "sum"))
+        for name, dims in (("twice", [1, None, 8]), ("sum", [1, 64, 4])):
+            model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+        onnx.save(model, str(self.model))
+        self.run_json("quantize", self.model, "--data", self.data, "--out", self.work / "o/net", "--joint")
+        tensors = {tensor["tensor"] for tensor in self.plan("o/net")["tensors"]}
+        self.assertEqual(tensors & {"boxes", "picked", "twice"}, {"boxes"})
+        config = self.work / "quant.cfg"
+        config.write_text('tensor_quantize { layer_name: "twice" input_index: 0 }\n')
+        self.fails("quantize", self.model, "--data", self.data, "--out", self.work / "p/net", "--config", config,
+                   says=["input 0 of 'twice' cannot be quantized: its input cannot be observed: 'choose'"])
+
     def test_operator_of_another_domain(self):
         self.make("EfficientNMS", domain="com.example")
         reason, comparison = self.quantized()

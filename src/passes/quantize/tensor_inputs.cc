@@ -11,6 +11,7 @@
 
 #include "ops/op_row.h"
 #include "passes/quantize/plan_layers.h"
+#include "passes/quantize/program_ends.h"
 
 namespace amct {
 namespace {
@@ -53,7 +54,7 @@ class Groups {
 
 class Joiner {
  public:
-  Joiner(const Graph& graph, Plan& plan) : graph_(graph), plan_(plan), groups_(graph.value_slots()) {}
+  Joiner(const Graph& graph, Plan& plan) : graph_(graph), plan_(plan), groups_(graph.value_slots()), ends_(graph) {}
 
   void run() {
     const std::vector<NodeId> joins = joining_nodes();
@@ -100,7 +101,7 @@ class Joiner {
     for (const NodeId id : graph_.topological_order()) {
       const Node& node = graph_.node(id);
       const bool fed = std::ranges::any_of(node.inputs, [&](ValueId v) { return of_layers.contains(v); });
-      if (!fed) continue;
+      if (!fed || !ends_.reason(node).empty()) continue;
       const bool joins_values =
           is_one_of(node, kJoining) && node.inputs.size() > 1 &&
           std::ranges::all_of(node.inputs, [&](ValueId v) { return is_computed_float(graph_, v); });
@@ -156,6 +157,7 @@ class Joiner {
   const Graph& graph_;
   Plan& plan_;
   Groups groups_;
+  const ProgramEnds ends_;  // what lies behind them cannot be observed
 };
 
 }  // namespace
