@@ -21,7 +21,8 @@ class Interrupted(CalibrationTest):
         np.save(self.data, self.samples)
 
     def start_and_kill(self, checkpoint, arguments, after):
-        """Kills the program when its checkpoint has been seen to change `after` times."""
+        """Kills the program when its checkpoint has been seen to change `after` times. True if the checkpoint is left; a
+        worker that has done its share in the meantime has removed it."""
         process = subprocess.Popen([AMCT, *map(str, arguments), "--checkpoint-seconds", "0"], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
         seen, last, deadline = 0, None, time.monotonic() + 60
@@ -33,12 +34,13 @@ class Interrupted(CalibrationTest):
             seen, last = seen + (now != last), now
         process.send_signal(signal.SIGKILL)
         self.assertEqual(process.wait(), -signal.SIGKILL, "it ended by itself")
-        self.assertTrue(checkpoint.exists())
+        return checkpoint.exists()
 
     def check_resumes(self, arguments, prefix, expected, kills=(1, 5, 30), checkpoint=None):
         checkpoint = checkpoint or prefix.with_name(prefix.name + ".checkpoint")
         for after in kills:
-            self.start_and_kill(checkpoint, [*arguments, "--out", prefix, "--resume", "--threads", "2"], after)
+            left = self.start_and_kill(checkpoint, [*arguments, "--out", prefix, "--resume", "--threads", "2"], after)
+            self.assertTrue(left)
         done = self.run_amct(*arguments, "--out", prefix, "--resume", "--threads", "1")
         self.assertIn("samples are done", done.stderr)
         self.assertFalse(checkpoint.exists())
@@ -72,7 +74,7 @@ class Interrupted(CalibrationTest):
         expected = self.files(self.quantize("--samples", "600", out="whole/small"))
         prefix = self.work / "out/small"
         arguments = ["quantize", self.model, "--data", self.data, "--samples", "600", "--workers", "2", "--out", prefix]
-        self.start_and_kill(prefix.parent / "small_workers/part2of2.cal.checkpoint", arguments, 10)
+        self.assertTrue(self.start_and_kill(prefix.parent / "small_workers/part2of2.cal.checkpoint", arguments, 10))
         again = self.run_amct(*arguments, "--resume")
         self.assertIn("small.checkpoint", again.stderr)
         self.assertEqual(self.files(prefix), expected)
@@ -82,8 +84,9 @@ class Interrupted(CalibrationTest):
         expected = self.files(self.quantize(*settings, out="whole/small"))
         prefix = self.work / "out/small"
         arguments = ["quantize", self.model, "--data", self.data, *settings, "--workers", "2", "--out", prefix, "--resume"]
-        for part, after in (("part", 3), ("second", 3), ("second", 20)):
-            self.start_and_kill(prefix.parent / f"small_workers/{part}2of2.cal.checkpoint", arguments, after)
+        left = [self.start_and_kill(prefix.parent / f"small_workers/{part}2of2.cal.checkpoint", arguments, after)
+                for part, after in (("part", 3), ("second", 3), ("second", 20))]
+        self.assertGreaterEqual(left.count(True), 2, left)
         self.run_amct(*arguments)
         self.assertEqual(self.files(prefix), expected)
         self.assertFalse((prefix.parent / "small_workers").exists())
