@@ -10,20 +10,11 @@ namespace {
 
 bool is_concrete(const TensorType& type) { return type.shape.is_fixed() && element_bytes(type.dtype) > 0; }
 
-// Opaque, or control flow that meets an opaque node whichever way it goes.
-bool never_runs(const Node& node) {
-  if (node.is_opaque()) return true;
-  const std::vector<Subgraph> inner = subgraphs(node);
-  return !inner.empty() && std::all_of(inner.begin(), inner.end(), [](const Subgraph& subgraph) {
-    return find_opaque(*subgraph.graph) != nullptr;
-  });
-}
-
 std::vector<Reach> find_reach(const Graph& graph, const InferredTypes& types, const std::vector<NodeId>& order) {
   std::vector<Reach> reach(graph.value_slots(), Reach::kComputed);
   for (const NodeId id : order) {
     const Node& node = graph.node(id);
-    Reach worst = never_runs(node) ? Reach::kBehindOpaque : Reach::kComputed;
+    Reach worst = unavoidable_opaque(node) != nullptr ? Reach::kBehindOpaque : Reach::kComputed;
     for (const ValueId input : node.inputs) {
       if (input.valid() && worst == Reach::kComputed) worst = reach[input.index];
     }

@@ -88,4 +88,14 @@ const Node* find_opaque(const Graph& graph) {
   return nullptr;
 }
 
+const Node* unavoidable_opaque(const Node& node) {
+  if (node.is_opaque()) return &node;
+  const Node* opaque = nullptr;
+  for (const Subgraph& inner : subgraphs(node)) {
+    opaque = find_opaque(*inner.graph);
+    if (opaque == nullptr) return nullptr;
+  }
+  return opaque;
+}
+
 }  // namespace amct

@@ -58,5 +58,8 @@ void complete_subgraph_types(Graph& graph);
 
 // The first opaque node of the graph or of graphs within it; null if there is none.
 const Node* find_opaque(const Graph& graph);
+// The opaque node that running this one always meets: itself, or one in each of its subgraphs, whichever way control
+// flow goes; null if there is none.
+const Node* unavoidable_opaque(const Node& node);
 
 }  // namespace amct

@@ -12,19 +12,8 @@
 namespace amct {
 namespace {
 
-// The operator that is not known: the node itself, or one that control flow meets whichever way it goes.
-const Node* unknown_operator(const Node& node) {
-  if (node.is_opaque()) return &node;
-  const Node* unknown = nullptr;
-  for (const Subgraph& inner : subgraphs(node)) {
-    unknown = find_opaque(*inner.graph);
-    if (unknown == nullptr) return nullptr;
-  }
-  return unknown;
-}
-
 bool ends_program(const Node& node, const InferredTypes* types) {
-  if (unknown_operator(node) != nullptr || node.row->timing == ShapeTiming::kFromData) return true;
+  if (unavoidable_opaque(node) != nullptr || node.row->timing == ShapeTiming::kFromData) return true;
   return types != nullptr && std::ranges::any_of(node.outputs, [&](ValueId output) {
            return output.valid() && (types->hinted[output.index] || !types->types[output.index].shape.is_fixed());
          });
@@ -61,7 +50,7 @@ std::string ProgramEnds::reason(const Node& node) const {
 std::string reason_of_end(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   const std::string who = fmt::format("'{}' ({})", node.name, foreign_type(node));
-  const Node* unknown = unknown_operator(node);
+  const Node* unknown = unavoidable_opaque(node);
   if (unknown == nullptr) return who + " has results whose shape depends on the data";
   return fmt::format("{} is not supported: {}", who, unknown->attrs.get<std::string>(kOpaqueReason, "it is not known"));
 }
