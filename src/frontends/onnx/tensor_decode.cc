@@ -184,7 +184,9 @@ std::shared_ptr<const MappedFile> TensorDecoder::external_file(const std::string
     fault(fmt::format("external data '{}' leads out of the folder of the model", location),
           "replace the link by the file");
   }
-  return external_files_[location] = MappedFile::open(target);
+  auto file = MappedFile::open(target);
+  external_bytes_ += file->bytes().size();
+  return external_files_[location] = std::move(file);
 }
 
 TensorDecoder::Place TensorDecoder::external(const wire::TensorProto& proto) {
@@ -284,9 +286,8 @@ void TensorDecoder::restore_payload(wire::TensorProto& tensor) {
     return tensor.clear_mapped_payload();
   }
   restored_ += bytes.size();
-  uint64_t stored = file_->bytes().size();
-  for (const auto& [location, file] : external_files_) stored += file->bytes().size();
-  if (restored_ / kMaxRestored > stored) fault("nodes share payloads, which no exporter makes");
+  if (restored_ / kMaxRestored > file_->bytes().size() + external_bytes_)
+    fault("nodes share payloads, which no exporter makes");
   tensor.set_raw_data(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   tensor.clear_mapped_payload();
   tensor.clear_external_data();

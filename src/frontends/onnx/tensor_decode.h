@@ -55,6 +55,7 @@ class TensorDecoder {
   uint64_t restored_ = 0;  // bytes
   std::filesystem::path folder_;
   std::map<std::string, std::shared_ptr<const MappedFile>> external_files_;
+  uint64_t external_bytes_ = 0;  // in all of them
 };
 
 }  // namespace amct::onnx_file
