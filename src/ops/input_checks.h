@@ -1,5 +1,5 @@
-// What shape rules ask of inputs: element types that go together, single numbers. What is not known yet passes: rules run
-// again when it is.
+// What shape rules ask of inputs: element types that go together, single numbers. What is not known yet passes: rules
+// run again when it is.
 #pragma once
 
 #include <cstddef>

@@ -68,7 +68,7 @@ void infer(InferContext& c) {
     expect_type(c, kZeros, is_float_type);
     expect_count(c, kZeros, rule.n * rule.blocks());
   }
-  if (c.has(kBias)) expect_type(c, kBias, is_float_type);
+  expect_type(c, kBias, is_float_type);
   expect_count(c, kBias, rule.n);
   const Shape& a = c.shape(kA);
   if (!a.ranked()) return c.set_output(0, c.dtype(kA), Shape());

@@ -72,7 +72,8 @@ TEST(Concat, JoinsAlongAnyAxis) {
 TEST(Concat, Faults) {
   EXPECT_ERROR(run_op("concat", {iota({2, 3}), iota({3, 3})}, {{"axis", int64_t{1}}}), "does not fit the others");
   EXPECT_ERROR(run_op("concat", {iota({2, 3}), iota({2})}, {{"axis", int64_t{1}}}), "others have rank 2");
-  EXPECT_ERROR(run_op("concat", {iota({2}), iota({2}, DType::kInt8)}, {{"axis", int64_t{0}}}), "different types: float32 and int8");
+  EXPECT_ERROR(run_op("concat", {iota({2}), iota({2}, DType::kInt8)}, {{"axis", int64_t{0}}}),
+               "different types: float32 and int8");
   EXPECT_ERROR(run_op("concat", {iota({2})}), "'axis' is missing");
 }
 
