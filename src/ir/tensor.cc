@@ -10,6 +10,7 @@
 
 #include "base/checked_math.h"
 #include "base/memory_limit.h"
+#include "ir/cast_element.h"
 #include "ir/dispatch.h"
 #include "ir/small_float.h"
 
@@ -193,7 +194,7 @@ std::vector<int64_t> Tensor::to_int64s() const {
   return visit_numeric(dtype_, [&]<typename T>(Tag<T>) {
     std::vector<int64_t> result;
     result.reserve(static_cast<size_t>(size()));
-    for (const T& value : values<T>()) result.push_back(static_cast<int64_t>(static_cast<Compute<T>>(value)));
+    for (const T& value : values<T>()) result.push_back(cast_element<int64_t>(value));
     return result;
   });
 }
@@ -207,9 +208,7 @@ Tensor Tensor::cast(DType dtype) const {
     visit_numeric(dtype, [&]<typename To>(Tag<To>) {
       const auto from = values<From>();
       const auto to = result.mutable_values<To>();
-      for (size_t i = 0; i < from.size(); ++i) {
-        to[i] = static_cast<To>(static_cast<Compute<To>>(static_cast<Compute<From>>(from[i])));
-      }
+      for (size_t i = 0; i < from.size(); ++i) to[i] = cast_element<To>(from[i]);
     });
   });
   return result;

@@ -156,7 +156,7 @@ class Tensor {
   // All elements converted to double / int64 (any numeric type; bool gives 0 and 1).
   std::vector<double> to_doubles() const;
   std::vector<int64_t> to_int64s() const;
-  Tensor cast(DType dtype) const;  // value conversion between numeric types; float to integer truncates
+  Tensor cast(DType dtype) const;  // value conversion between numeric types, as ir/cast_element.h
 
   bool same_bytes(const Tensor& other) const;  // equal type, extents and bytes
 

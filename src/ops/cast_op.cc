@@ -1,14 +1,14 @@
 // Cast and cast_like: values in another element type.
 //
-// Floats to integers truncate; beyond 64 bits they stop at the ends of int64 and NaN gives 0, then the low bits are
-// kept, as between integers (ONNX leaves floats out of range undefined). Anything but 0 is true. Attribute `to` is
-// ONNX's number of the type. The 8- and 4-bit floats go through float32 and follow `saturate` (ir/small_float.h).
-// Complex numbers and strings cannot be cast.
+// ir/cast_element.h says what becomes of values out of range, which ONNX leaves undefined. Attribute `to` is ONNX's
+// number of the type. The 8- and 4-bit floats go through float32 and follow `saturate` (ir/small_float.h). Complex
+// numbers and strings cannot be cast.
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>
 
+#include "ir/cast_element.h"
 #include "ir/small_float.h"
 #include "ops/elementwise.h"
 #include "ops/onnx_types.h"
@@ -27,27 +27,6 @@ void infer_cast(InferContext& c) {
 }
 
 void infer_cast_like(InferContext& c) { c.set_output(0, c.dtype(1), c.shape(0)); }
-
-int64_t saturated_int64(double x) {
-  if (x != x) return 0;
-  if (x >= 0x1p63) return std::numeric_limits<int64_t>::max();
-  if (x < -0x1p63) return std::numeric_limits<int64_t>::min();
-  return static_cast<int64_t>(x);
-}
-
-template <typename To, typename From>
-To cast_element(From x) {
-  if constexpr (std::is_same_v<To, bool>) {
-    return x != From{0};
-  } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
-    if constexpr (std::is_same_v<To, uint64_t>) {
-      if (x >= From{0x1p63}) return x >= From{0x1p64} ? std::numeric_limits<uint64_t>::max() : static_cast<uint64_t>(x);
-    }
-    return static_cast<To>(saturated_int64(static_cast<double>(x)));
-  } else {
-    return static_cast<To>(static_cast<Compute<To>>(x));
-  }
-}
 
 // To elements of 4 bits: floats stop at the ends of the range, integers keep their low 4 bits, sign-extended.
 template <typename To>
@@ -80,7 +59,7 @@ void cast_elements(const TensorView& from, const MutableView& to, bool saturate)
         for (int64_t i = 0; to_4_bits && i < n; ++i) y[i] = cast_to_4_bits<To>(static_cast<Compute<From>>(x[i]));
         if (to_4_bits) return;
       }
-      for (int64_t i = 0; i < n; ++i) y[i] = cast_element<To>(static_cast<Compute<From>>(x[i]));
+      for (int64_t i = 0; i < n; ++i) y[i] = cast_element<To>(x[i]);
     });
   });
 }

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <thread>
@@ -84,6 +86,17 @@ TEST(Tensor, DeferredOnesAreMadeWhenAsked) {
   EXPECT_EQ(tensor.values<int32_t>()[4], 5);
   EXPECT_EQ(made, 3) << "for good";
   EXPECT_FALSE(tensor.is_deferred());
+}
+
+TEST(Tensor, NumbersOutOfAnIntegersRangeStopAtItsEnds) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Tensor tensor = Tensor::of<double>({7}, {-1.9, 1.9, std::nan(""), infinity, -infinity, 0x1p63, -0x1p63});
+  const int64_t most = std::numeric_limits<int64_t>::max(), least = std::numeric_limits<int64_t>::min();
+  EXPECT_EQ(tensor.to_int64s(), (std::vector<int64_t>{-1, 1, 0, most, least, most, least}));
+  EXPECT_EQ(tensor.cast(DType::kInt64).to_int64s(), tensor.to_int64s());
+  EXPECT_EQ(tensor.cast(DType::kInt8).to_int64s(), (std::vector<int64_t>{-1, 1, 0, -1, 0, -1, 0})) << "the low bits";
+  EXPECT_EQ(tensor.cast(DType::kUInt64).values<uint64_t>()[5], uint64_t{1} << 63);
+  EXPECT_EQ(tensor.cast(DType::kBool).to_int64s(), (std::vector<int64_t>{1, 1, 1, 1, 1, 1, 1}));
 }
 
 TEST(Tensor, ADeferredTensorMustKeepItsType) {
