@@ -7,13 +7,14 @@
 #include "ops/op_row.h"
 #include "ops/opaque.h"
 #include "ops/subgraph.h"
+#include "passes/quantize/data_dependence.h"
 #include "passes/quantize/plan_layers.h"
 
 namespace amct {
 namespace {
 
-bool ends_program(const Node& node, const InferredTypes* types) {
-  if (unavoidable_opaque(node) != nullptr || node.row->timing == ShapeTiming::kFromData) return true;
+bool ends_program(const Node& node, const std::vector<bool>& depends, const InferredTypes* types) {
+  if (unavoidable_opaque(node) != nullptr || shape_depends_on_data(node, depends)) return true;
   return types != nullptr && std::ranges::any_of(node.outputs, [&](ValueId output) {
            return output.valid() && (types->hinted[output.index] || !types->types[output.index].shape.is_fixed());
          });
@@ -23,13 +24,14 @@ bool ends_program(const Node& node, const InferredTypes* types) {
 
 ProgramEnds::ProgramEnds(const Graph& graph, const InferredTypes* types)
     : graph_(graph), before_(graph.value_slots(), kNoNode) {
+  const std::vector<bool> depends = depends_on_data(graph);
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
     NodeId end = kNoNode;
     for (const ValueId input : node.inputs) {
       if (input.valid() && !end.valid()) end = before_[input.index];
     }
-    if (!end.valid() && ends_program(node, types)) {
+    if (!end.valid() && ends_program(node, depends, types)) {
       nodes_.push_back(id);
       end = id;
     }

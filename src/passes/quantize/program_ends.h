@@ -1,10 +1,10 @@
 // Where a program for fixed extents ends: at operators that are not known, and at those whose results have a shape that
-// the data decides (NonMaxSuppression, NonZero). What lies behind them is run node by node or not at all
-// (exec/session.h), so it cannot be observed: layers there stay float. What comes before is calibrated and compared as
-// in any network.
+// the data decides (NonMaxSuppression, a Loop that collects until the data ends it). What lies behind them is run node
+// by node or not at all (exec/session.h), so it cannot be observed: layers there stay float. What comes before is
+// calibrated and compared as in any network.
 //
-// Told from the graph alone; loops whose turns the data decides are found where the types for concrete extents are
-// given too (exec/needed.h decides by the same rules what a program computes).
+// Told from the graph alone (data_dependence.h); with the types for concrete extents, what those leave open besides
+// (exec/needed.h decides by the same rules what a program computes).
 #pragma once
 
 #include <string>
