@@ -20,7 +20,7 @@
 #include "passes/quantize/qdq_places.h"
 #include "recipe/plan_json.h"
 #include "recipe/record_file.h"
-#include "support/sample_graph.h"
+#include "support/sample_node.h"
 #include "support/tensor_files.h"
 #include "workflow/calibration_part.h"
 
@@ -67,7 +67,7 @@ void add_operators(Seeds& seeds) {
   for (const OpRow& row : op_table().rows()) {
     for (const Sample& sample : row.samples()) {
       for (const int64_t opset : {23, 11}) {
-        const auto made = testing::make_sample_graph(row, sample, 7, opset);
+        const auto made = testing::make_sample_node(row, sample, 7, opset);
         size_t bytes = 0;
         for (const ValueId id : made.graph.values())
           bytes += made.graph.value(id).data ? made.graph.value(id).data.bytes().size() : 0;

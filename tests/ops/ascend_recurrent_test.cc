@@ -14,6 +14,7 @@
 #include "ops/lowering_harness.h"
 #include "support/errors.h"
 #include "support/sample_node.h"
+#include "support/tensors.h"
 
 namespace amct::testing {
 namespace {

@@ -8,7 +8,9 @@
 
 #include "exec/session.h"
 #include "ops/verify_ops.h"
+#include "support/each_sample.h"
 #include "support/sample_node.h"
+#include "support/tensors.h"
 
 namespace amct::testing {
 namespace {

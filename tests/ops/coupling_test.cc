@@ -12,7 +12,9 @@
 #include <random>
 #include <set>
 
+#include "support/each_sample.h"
 #include "support/sample_node.h"
+#include "support/tensors.h"
 
 namespace amct::testing {
 namespace {

@@ -13,7 +13,9 @@
 #include "exec/session.h"
 #include "ops/verify_ops.h"
 #include "support/errors.h"
+#include "support/each_sample.h"
 #include "support/sample_node.h"
+#include "support/tensor_makers.h"
 
 namespace amct::testing {
 namespace {

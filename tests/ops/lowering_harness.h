@@ -9,6 +9,7 @@
 
 #include "ops/infer.h"
 #include "support/sample_node.h"
+#include "support/tensors.h"
 
 namespace amct::testing {
 

@@ -10,6 +10,7 @@
 
 #include "exec/session.h"
 #include "support/sample_node.h"
+#include "support/tensors.h"
 
 namespace amct::testing {
 namespace {

@@ -7,7 +7,7 @@
 #include "exec/session.h"
 #include "export/onnx/write_onnx.h"
 #include "frontends/onnx/load_onnx.h"
-#include "support/sample_graph.h"
+#include "support/sample_node.h"
 #include "support/tensor_files.h"
 
 namespace amct::testing {
@@ -35,10 +35,10 @@ Sample with_float_attrs(Sample sample) {
 }
 
 // A model that is read back computes the same bits.
-void check_read_back(const SampleGraph& made, const std::filesystem::path& path) {
+void check_read_back(const SampleNode& made, const std::filesystem::path& path) {
   const CompileOptions plain{.compiled_kernels = false};
-  const std::vector<Tensor> before = Session(made.graph, plain).run(made.graph_inputs);
-  const std::vector<Tensor> after = Session(load_onnx(path), plain).run(made.graph_inputs);
+  const std::vector<Tensor> before = Session(made.graph, plain).run(feeds_of(made));
+  const std::vector<Tensor> after = Session(load_onnx(path), plain).run(feeds_of(made));
   if (before.size() != after.size()) throw Error(ErrorCode::kInternal, "the number of outputs changed on the way");
   for (size_t i = 0; i < before.size(); ++i) {
     if (!before[i].same_bytes(after[i])) {
@@ -49,7 +49,7 @@ void check_read_back(const SampleGraph& made, const std::filesystem::path& path)
 
 // Writes the case, if the row has a form at this opset; the reason why not otherwise.
 std::string dump(const OpRow& row, const Sample& sample, int64_t opset, const std::filesystem::path& folder) {
-  const SampleGraph made = make_sample_graph(row, with_float_attrs(sample), kSeed, opset);
+  const SampleNode made = make_sample_node(row, with_float_attrs(sample), kSeed, opset);
   std::filesystem::create_directories(folder);
   try {
     write_onnx(made.graph, folder / "model.onnx");
@@ -64,9 +64,9 @@ std::string dump(const OpRow& row, const Sample& sample, int64_t opset, const st
       if (tensors[i]) save_tensor(tensors[i], folder / fmt::format("{}_{}.pb", stem, i));
     }
   };
-  save(made.graph_inputs, "input");
-  if (row.run != nullptr) save(run_node(made.graph.node(made.node), made.node_inputs), "plain");
-  save(Session(made.graph).run(made.graph_inputs), "compiled");
+  save(feeds_of(made), "input");
+  if (row.run != nullptr) save(run_node(made.node(), made.inputs), "plain");
+  save(Session(made.graph).run(feeds_of(made)), "compiled");
   return {};
 }
 

@@ -8,8 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "ops/infer.h"
 #include "ops/op_row.h"
-#include "support/tensors.h"
+#include "support/tensor_makers.h"
 
 namespace amct::testing {
 
@@ -47,8 +48,8 @@ inline std::vector<bool> constant_ports(const Sample& sample) {
   return constant;
 }
 
-// Random inputs follow from the names of row and sample and from `seed` alone.
-inline SampleNode make_sample_node(const OpRow& row, const Sample& sample, uint64_t seed = 1) {
+// Random inputs follow from the names of row and sample and from `seed` alone. An `opset` is noted as the graph's own.
+inline SampleNode make_sample_node(const OpRow& row, const Sample& sample, uint64_t seed = 1, int64_t opset = 0) {
   SampleNode result;
   result.title = row.name + "." + sample.name;
   std::mt19937_64 random(seed + std::hash<std::string>{}(result.title));
@@ -61,6 +62,10 @@ inline SampleNode make_sample_node(const OpRow& row, const Sample& sample, uint6
       result.inputs.push_back(random_tensor(input.dtype, input.dims, input.low, input.high, random));
   }
   result.graph = graph_of_node(row, result.inputs, constant_ports(sample), sample.attrs, sample.outputs, &result.id);
+  if (opset > 0) {
+    result.graph.info.opsets = {{"", opset}};
+    update_types(result.graph);
+  }
   return result;
 }
 
@@ -105,21 +110,6 @@ inline std::vector<Tensor> run_filled(const Node& node, const std::vector<Tensor
     if (context.allocated()[port]) outputs[port] = context.allocated()[port];
   }
   return outputs;
-}
-
-// Calls `f(row, sample, node)` for every sample of every row.
-inline void for_each_sample(const std::function<void(const OpRow&, const Sample&, SampleNode&)>& f) {
-  for (const OpRow& row : op_table().rows()) {
-    for (const Sample& sample : row.samples()) {
-      SampleNode node = make_sample_node(row, sample);
-      const ::testing::ScopedTrace trace(__FILE__, __LINE__, node.title);
-      try {
-        f(row, sample, node);
-      } catch (const std::exception& error) {
-        ADD_FAILURE() << node.title << ": " << error.what();
-      }
-    }
-  }
 }
 
 }  // namespace amct::testing

@@ -1,11 +1,13 @@
 // Tensors made for tests: uniform and normal numbers that follow from a seed or a generator, one number throughout, and
-// lists of integers. What needs other element types takes random_tensor of support/tensors.h.
+// lists of integers, random ones of any type.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <vector>
 
+#include "ir/dispatch.h"
 #include "ir/tensor.h"
 
 namespace amct::testing {
@@ -41,6 +43,24 @@ Tensor filled(Dims dims, T value) {
 // A list of int64 values, such as extents, pads and axes are given by.
 inline Tensor ints(const std::vector<int64_t>& values) {
   return Tensor::of<int64_t>({static_cast<int64_t>(values.size())}, values);
+}
+
+// Uniform in [low, high]; integers and truth values are rounded. NaN never occurs.
+inline Tensor random_tensor(DType dtype, const Dims& dims, double low, double high, std::mt19937_64& random) {
+  Tensor tensor = Tensor::allocate(dtype, dims);
+  std::uniform_real_distribution<double> uniform(low, high);
+  visit_numeric(dtype, [&]<typename T>(Tag<T>) {
+    for (T& x : tensor.mutable_values<T>()) {
+      const double value = uniform(random);
+      if constexpr (std::is_same_v<T, bool>)
+        x = value >= 0.5;
+      else if constexpr (std::is_integral_v<T>)
+        x = static_cast<T>(static_cast<int64_t>(std::llround(value)));
+      else
+        x = static_cast<T>(static_cast<Compute<T>>(value));
+    }
+  });
+  return tensor;
 }
 
 }  // namespace amct::testing

@@ -1,4 +1,4 @@
-// Tensors for tests: random ones, comparison, removal of indices, channels-last copies.
+// Tensors in tests: comparison, removal of indices, channels-last copies.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,24 +14,6 @@
 #include "ops/run.h"
 
 namespace amct::testing {
-
-// Uniform in [low, high]; integers and truth values are rounded. NaN never occurs.
-inline Tensor random_tensor(DType dtype, const Dims& dims, double low, double high, std::mt19937_64& random) {
-  Tensor tensor = Tensor::allocate(dtype, dims);
-  std::uniform_real_distribution<double> uniform(low, high);
-  visit_numeric(dtype, [&]<typename T>(Tag<T>) {
-    for (T& x : tensor.mutable_values<T>()) {
-      const double value = uniform(random);
-      if constexpr (std::is_same_v<T, bool>)
-        x = value >= 0.5;
-      else if constexpr (std::is_integral_v<T>)
-        x = static_cast<T>(static_cast<int64_t>(std::llround(value)));
-      else
-        x = static_cast<T>(static_cast<Compute<T>>(value));
-    }
-  });
-  return tensor;
-}
 
 // Equal types and extents, and every pair of elements equal, both NaN, or |a - b| <= absolute + relative |b|.
 inline ::testing::AssertionResult close(const Tensor& a, const Tensor& b, double relative, double absolute) {

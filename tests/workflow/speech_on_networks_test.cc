@@ -6,6 +6,7 @@
 #include "exec/session.h"
 #include "ops/op_row.h"
 #include "passes/pass.h"
+#include "support/tensor_makers.h"
 #include "support/tensors.h"
 #include "workflow/model.h"
 #include "workflow/networks.h"

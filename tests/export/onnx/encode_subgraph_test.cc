@@ -11,7 +11,7 @@
 #include "ops/control_flow.h"
 #include "support/graphs.h"
 #include "support/subgraphs.h"
-#include "support/tensors.h"
+#include "support/tensor_makers.h"
 
 namespace amct::testing {
 namespace {

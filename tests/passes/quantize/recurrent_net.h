@@ -12,7 +12,7 @@
 #include "ops/recurrent.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/weight_scales.h"
-#include "support/tensors.h"
+#include "support/tensor_makers.h"
 
 namespace amct::testing {
 
