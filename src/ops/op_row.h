@@ -77,10 +77,6 @@ struct Cost {
 using CostFn = Cost (*)(const CostContext&);
 Cost cost_free(const CostContext&);  // moves data or does a few operations an element
 
-// Builds the nodes that compute the gradients with respect to the inputs; null until training needs it.
-class GradContext;
-using GradFn = void (*)(GradContext&);
-
 struct OpRow {
   std::string name;  // lower_snake_case
   std::string doc;   // one sentence
@@ -101,7 +97,6 @@ struct OpRow {
   QuantRule quant;                 // required (no default constructor)
   AxesFn axes;                     // required: which axes are coupled
   CostFn cost = cost_free;
-  GradFn grad = nullptr;
   std::vector<Spelling> spellings = {};  // foreign names, for import and export
   SamplesFn samples;                     // required: feeds the conformance test
 

@@ -38,7 +38,7 @@ std::vector<bool> depends_on_data(const Graph& graph, const std::vector<bool>& i
   for (size_t i = 0; i < inputs.size(); ++i) by_value[graph.inputs()[i].index] = inputs[i];
   for (const NodeId id : graph.topological_order()) {
     const Node& node = graph.node(id);
-    if (node.op == "shape" || node.op == "size") continue;
+    if (!node.is_opaque() && node.row->value_from_types != nullptr) continue;  // Shape, Size
     const bool any = std::ranges::any_of(node.inputs, [&](ValueId v) { return v.valid() && by_value[v.index]; });
     for (const ValueId output : node.outputs) {
       if (output.valid()) by_value[output.index] = any;
