@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -105,8 +106,16 @@ void LinearHistogram::add(float value, uint64_t count) {
   if (!counted) add_to_bucket(bucket_of(negative, magnitude), count - copies);
 }
 
+// Reading a page before it is written maps the common page of zeros, whose replacement interrupts all threads.
+void LinearHistogram::make_resident(bool negative) {
+  constexpr size_t kPage = 4096 / sizeof(uint32_t);
+  uint32_t* first = counters_.get() + (negative ? 0 : kSignBuckets);
+  for (size_t i = 0; i < kSignBuckets; i += kPage) first[i] = 0;
+}
+
 void LinearHistogram::displace(bool negative, uint32_t magnitude) {
   const uint32_t old = largest_[negative];
+  if (old == 0) make_resident(negative);  // the first of its sign
   // Beyond the bound it stays in the tail, as often as it came.
   if (old != 0 && old < bound()) add_to_bucket(bucket_of(negative, old), largest_counts_[negative]);
   largest_[negative] = magnitude;
@@ -144,6 +153,13 @@ namespace {
 template <typename T>
 void widen(T* first, int step, int count, int shift) {
   const int group = 1 << std::min(shift, kBucketBits);
+  if (count <= group) {  // as when the first values come
+    T* const begin = step > 0 ? first : first - count + 1;
+    const T sum = std::accumulate(begin, begin + count, T{0});
+    std::fill_n(begin, count, T{0});
+    if (count > 0) *first = sum;
+    return;
+  }
   for (int to = 0, from = 0; from < count; ++to) {
     const int end = from + std::min(group, count - from);
     T sum = 0;

@@ -59,6 +59,7 @@ class LinearHistogram : public KnownValues {
   uint64_t count_of(size_t bucket) const { return counters_[bucket] + (totals_ ? totals_[bucket] : 0); }
   void add_to_bucket(size_t bucket, uint64_t count);
   void add_unexpected(std::span<const float> chunk, const ChunkRange& range, BucketCounts& counts);
+  void make_resident(bool negative);
   // A larger value has come; what was the largest moves to its bucket.
   void displace(bool negative, uint32_t magnitude);
   // Keeps a magnitude in its tail. `counted`: it is in a bucket or equals the largest.
