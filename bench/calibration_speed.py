@@ -41,12 +41,15 @@ for _ in range(3):
 """
 
 
-def quantize(path, data, samples, work):
-    return measured(AMCT, "--json", "--quiet", "quantize", path, "--data", data, "--samples", samples, "--out", work / "out")
+def quantizing(path, data, samples, work):
+    """The command line."""
+    return [str(AMCT), "--json", "--quiet", "quantize", str(path), "--data", str(data), "--samples", str(samples), "--out",
+            str(work / "out")]
 
 
 def calibration_seconds(path, data, samples, work):
-    seconds = json.loads(quantize(path, data, samples, work)["output"])["seconds"]
+    done = subprocess.run(quantizing(path, data, samples, work), check=True, stdout=subprocess.PIPE)
+    seconds = json.loads(done.stdout)["seconds"]
     return seconds["compile"] + seconds["calibrate"] + seconds["search"]
 
 
@@ -95,7 +98,7 @@ def memory_table(samples, many, work):
     for i in range(many):
         (folder / f"{i:06d}.npy").symlink_to(work / f"{i % 16}.npy")
     for network in float_speed.all_networks(["mobilenet_v2"]):
-        few, all_of_them = (quantize(network.path, folder, n, work)["peak_mb"] for n in (16, many))
+        few, all_of_them = (measured(*quantizing(network.path, folder, n, work))["peak_mb"] for n in (16, many))
         plain = measured(sys.executable, "-c", PLAIN, network.path, work / "0.npy")["peak_mb"]
         row(network.path.stem, f"{few:.0f}", f"{all_of_them:.0f}", f"{plain:.0f}",
                         f"{plain * os.cpu_count():.0f}")

@@ -151,11 +151,12 @@ void finish_row(const AttentionProblem& p, int64_t b, int64_t h, int64_t query, 
   keep(ScoreStage::kCapped);
   for (const ScoreBias& bias : p.biases) add_bias(bias, b, h, query, p.keys, row);
   const int64_t place = p.places[entry] + query;
+  const int64_t reach = p.keys + p.queries;  // wider windows hold everything
   int64_t end = std::min(p.keys, p.key_counts[entry]);
   if (p.causal) end = std::min(end, place + 1);
-  if (p.right >= 0) end = std::min(end, place + p.right + 1);
+  if (p.right >= 0) end = std::min(end, place + std::min(p.right, reach) + 1);
   end = std::max<int64_t>(end, 0);
-  const int64_t begin = p.left >= 0 ? std::clamp<int64_t>(place - p.left, 0, end) : 0;
+  const int64_t begin = p.left >= 0 ? std::clamp<int64_t>(place - std::min(p.left, reach), 0, end) : 0;
   std::fill(row, row + begin, static_cast<F>(kUnseen));
   std::fill(row + end, row + p.keys, static_cast<F>(kUnseen));
   keep(ScoreStage::kBiased);

@@ -1,6 +1,7 @@
 // What the samples of attention and rotary embeddings cannot say: faulty nodes, rows that see nothing, blocks of rows,
 // threads, and the compiled step against the plain kernel on random problems.
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "exec/session.h"
@@ -35,6 +36,9 @@ TEST(Attention, KeyCountsAndWindows) {
   EXPECT_EQ(run({{"is_causal", int64_t{1}}}), (std::vector<float>{1, 1.5f, 1.5f, 3}));
   EXPECT_EQ(run({{"left_window_size", int64_t{0}}, {"right_window_size", int64_t{0}}}),
             (std::vector<float>{1, 2, 2, 6}));
+  const int64_t most = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(run({{"left_window_size", most}, {"right_window_size", most}}), run({}));
+  EXPECT_EQ(run({{"left_window_size", most}, {"right_window_size", int64_t{0}}}), run({{"is_causal", int64_t{1}}}));
 }
 
 TEST(Attention, RefusesFaultyNodes) {
