@@ -43,7 +43,7 @@ void infer(InferContext& c) {
   if (c.shape(kWeight).ranked()) y[1] = c.shape(kWeight)[0];
   if (x && w) {
     const int64_t groups = attr_int(c.node(), "group"), offsets = attr_int(c.node(), "offset_group");
-    if (groups < 1 || (*x)[1] != groups * (*w)[1] || (*w)[0] % groups != 0) {
+    if (groups < 1 || (*x)[1] % groups != 0 || (*x)[1] / groups != (*w)[1] || (*w)[0] % groups != 0) {
       c.fail(fmt::format("weights {} and {} groups do not fit an input of {}", to_string(*w), groups, to_string(*x)));
     }
     if (offsets < 1 || (*x)[1] % offsets != 0) {
