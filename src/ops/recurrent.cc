@@ -184,7 +184,9 @@ void infer_recurrent(InferContext& c, RecurrentCell cell) {
   functions_of(c.node(), cell);
   clip_of(c.node());
   const int64_t stated = attr_int(c.node(), "hidden_size");
-  if (c.node().attrs.has("hidden_size") && stated <= 0) c.fail(fmt::format("hidden_size {} is not above 0", stated));
+  if (c.node().attrs.has("hidden_size") && (stated < 1 || stated > INT32_MAX)) {
+    c.fail(fmt::format("hidden_size {} is not in 1 to {}", stated, INT32_MAX));
+  }
   const Dim rows = axis_of(c, kW, 1);
   const Dim from_rows = rows.is_fixed() && rows.extent() % gates == 0 ? Dim(rows.extent() / gates) : Dim();
   const Dim hidden = best_of({stated > 0 ? Dim(stated) : Dim(), axis_of(c, kR, 2), from_rows});
