@@ -163,7 +163,9 @@ void observe(const Graph& model, Plan& plan, const DataSource& source, const Obs
   }
   const auto start = Clock::now();
   auto calibrated = std::make_shared<const Graph>(
-      plan.calibrate_with_quantized_weights ? fake_quantized_weights(graph, plan) : graph);
+      plan.calibrate_with_quantized_weights
+          ? fake_quantized_weights(graph, plan, weight_workers(graph, options.workers))
+          : graph);
   CompileOptions compile{.threads = 1, .compilers = options.workers};
   for (const ObservedTensor& tensor : tensors) compile.observe.push_back(tensor.value);
   const auto program = compile_for_samples(calibrated, source, compile);
@@ -181,7 +183,7 @@ void observe(const Graph& model, Plan& plan, const DataSource& source, const Obs
 
 CalibrationTimes calibrate(const Graph& graph, Plan& plan, const DataSource& source, int64_t samples, int workers) {
   CalibrationTimes times;
-  fill_weight_scales(graph, plan);
+  fill_weight_scales(graph, plan, weight_workers(graph, workers));
   CalibrationPart part = empty_part(source, samples);
   observe(graph, plan, source, {.workers = workers}, part, times);
   choose_factors(graph, plan, part, workers, times);

@@ -12,6 +12,7 @@
 #include "passes/quantize/weight_scales.h"
 #include "workflow/balance.h"
 #include "workflow/calibration_identity.h"
+#include "workflow/memory_need.h"
 
 namespace amct {
 namespace {
@@ -181,7 +182,7 @@ std::vector<std::string> CalibrationRun::balance(Graph& graph, Plan& plan) {
 }
 
 void CalibrationRun::observe(const Graph& graph, Plan& plan, CalibrationTimes& times) {
-  fill_weight_scales(graph, plan);
+  fill_weight_scales(graph, plan, weight_workers(graph, options_.workers));
   if (is_complete_) return;
   if (part_.stage == Stage::kPreliminary) {  // maxima were observed before: all samples run again
     part_.taken = {};

@@ -125,8 +125,7 @@ void describe_origin(Plan& plan, const std::vector<ObservedTensor>& tensors, con
 }
 
 void correct_biases(const Graph& graph, Plan& plan, const CalibrationPart& part, int workers) {
-  if (has_large_weights(graph)) workers = 1;  // each takes copies of a layer's weights
-  parallel_for(plan.layers.size(), workers, [&](int, size_t i) {
+  parallel_for(plan.layers.size(), weight_workers(graph, workers), [&](int, size_t i) {
     LayerPlan& layer = plan.layers[i];
     if (!layer.quantize || !layer.weight || layer.hidden) return;
     layer.bias_correction = bias_correction(graph, layer, part.tensors.at(layer.tensor).statistics.channel_means());

@@ -35,6 +35,8 @@ uint64_t constant_bytes(const Graph& graph) {
 
 bool has_large_weights(const Graph& graph) { return constant_bytes(graph) >= kLargeWeights; }
 
+int weight_workers(const Graph& graph, int workers) { return has_large_weights(graph) ? 1 : workers; }
+
 void require_memory_to_run(const std::vector<std::shared_ptr<const Program>>& programs, int workers,
                            const MemoryNeed& besides, std::string_view what) {
   if (memory_limit() == 0 || programs.empty()) return;

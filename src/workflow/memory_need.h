@@ -17,6 +17,8 @@ uint64_t constant_bytes(const Graph& graph);
 // True if copies of the graph's weights, packed or quantized, are better made one at a time and again than all kept:
 // from 256 MB on.
 bool has_large_weights(const Graph& graph);
+// How many of `workers` may each take copies of a layer's weights: one where those are large.
+int weight_workers(const Graph& graph, int workers);
 
 // Throws Error(kResource) if `workers` that each run all programs need more than --max-memory: weights as they lie in
 // the model and as kernels pack them, once; arenas and inputs that are read ahead for each worker; and what `besides`

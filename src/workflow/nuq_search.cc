@@ -11,6 +11,7 @@
 #include "workflow/calibrate.h"
 #include "workflow/compare.h"
 #include "workflow/evaluate.h"
+#include "workflow/memory_need.h"
 
 namespace amct {
 namespace {
@@ -19,13 +20,13 @@ constexpr int64_t kRankSamples = 8;
 
 // The plan with non-uniform weights in these layers only.
 Plan with_steps(const Graph& graph, const Plan& uniform, const std::vector<size_t>& layers,
-                std::span<const int> steps) {
+                std::span<const int> steps, int workers) {
   Plan plan = uniform;
   for (const size_t i : layers) {
     plan.layers[i].weight->steps = steps[i];
     plan.layers[i].weight->scales.clear();  // filled with the clusters; the scales come out the same
   }
-  fill_weight_scales(graph, plan);
+  fill_weight_scales(graph, plan, weight_workers(graph, workers));
   return plan;
 }
 
@@ -45,7 +46,7 @@ class Search {
 
   // Candidates by the energy of the error that their few weights add to their result, largest first.
   std::vector<size_t> ranked(const Plan& uniform, std::vector<size_t> candidates, std::span<const int> steps) {
-    const Plan all = with_steps(*graph_, uniform, candidates, steps);
+    const Plan all = with_steps(*graph_, uniform, candidates, steps, options_.workers);
     const auto before = layer_errors(*graph_, uniform, source_, kRankSamples, options_.workers);
     const auto after = layer_errors(*graph_, all, source_, kRankSamples, options_.workers);
     const auto harm = [&](size_t i) {
@@ -82,7 +83,7 @@ NuqOutcome choose_nuq_layers(const std::shared_ptr<const Graph>& graph, Plan& pl
   while (low < high) {
     const size_t reverted = outcome.evaluations == 0 ? 0 : (low + high) / 2;  // all non-uniform may do
     const std::vector<size_t> left(order.begin() + static_cast<ptrdiff_t>(reverted), order.end());
-    Plan trial = with_steps(*graph, plan, left, steps);
+    Plan trial = with_steps(*graph, plan, left, steps, options.workers);
     calibrate(*graph, trial, source, options.samples, options.workers);  // ranges and biases follow the weights
     const double metric = search.metric(trial);
     outcome.evaluations = search.evaluations();

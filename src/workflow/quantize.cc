@@ -17,6 +17,7 @@
 #include "workflow/calibrate.h"
 #include "workflow/choose.h"
 #include "workflow/compare.h"
+#include "workflow/memory_need.h"
 #include "workflow/model.h"
 #include "workflow/products.h"
 #include "workflow/quantize_job.h"
@@ -178,7 +179,7 @@ QuantizeReport quantize(const QuantizeRequest& request) {
   Plan& plan = job.plan;
   std::optional<CalibrationRun> run;
   if (plan.weight_only) {
-    fill_weight_scales(graph, plan);
+    fill_weight_scales(graph, plan, weight_workers(graph, request.workers));
   } else {
     calibrate_job(job, run.emplace(job.calibration(request, others == nullptr ? Shard{} : Shard{1, others->count()})),
                   request, report);

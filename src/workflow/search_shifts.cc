@@ -12,6 +12,7 @@
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/plan_layers.h"
 #include "passes/quantize/shift_search.h"
+#include "workflow/memory_need.h"
 #include "workflow/sample_run.h"
 
 namespace amct {
@@ -36,7 +37,8 @@ std::vector<ShiftedLayer> layers_to_shift(const Graph& graph, Plan& plan) {
 }  // namespace
 
 void search_shifts(const Graph& graph, Plan& plan, const DataSource& source, int64_t samples, int workers) {
-  auto corrected = std::make_shared<const Graph>(with_corrected_biases(fake_quantized_weights(graph, plan), plan));
+  const Graph fake = fake_quantized_weights(graph, plan, weight_workers(graph, workers));
+  auto corrected = std::make_shared<const Graph>(with_corrected_biases(fake, plan));
   std::vector<ShiftedLayer> layers = layers_to_shift(*corrected, plan);
   if (layers.empty()) return;
   CompileOptions options{.threads = 1};

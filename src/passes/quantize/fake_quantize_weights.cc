@@ -1,14 +1,31 @@
 #include "passes/quantize/fake_quantize_weights.h"
 
+#include <utility>
+#include <vector>
+
 #include "base/error.h"
+#include "base/thread_pool.h"
 #include "ops/op_row.h"
 #include "passes/quantize/integer_constants.h"
 #include "passes/quantize/recurrent_weights.h"
 
 namespace amct {
 
-Graph fake_quantized_weights(const Graph& graph, const Plan& plan) {
+namespace {
+
+// A layer whose weight is one constant, and what takes its place.
+struct Replaced {
+  const LayerPlan* layer;
+  ValueId weight;
+  int channel_axis;
+  Tensor fake = {};
+};
+
+}  // namespace
+
+Graph fake_quantized_weights(const Graph& graph, const Plan& plan, int workers) {
   Graph result = graph;
+  std::vector<Replaced> replaced;
   for (const LayerPlan& layer : plan.layers) {
     if (!layer.quantize || !layer.weight || layer.weight->scales.empty()) continue;
     const NodeId id = result.find_node(layer.name);
@@ -22,14 +39,17 @@ Graph fake_quantized_weights(const Graph& graph, const Plan& plan) {
     }
     const Node& node = result.node(id);
     const auto& rule = node.row->quant.compute_rule();
-    const ValueId weight = node.input(rule.weight_port);
-    const int axis = rule.channel_axis_for(result, node);
-    const Tensor& before = *result.constant(weight);
-    result.replace_constant(
-        weight, when_needed(before, before.dtype(), before.dims(), [plan = *layer.weight, axis](const Tensor& tensor) {
-          return fake_quantized(tensor, plan, axis).cast(tensor.dtype());
-        }));
+    replaced.push_back({&layer, node.input(rule.weight_port), rule.channel_axis_for(result, node)});
   }
+  parallel_for(replaced.size(), workers, [&](int, size_t i) {
+    const Tensor& before = *result.constant(replaced[i].weight);
+    replaced[i].fake = when_needed(
+        before, before.dtype(), before.dims(),
+        [plan = *replaced[i].layer->weight, axis = replaced[i].channel_axis](const Tensor& tensor) {
+          return fake_quantized(tensor, plan, axis).cast(tensor.dtype());
+        });
+  });
+  for (Replaced& item : replaced) result.replace_constant(item.weight, std::move(item.fake));
   return result;
 }
 

@@ -7,8 +7,8 @@
 
 namespace amct {
 
-// Weights of planned layers without scales are left as they are. Throws an Error naming a layer that is not in the
-// graph.
-Graph fake_quantized_weights(const Graph& graph, const Plan& plan);
+// Weights of planned layers without scales are left as they are. `workers` threads. Throws an Error naming a layer that
+// is not in the graph.
+Graph fake_quantized_weights(const Graph& graph, const Plan& plan, int workers = 1);
 
 }  // namespace amct

@@ -7,8 +7,8 @@
 
 namespace amct {
 
-// Layers that already have scales keep them. Throws Error(kNumeric) naming the layer for NaN and infinity in its
-// weights.
-void fill_weight_scales(const Graph& graph, Plan& plan);
+// Layers that already have scales keep them. `workers` threads, each of which has the weights of a layer in memory.
+// Throws Error(kNumeric) naming the layer for NaN and infinity in its weights.
+void fill_weight_scales(const Graph& graph, Plan& plan, int workers = 1);
 
 }  // namespace amct
