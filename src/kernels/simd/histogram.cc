@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -153,13 +152,6 @@ namespace {
 template <typename T>
 void widen(T* first, int step, int count, int shift) {
   const int group = 1 << std::min(shift, kBucketBits);
-  if (count <= group) {  // as when the first values come
-    T* const begin = step > 0 ? first : first - count + 1;
-    const T sum = std::accumulate(begin, begin + count, T{0});
-    std::fill_n(begin, count, T{0});
-    if (count > 0) *first = sum;
-    return;
-  }
   for (int to = 0, from = 0; from < count; ++to) {
     const int end = from + std::min(group, count - from);
     T sum = 0;
