@@ -53,7 +53,8 @@ void visit_integers(DType dtype, F&& f) {
   });
 }
 
-// A double as an integer; beyond the range (undefined in ONNX) the nearest end, and 0 for NaN.
+// What arithmetic in double gives as an integer; beyond the range (undefined in ONNX) the nearest end, and 0 for NaN.
+// Cast has a rule of its own (ir/cast_element.h): it keeps the low bits.
 template <typename T>
 T to_integer(double x) {
   if (x != x) return 0;
@@ -62,9 +63,9 @@ T to_integer(double x) {
   return static_cast<T>(x);
 }
 
-// --- loops
-// ------------------------------------------------------------------------------------------------------------- out[i]
-// = f(in[i]); In and Out are storage types, f works in the types of `Compute`.
+// --- loops ---------------------------------------------------------------------------------------
+
+// out[i] = f(in[i]); In and Out are storage types, f works in the types of `Compute`.
 template <typename In, typename Out, typename F>
 void map_elements(RunContext& c, F f) {
   const In* from = c.input(0).as<In>();
@@ -92,8 +93,7 @@ BroadcastPlan plan_inputs(const RunContext& c, const std::vector<size_t>& ports)
 // out = f(a, b) for two broadcast operands; float32 goes to the vectorised kernel where the columns allow it.
 void run_float_binary(const BroadcastPlan& plan, FloatBinary function, const float* a, const float* b, float* out);
 
-// --- rows
-// --------------------------------------------------------------------------------------------------------------
+// --- rows ----------------------------------------------------------------------------------------
 std::vector<AxisRelation> axes_all_outputs(const AxesContext& c);  // axes_elementwise with the axes of output 1 as well
 
 // Samples of a float function of one input: odd shapes, a scalar, an empty tensor, float64 and float16.
@@ -113,9 +113,9 @@ std::optional<Epilogue> absorb_plain(const AbsorbQuery&) {
 // extents.
 std::optional<Epilogue> absorb_addition(const AbsorbQuery& q);
 
-// --- spellings
-// --------------------------------------------------------------------------------------------------------- The one
-// ONNX spelling of an operator that never changed its meaning.
+// --- spellings -----------------------------------------------------------------------------------
+
+// The one ONNX spelling of an operator that never changed its meaning.
 std::vector<Spelling> onnx_since(std::string type, int64_t since = 1);
 // ONNX spellings of an operator that broadcast by the attributes `broadcast` and `axis` before opset 7.
 std::vector<Spelling> onnx_broadcasting(std::string type);

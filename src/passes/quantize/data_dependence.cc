@@ -16,7 +16,8 @@ bool depends(const Node& node, size_t port, const std::vector<bool>& by_value) {
 }
 
 // What a loop collects has an extent for its turns. Their number is known beforehand if the trip count is and the
-// condition stays as it is; what goes from turn to turn is not followed, and counts as data.
+// condition stays as it is; what goes from turn to turn is not followed, and counts as data. There
+// are as many ports as the inference of types asks of a loop.
 bool collects_over_data(const Node& node, const std::vector<bool>& by_value) {
   const auto body = subgraph_attr(node, "body");
   const size_t carried = node.inputs.size() - kLoopState - capture_count(node);
