@@ -162,10 +162,10 @@ void observe(const Graph& model, Plan& plan, const DataSource& source, const Obs
     return;
   }
   const auto start = Clock::now();
-  auto calibrated = std::make_shared<const Graph>(
-      plan.calibrate_with_quantized_weights
-          ? fake_quantized_weights(graph, plan, weight_workers(graph, options.workers))
-          : graph);
+  auto calibrated =
+      std::make_shared<const Graph>(plan.calibrate_with_quantized_weights
+                                        ? fake_quantized_weights(graph, plan, weight_workers(graph, options.workers))
+                                        : graph);
   CompileOptions compile{.threads = 1, .compilers = options.workers};
   for (const ObservedTensor& tensor : tensors) compile.observe.push_back(tensor.value);
   const auto program = compile_for_samples(calibrated, source, compile);

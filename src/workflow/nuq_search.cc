@@ -19,8 +19,8 @@ namespace {
 constexpr int64_t kRankSamples = 8;
 
 // The plan with non-uniform weights in these layers only.
-Plan with_steps(const Graph& graph, const Plan& uniform, const std::vector<size_t>& layers,
-                std::span<const int> steps, int workers) {
+Plan with_steps(const Graph& graph, const Plan& uniform, const std::vector<size_t>& layers, std::span<const int> steps,
+                int workers) {
   Plan plan = uniform;
   for (const size_t i : layers) {
     plan.layers[i].weight->steps = steps[i];

@@ -12,8 +12,8 @@
 #include "base/memory_limit.h"
 #include "exec/session.h"
 #include "ops/verify_ops.h"
-#include "support/errors.h"
 #include "support/each_sample.h"
+#include "support/errors.h"
 #include "support/sample_node.h"
 #include "support/tensor_makers.h"
 

@@ -43,11 +43,11 @@ Graph fake_quantized_weights(const Graph& graph, const Plan& plan, int workers) 
   }
   parallel_for(replaced.size(), workers, [&](int, size_t i) {
     const Tensor& before = *result.constant(replaced[i].weight);
-    replaced[i].fake = when_needed(
-        before, before.dtype(), before.dims(),
-        [plan = *replaced[i].layer->weight, axis = replaced[i].channel_axis](const Tensor& tensor) {
-          return fake_quantized(tensor, plan, axis).cast(tensor.dtype());
-        });
+    replaced[i].fake =
+        when_needed(before, before.dtype(), before.dims(),
+                    [plan = *replaced[i].layer->weight, axis = replaced[i].channel_axis](const Tensor& tensor) {
+                      return fake_quantized(tensor, plan, axis).cast(tensor.dtype());
+                    });
   });
   for (Replaced& item : replaced) result.replace_constant(item.weight, std::move(item.fake));
   return result;

@@ -48,8 +48,8 @@ TEST(DataDependence, ExtentsAreNoData) {
   EXPECT_TRUE(depends_on_data(graph)[node_of(graph, "slice").output().index]) << "its numbers do";
 }
 
-// A loop that adds w to v and collects the sums. `again` makes the condition of a body out of the one that comes in, the
-// sum and the turn.
+// A loop that adds w to v and collects the sums. `again` makes the condition of a body out of the one that comes in,
+// the sum and the turn.
 using Condition = std::function<ValueId(Graph& body, ValueId cond, ValueId sum, ValueId turn)>;
 struct LoopOf {
   Graph graph;
