@@ -1,6 +1,7 @@
 #include "api/seam.h"
 
-namespace amct::inline v1 {
+namespace amct {
+inline namespace v1 {
 
 Error::Error(ErrorCode code, const std::string& line) : std::runtime_error(line), code_(code) {}
 Error::~Error() = default;
@@ -17,4 +18,5 @@ ErrorCode to_public(LibraryErrorCode code) {
   return ErrorCode::kInternal;
 }
 
-}  // namespace amct::inline v1
+}  // namespace v1
+}  // namespace amct

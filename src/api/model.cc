@@ -8,7 +8,8 @@
 
 #include "amct/model.h"
 
-namespace amct::inline v1 {
+namespace amct {
+inline namespace v1 {
 namespace {
 
 TensorInfo to_info(const std::string& name, const TensorType& type) {
@@ -56,4 +57,5 @@ ModelInfo Model::inspect() const {
 
 std::string version() { return AMCT_VERSION; }
 
-}  // namespace amct::inline v1
+}  // namespace v1
+}  // namespace amct

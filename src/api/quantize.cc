@@ -7,7 +7,8 @@
 
 #include "amct/quantize.h"
 
-namespace amct::inline v1 {
+namespace amct {
+inline namespace v1 {
 namespace {
 
 QuantizeRequest to_request(const std::string& model, const QuantizeOptions& options) {
@@ -62,4 +63,5 @@ bool write_calibration(const std::string& model, const QuantizeOptions& options,
   });
 }
 
-}  // namespace amct::inline v1
+}  // namespace v1
+}  // namespace amct

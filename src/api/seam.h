@@ -11,7 +11,8 @@ using LibraryErrorCode = ErrorCode;
 
 #include "amct/error.h"
 
-namespace amct::inline v1 {
+namespace amct {
+inline namespace v1 {
 
 ErrorCode to_public(LibraryErrorCode code);
 
@@ -25,4 +26,5 @@ auto through_seam(F&& f) {
   }
 }
 
-}  // namespace amct::inline v1
+}  // namespace v1
+}  // namespace amct
