@@ -163,10 +163,6 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
       const Tensor& value = result.values[input.index];
       types[port] = {true, result.types[input.index], value ? &value : nullptr};
     }
-    // Behind an opaque node element types may be unknown, which rules need not expect.
-    const bool behind_unknown = std::any_of(types.begin(), types.end(), [](const InferContext::Input& input) {
-      return input.present && input.type.dtype == DType::kUndefined;
-    });
     InferContext context(node, std::move(types));
     try {
       node.row->infer(context);
@@ -184,10 +180,6 @@ InferredTypes infer_types(const Graph& graph, const std::unordered_map<ValueId, 
         if (output.valid()) result.values[output.index] = std::move(followed[port]);
       }
     } catch (const Error& error) {
-      if (behind_unknown) {
-        keep_declared(graph, node, result);
-        continue;
-      }
       throw error.with({.model = graph.info.path, .node = node.name, .op = node.op});
     }
   }
