@@ -23,9 +23,7 @@ void infer_clip(InferContext& c) {
   expect_type(c, 0, is_number_type);
   for (const Bound& bound : {kLow, kHigh}) {
     expect_type(c, bound.port, is_number_type);
-    if (!c.has(bound.port)) continue;
-    const auto count = c.shape(bound.port).element_count();
-    if (count && *count != 1) c.fail(std::string("input '") + bound.name + "' must be a single number");
+    expect_single(c, bound.port);
   }
   infer_same_as_first(c);
 }

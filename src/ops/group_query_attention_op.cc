@@ -92,8 +92,7 @@ void check_extents(const InferContext& c, const Dims& query) {
   }
   if (c.has(kCosines) && c.has(kSines) && c.shape(kCosines).is_fixed()) expect(kSines, *c.shape(kCosines).fixed());
   expect(kSink, {heads.query});
-  const auto total = c.shape(kTotal).element_count();
-  if (total && *total != 1) c.fail("its total length is no single number");
+  expect_single(c, kTotal);
   const auto bias = c.has(kBias) ? c.shape(kBias).fixed() : std::nullopt;
   const Dims whole = {query[0], heads.query, query[1]};
   for (size_t i = 0; bias && i < whole.size(); ++i) {

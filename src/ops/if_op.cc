@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ops/control_flow.h"
+#include "ops/input_checks.h"
 
 namespace amct {
 namespace {
@@ -26,10 +27,8 @@ void infer_if(InferContext& c) {
   for (const char* attr : {kThen, kElse}) {
     check_ports(c, *subgraph_attr(c.node(), attr), attr, c.input_count() - 1, c.output_count());
   }
-  if (c.dtype(0) != DType::kBool && c.dtype(0) != DType::kUndefined) {
-    c.fail(fmt::format("the condition is {}, not bool", name_of(c.dtype(0))));
-  }
-  if (c.shape(0).is_fixed() && c.shape(0).element_count() != 1) c.fail("the condition has more than one element");
+  expect_type(c, 0, is_bool_type);
+  expect_single(c, 0);
   if (const Tensor* cond = c.value(0); cond != nullptr && *cond) {
     const SubgraphTypes taken = infer_branch(c, cond->to_int64s().at(0) != 0 ? kThen : kElse);
     for (size_t port = 0; port < c.output_count(); ++port) {

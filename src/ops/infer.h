@@ -1,7 +1,7 @@
 // Shape rules: from the types (and, where known, values) of the inputs to the types of the outputs.
 //
 // The same rule serves symbolic shapes (inspection, export) and concrete ones (the executor): it must cope with unknown
-// ranks and dims, and must throw, through `fail`, on shapes that the operator cannot take.
+// element types, ranks and dims, and must throw, through `fail`, on shapes that the operator cannot take.
 #pragma once
 
 #include <optional>

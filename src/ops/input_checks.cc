@@ -16,9 +16,19 @@ bool is_unsigned_type(DType dtype) { return is_integer_type(dtype) && !is_signed
 bool is_bool_type(DType dtype) { return dtype == DType::kBool; }
 bool is_float32_type(DType dtype) { return dtype == DType::kFloat32; }
 
+namespace {
+
+// "input 2 (scales)".
+std::string called(const InferContext& c, size_t port) {
+  const InputPort* input = c.node().row->input_port(port);
+  return input == nullptr ? fmt::format("input {}", port) : fmt::format("input {} ({})", port, input->name);
+}
+
+}  // namespace
+
 void expect_type(const InferContext& c, size_t port, TypeSet allowed) {
   if (!c.has(port) || c.dtype(port) == DType::kUndefined || allowed(c.dtype(port))) return;
-  c.fail(fmt::format("input {} has elements of type {}, which {} does not take", port, name_of(c.dtype(port)),
+  c.fail(fmt::format("{} has elements of type {}, which {} does not take", called(c, port), name_of(c.dtype(port)),
                      c.node().op));
 }
 
@@ -34,7 +44,7 @@ void expect_same_types(const InferContext& c, size_t first) {
 
 void expect_single(const InferContext& c, size_t port) {
   const auto count = c.has(port) ? c.shape(port).element_count() : std::nullopt;
-  if (count && *count != 1) c.fail(fmt::format("input {} has {} elements; a single one is needed", port, *count));
+  if (count && *count != 1) c.fail(fmt::format("{} has {} elements; a single one is needed", called(c, port), *count));
 }
 
 }  // namespace amct

@@ -1,5 +1,5 @@
 // What shape rules ask of inputs: element types that go together, single numbers. What is not known yet passes: rules
-// run again when it is.
+// run again when it is. Messages name the input by port and by the row's name for it.
 #pragma once
 
 #include <cstddef>

@@ -12,6 +12,7 @@
 
 #include "base/checked_math.h"
 #include "ops/control_flow.h"
+#include "ops/input_checks.h"
 
 namespace amct {
 namespace {
@@ -46,16 +47,6 @@ Dims scalar_dims(const Graph& body, size_t input) {
   return declared.ranked() && declared.rank() == 1 ? Dims{1} : Dims{};
 }
 
-void check_single(const InferContext& c, size_t port, DType dtype, std::string_view what) {
-  if (!c.has(port)) return;
-  if (c.dtype(port) != dtype && c.dtype(port) != DType::kUndefined) {
-    c.fail(fmt::format("the {} is {}, not {}", what, name_of(c.dtype(port)), name_of(dtype)));
-  }
-  if (c.shape(port).is_fixed() && c.shape(port).element_count() != 1) {
-    c.fail(fmt::format("the {} has more than one element", what));
-  }
-}
-
 std::optional<int64_t> known_int(const InferContext& c, size_t port) {
   const Tensor* value = c.value(port);
   return value != nullptr && *value ? std::optional(value->to_int64s().at(0)) : std::nullopt;
@@ -64,8 +55,9 @@ std::optional<int64_t> known_int(const InferContext& c, size_t port) {
 void infer_loop(InferContext& c) {
   const auto body = subgraph_attr(c.node(), "body");
   const Ports ports = ports_of(c.node(), *body);
-  check_single(c, 0, DType::kInt64, "trip count");
-  check_single(c, 1, DType::kBool, "condition");
+  expect_type(c, 0, [](DType dtype) { return dtype == DType::kInt64; });
+  expect_type(c, 1, is_bool_type);
+  for (const size_t port : {0, 1}) expect_single(c, port);
   const std::optional<int64_t> count = known_int(c, 0);
   const std::optional<int64_t> cond = c.has(1) ? known_int(c, 1) : std::optional<int64_t>(1);
 

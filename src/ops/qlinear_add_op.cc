@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "kernels/simd/quantize_linear.h"
+#include "ops/input_checks.h"
 #include "ops/integer_epilogue.h"
 #include "ops/quantize_common.h"
 #include "ops/quantized_operand.h"
@@ -21,10 +22,7 @@ void infer(InferContext& c) {
   for (const size_t scale : {kAScale, kBScale, kYScale}) check_scale_type(c, scale);
   check_zero_type(c, kAZero, kA);
   check_zero_type(c, kBZero, kB);
-  for (const size_t port : {kAScale, kAZero, kBScale, kBZero, kYScale, kYZero}) {
-    const auto count = c.shape(port).element_count();
-    if (count && *count != 1) c.fail(fmt::format("input {} must be a single number", port));
-  }
+  for (const size_t port : {kAScale, kAZero, kBScale, kBZero, kYScale, kYZero}) expect_single(c, port);
   const auto a = c.shape(kA).fixed(), b = c.shape(kB).fixed();
   if (a && b && *a != *b) c.fail(fmt::format("shapes {} and {} differ", to_string(*a), to_string(*b)));
   c.set_output(0, c.dtype(kYZero), c.shape(kA));

@@ -57,7 +57,8 @@ TEST(GroupQueryAttention, RefusesFaultyNodes) {
   Attrs rotary = heads;
   rotary.set("do_rotary", int64_t{1});
   EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({2})}, rotary), "tables of angles are missing");
-  EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({})}, heads), "no single number");
+  EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({})}, heads),
+               "input 6 (total_sequence_length) has 0 elements; a single one is needed");
   const Tensor bias = iota({1, 2, 3, 2});
   EXPECT_ERROR(run({q, kv, kv, none, none, int32s({1}), int32s({2}), none, none, none, bias}, heads), "attention bias");
   const Tensor table = iota({1, 1});

@@ -42,23 +42,23 @@ void infer_without(const std::function<void(Input&)>& forget) {
   });
 }
 
-TEST(UnknownTypes, ElementTypesMayBeUnknown) {
+TEST(Infer, ElementTypesMayBeUnknown) {
   infer_without([](Input& input) { input.type.dtype = DType::kUndefined; });
 }
 
-TEST(UnknownTypes, ShapesMayBeUnknown) {
+TEST(Infer, ShapesMayBeUnknown) {
   infer_without([](Input& input) { input.type.shape = Shape(); });
 }
 
-TEST(UnknownTypes, ExtentsMayBeUnknown) {
+TEST(Infer, ExtentsMayBeUnknown) {
   infer_without([](Input& input) { input.type.shape = Shape::of_rank(input.type.shape.rank()); });
 }
 
-TEST(UnknownTypes, NothingMayBeKnown) {
+TEST(Infer, NothingMayBeKnown) {
   infer_without([](Input& input) { input.type = TensorType(); });
 }
 
-TEST(UnknownTypes, ExcuseNoMistakes) {
+TEST(Infer, ExcuseNoMistakes) {
   const Tensor row = Tensor::of<float>({3}, {1, 2, 3});
   Graph graph;
   const ValueId x = graph.add_input("x", {DType::kUndefined, Shape::of({5, 3})});
