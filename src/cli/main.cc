@@ -1,9 +1,6 @@
 // The program: parses the command line, runs one subcommand, turns errors into one line and an exit code
 // (0 done, 1 user error, 2 unsupported, 3 internal).
 #include <fmt/core.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include <algorithm>
 #include <cstdio>
@@ -22,6 +19,7 @@
 #include "base/suggestion.h"
 #include "cli/amct_onnx.h"
 #include "cli/command.h"
+#include "cli/heap.h"
 #include "cli/version.h"
 #include "workflow/instruction_set.h"
 
@@ -97,17 +95,6 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
   return 1;
 }
 
-// One heap for all threads: buffers live as long as their worker and come in few sizes, and a heap per thread would
-// keep up to ten megabytes each that nobody uses. Large weights lie outside of it, so that their memory goes back as
-// soon as they do (left alone, the library moves this limit up to 32 MB); what small things free is kept for others.
-void share_one_heap() {
-#ifdef __GLIBC__
-  mallopt(M_ARENA_MAX, 1);
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-#endif
-}
-
 // Where memory runs out in a destructor (of a JSON document, say) no handler is reached.
 [[noreturn]] void end_without_memory() {
   try {
@@ -140,7 +127,7 @@ void add_commands(CLI::App& app, const amct::GlobalOptions& global) {
 
 int main(int argc, char** argv) {
   std::set_terminate(end_without_memory);
-  share_one_heap();
+  amct::set_up_heap();
   const bool as_amct_onnx = argc > 0 && amct::is_amct_onnx(argv[0]);
   CLI::App app{"amct makes neural networks smaller and faster.", as_amct_onnx ? "amct_onnx" : "amct"};
   app.set_version_flag("--version", app.get_name() + " " + amct::kVersion);
