@@ -279,10 +279,12 @@ void KernelBuilder::packed(int argument, const MemoryDesc& given, const MemoryDe
     return;
   }
   AMCT_CHECK(value.byte_size() == given.get_size(), "a constant operand has the wrong size");
-  fill_slot(argument, wanted, [desc, given, wanted, value](Kernel::Impl&) {
+  fill_slot(argument, wanted, [desc, given, wanted, value](Kernel::Impl& impl) {
     const Tensor resident = value.resident();
     dnnl::memory from(given, engine(), const_cast<std::byte*>(resident.bytes().data()));
-    dnnl::memory to(wanted, engine());
+    const auto bytes = static_cast<int64_t>(wanted.get_size());
+    Tensor& packed = impl.keep_alive.emplace_back(Tensor::allocate(DType::kUInt8, {bytes}));
+    dnnl::memory to(wanted, engine(), packed.mutable_data());
     dnnl::memory scratchpad(desc.scratchpad_desc(), engine());
     dnnl::stream stream(engine());
     dnnl::reorder(desc).execute(stream, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}, {DNNL_ARG_SCRATCHPAD, scratchpad}});
