@@ -1,9 +1,9 @@
 // Runner: one worker's arena, with every step bound to its addresses.
 #include <fmt/core.h>
 
-#include <cstdlib>
 #include <unordered_map>
 
+#include "base/block.h"
 #include "exec/profile.h"
 #include "exec/program.h"
 #include "exec/program_impl.h"
@@ -31,7 +31,7 @@ std::function<void()> bind_late(const Step& step, StepIo io, std::vector<std::pa
 }  // namespace
 
 struct Runner::Impl {
-  std::unique_ptr<std::byte, decltype(&std::free)> arena{nullptr, &std::free};
+  Block arena;
   std::vector<MutableView> inputs;
   std::unordered_map<size_t, Tensor> unread;  // for inputs that were compiled in: what is written there is not read
   std::vector<BoundStep> steps;
@@ -41,10 +41,9 @@ struct Runner::Impl {
 
 Runner::Runner(std::shared_ptr<const Program> program) : program_(std::move(program)), impl_(std::make_unique<Impl>()) {
   const CompiledProgram& p = *program_->compiled_;
-  const size_t bytes = std::max<size_t>(p.arena_bytes, 64);
-  impl_->arena.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes)));
+  impl_->arena = allocate_block(p.arena_bytes);
   if (impl_->arena == nullptr) {
-    throw Error(ErrorCode::kResource, fmt::format("not enough memory for the activations ({} bytes)", bytes),
+    throw Error(ErrorCode::kResource, fmt::format("not enough memory for the activations ({} bytes)", p.arena_bytes),
                 {.model = p.graph->info.path});
   }
   const auto address = [&](int buffer) { return impl_->arena.get() + p.buffers[buffer].offset; };

@@ -1,13 +1,11 @@
 #include "ir/tensor.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
+#include "base/block.h"
 #include "base/checked_math.h"
 #include "base/memory_limit.h"
 #include "ir/cast_element.h"
@@ -16,11 +14,6 @@
 
 namespace amct {
 namespace {
-
-constexpr size_t kAlignment = 64;
-// From here on memory is asked for in large pages: weights that come and go would spend more time on page faults than
-// on arithmetic.
-constexpr size_t kLargeBytes = size_t{4} << 20, kLargePage = size_t{2} << 20;
 
 // Addresses of elements are multiples of it.
 size_t alignment_of(DType dtype) {
@@ -35,15 +28,6 @@ size_t bytes_of(DType dtype, const Dims& dims) {
     throw Error(ErrorCode::kInput, fmt::format("a tensor of extents {} is beyond any memory", to_string(dims)));
   }
   return static_cast<size_t>(*bytes);
-}
-
-void* allocate_aligned(size_t alignment, size_t bytes) {
-  void* data = nullptr;
-  if (::posix_memalign(&data, alignment, bytes) != 0) return nullptr;
-#ifdef MADV_HUGEPAGE
-  if (alignment == kLargePage) ::madvise(data, bytes / kLargePage * kLargePage, MADV_HUGEPAGE);  // or it stays slow
-#endif
-  return data;
 }
 
 // 8- and 4-bit floats as float32.
@@ -140,16 +124,12 @@ const std::byte* Tensor::made() const {
 Tensor Tensor::allocate(DType dtype, Dims dims) {
   const size_t bytes = bytes_of(dtype, dims);
   if (memory_limit() != 0) require_memory({.shared = bytes}, fmt::format("a tensor of extents {}", to_string(dims)));
-  const size_t alignment = bytes >= kLargeBytes ? kLargePage : kAlignment;
-  const size_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;  // never zero
-  auto* data = static_cast<std::byte*>(allocate_aligned(alignment, rounded));
-  if (data == nullptr) {
+  Block block = allocate_block(bytes);
+  if (block == nullptr) {
     throw Error(ErrorCode::kResource,
                 fmt::format("not enough memory for a tensor of extents {} ({} bytes)", to_string(dims), bytes));
   }
-  return Tensor(dtype, std::move(dims), std::shared_ptr<const std::byte>(data, [](const std::byte* p) {
-                  std::free(const_cast<std::byte*>(p));
-                }));
+  return Tensor(dtype, std::move(dims), std::shared_ptr<const std::byte>(std::move(block)));
 }
 
 Tensor Tensor::copy_of(DType dtype, Dims dims, std::span<const std::byte> bytes) {
