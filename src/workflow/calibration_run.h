@@ -65,7 +65,8 @@ class CalibrationRun {
   bool take_written(const std::filesystem::path& path, CalibrationPart::Stage stage);
   // True if the part knows exactly the tensors that `observe` would observe; otherwise it forgets them.
   bool has_observed(const Graph& graph, Plan& plan);
-  void remove_checkpoint() const;  // when its work is done
+  void forget_tensors() { part_.tensors.clear(); }  // once factors are chosen: tens of megabytes
+  void remove_checkpoint() const;                   // when its work is done
 
  private:
   void take_parts();

@@ -156,6 +156,7 @@ void calibrate_job(QuantizeJob& job, CalibrationRun& run, const QuantizeRequest&
   describe_choice(run.part(), job.plan, report);
   run.observe(job.graph, job.plan, times);
   choose_factors(job.graph, job.plan, run.part(), request.workers, times);
+  run.forget_tensors();
   if (job.plan.search_shifts) {
     search_shifts(job.graph, job.plan, source_for(job, "--shift"), times.samples, request.workers);
   }
