@@ -120,7 +120,7 @@ std::vector<Match> match_ends(const Graph& original, const Graph& compressed, co
               {.model = original.info.path}, "'amct inspect' lists the operators of the model");
 }
 
-// Adds one run's values of a pair, in plain order.
+// Adds one run's values of a pair, in one order.
 void add_views(const SampleRun& run, const Match& match, const TensorView& a, const TensorView& b,
                Agreement& agreement) {
   if (a.dims != b.dims) {
@@ -170,24 +170,44 @@ class LayerComparer {
 
   void observe(const SampleRun& run, size_t program, ValueId id, const TensorView& view) {
     auto& held = held_[run.worker];
-    const Tensor value = in_plain_order(view, programs_[program]->observed_layout(id));
+    const Layout layout = programs_[program]->observed_layout(id);
+    Tensor copy;
     for (const size_t i : index_[program].at(id)) {
-      const auto [other, is_first] = held.try_emplace(i, value);
-      if (is_first) continue;
-      const Tensor pair[] = {program == 0 ? value : other->second, program == 0 ? other->second : value};
-      add_views(run, matches_[i], pair[0].view(), pair[1].view(), agreements_[i]);
-      held.erase(other);
+      const auto other = held.find(i);
+      if (other == held.end()) {
+        if (!copy) copy = Tensor::copy_of(view);
+        held.emplace(i, Held{copy, layout});
+      } else {
+        add_pair(run, i, program, view, layout, other->second);
+        held.erase(other);
+      }
     }
   }
 
   const std::vector<Agreement>& agreements() const { return agreements_; }
 
  private:
+  // A value that waits, in its own order.
+  struct Held {
+    Tensor value;
+    Layout layout;
+  };
+
+  // A value of `program` and the one of the other program.
+  void add_pair(const SampleRun& run, size_t match, size_t program, const TensorView& view, Layout layout,
+                const Held& held) {
+    const bool alike = held.layout == layout && held.value.dims() == view.dims;
+    const Tensor mine = alike ? Tensor() : in_plain_order(view, layout);
+    const Tensor other = alike ? held.value : in_plain_order(held.value.view(), held.layout);
+    const TensorView views[] = {alike ? view : mine.view(), other.view()};
+    add_views(run, matches_[match], views[program], views[1 - program], agreements_[match]);
+  }
+
   const std::vector<Match>& matches_;
   const Programs& programs_;
   std::array<std::unordered_map<ValueId, std::vector<size_t>>, 2> index_;  // matches by value
   std::vector<Agreement> agreements_;
-  std::vector<std::unordered_map<size_t, Tensor>> held_;  // by worker: values that wait, by match
+  std::vector<std::unordered_map<size_t, Held>> held_;  // by worker, by match
 };
 
 // Runs both graphs on samples and compares pairs of values; the first pair as the scores of a classifier if its op is
